@@ -1,0 +1,1 @@
+"""Renders moving solids from several cameras and writes TFRecords (NumPy only)."""

@@ -1,0 +1,1 @@
+"""Reading records and feeding clips to training."""

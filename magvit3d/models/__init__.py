@@ -1,0 +1,1 @@
+"""Networks: plain modules that never see the config."""

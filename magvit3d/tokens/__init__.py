@@ -1,0 +1,1 @@
+"""Everything between pixels and transformer: vocabulary, masks, tasks, decoding."""

@@ -1,0 +1,50 @@
+"""Package metadata and optional dependencies."""
+
+import setuptools
+
+setuptools.setup(
+  name="magvit3d",
+  version="0.1.0",
+  description=(
+    "MAGVIT in JAX/Flax: 3D-VQ video tokens and a masked transformer that "
+    "learn 3D motion from several cameras, measured in metres."
+  ),
+  packages=setuptools.find_packages(
+    include=["magvit3d*", "configs", "data_gen*"]
+  ),
+  package_data={"magvit3d.evaluation": ["*.html", "*.css", "*.js"]},
+  python_requires=">=3.11,<3.14",
+  install_requires=[
+    "absl-py>=2.1",
+    "chex>=0.1.90",
+    "crc32c>=2.7",
+    "flax>=0.12",
+    "grain>=0.2.15",
+    "jax>=0.10",
+    "jaxtyping>=0.3",
+    "matplotlib>=3.9",
+    "ml_collections>=1.1",
+    "numpy>=2.0",
+    "optax>=0.2.6",
+    "orbax-checkpoint>=0.11.32",
+    "pillow>=11.0",
+    "tensorboardX>=2.6.4",
+    "tensorflow-datasets>=4.9.9",
+    "tqdm>=4.66",
+  ],
+  extras_require={
+    "cuda12": ["jax[cuda12]"],
+    "cuda13": ["jax[cuda13]"],
+    "tpu": ["jax[tpu]"],
+    # TensorFlow is here only to read our records as an independent reference.
+    "dev": [
+      "beartype>=0.20",
+      "pytest>=8.3",
+      "ruff>=0.14",
+      "tensorflow-cpu>=2.20; sys_platform == 'linux' "
+      "and platform_machine == 'x86_64'",
+      "tensorflow>=2.20; sys_platform != 'linux' "
+      "or platform_machine != 'x86_64'",
+    ],
+  },
+)
