@@ -1,1 +1,1 @@
-"""Renders moving solids from several cameras and writes TFRecords (NumPy only)."""
+"""Renders moving solids from several cameras and writes TFRecords."""

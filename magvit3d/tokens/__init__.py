@@ -1,1 +1,1 @@
-"""Everything between pixels and transformer: vocabulary, masks, tasks, decoding."""
+"""Between pixels and transformer: vocabulary, masks, tasks, decoding."""

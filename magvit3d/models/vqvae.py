@@ -1,0 +1,196 @@
+"""The tokenizer: encoder, quantizer and decoder in one module."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from magvit3d.models import encoder_decoder, layers, quantizer
+
+ARCHITECTURES = ("3dcnn", "2dcnn")
+
+
+@flax.struct.dataclass
+class TokenizerOutput:
+  """What one pass of the tokenizer returns.
+
+  Attributes:
+    reconstruction: (b, t, h, w, 3), not clipped.
+    quantized: Tokens, codes, latents and losses.
+  """
+
+  reconstruction: Float[Array, "b t h w 3"]
+  quantized: quantizer.Quantized
+
+
+class Tokenizer(nn.Module):
+  """3D-VQ (or 2D, frame by frame) autoencoder of clips.
+
+  Methods take and return clips (b, t, h, w, 3) in [0, 1] and tokens
+  (b, t', h', w') whatever the architecture.
+
+  Attributes:
+    backbone: Options shared by encoder and decoder.
+    quantizer_options: Fields of `VectorQuantizer`.
+    embedding_dim: Channels of a code, d.
+    num_enc_res_blocks: See `Encoder.num_res_blocks`.
+    num_dec_res_blocks: See `Decoder.num_res_blocks`.
+    conv_downsample: See `Encoder`.
+    upsample: See `Decoder`.
+    num_enc_remat_blocks: See `Encoder.num_remat_levels`.
+    num_dec_remat_blocks: See `Decoder.num_remat_levels`.
+    output_init_scale: See `Decoder`.
+  """
+
+  backbone: encoder_decoder.BackboneOptions
+  quantizer_options: Mapping[str, Any]
+  embedding_dim: int
+  num_enc_res_blocks: int
+  num_dec_res_blocks: int
+  conv_downsample: bool = False
+  upsample: str = "nearest"
+  num_enc_remat_blocks: int = 0
+  num_dec_remat_blocks: int = 0
+  output_init_scale: float = 1.0
+
+  def setup(self):
+    self.encoder = encoder_decoder.Encoder(
+      self.backbone,
+      self.embedding_dim,
+      self.num_enc_res_blocks,
+      conv_downsample=self.conv_downsample,
+      num_remat_levels=self.num_enc_remat_blocks,
+    )
+    self.decoder = encoder_decoder.Decoder(
+      self.backbone,
+      self.num_dec_res_blocks,
+      upsample=self.upsample,
+      num_remat_levels=self.num_dec_remat_blocks,
+      output_init_scale=self.output_init_scale,
+    )
+    self.quantizer = quantizer.VectorQuantizer(**self.quantizer_options)
+
+  def __call__(
+    self, clips: Float[Array, "b t h w 3"], *, train: bool = False
+  ) -> TokenizerOutput:
+    """Reconstructs clips through their tokens."""
+    quantized = self.quantizer(self.features(clips, train=train), train=train)
+    pixels, _ = self._decode(quantized.codes, train=train)
+    return TokenizerOutput(pixels, quantized)
+
+  def features(
+    self, clips: Float[Array, "b t h w 3"], *, train: bool = False
+  ) -> Float[Array, "b s y x d"]:
+    """Encoder output before quantization."""
+    b = clips.shape[0]
+    return self._unfold(self.encoder(self._fold(clips), train=train), b)
+
+  def encode(self, clips: Float[Array, "b t h w 3"]) -> quantizer.Quantized:
+    """Tokenizes clips."""
+    return self.quantizer(self.features(clips))
+
+  def decode_tokens(
+    self, tokens: Int[Array, "b s y x"]
+  ) -> Float[Array, "b t h w 3"]:
+    """Reconstructs clips from tokens in [0, codebook_size)."""
+    return self._decode(self.quantizer.decode_tokens(tokens))[0]
+
+  def stage1(self, tokens: Int[Array, "b s y x"]) -> Float[Array, "b t h w f"]:
+    """What the decoder's last convolution reads."""
+    return self._decode(self.quantizer.decode_tokens(tokens))[1]
+
+  def _decode(self, codes: Array, *, train: bool = False) -> tuple:
+    b = codes.shape[0]
+    pixels, features = self.decoder(self._fold(codes), train=train)
+    return self._unfold(pixels, b), self._unfold(features, b)
+
+  def _fold(self, x: Array) -> Array:
+    is_2d = self.backbone.ndim == 2
+    return x.reshape(-1, *x.shape[2:]) if is_2d else x
+
+  def _unfold(self, x: Array, b: int) -> Array:
+    is_2d = self.backbone.ndim == 2
+    return x.reshape(b, -1, *x.shape[1:]) if is_2d else x
+
+  @classmethod
+  def from_config(
+    cls, vqvae: Mapping[str, Any], dtype: jnp.dtype = jnp.float32
+  ) -> "Tokenizer":
+    """Builds the network that `config.vqvae` describes.
+
+    Optional fields of upstream's configs may be absent.
+    """
+    architecture = vqvae["architecture"]
+    if architecture not in ARCHITECTURES:
+      raise ValueError(
+        f"vqvae.architecture={architecture!r} is unknown; use one of "
+        f"{', '.join(ARCHITECTURES)}."
+      )
+    padding_field = "custom_conv_padding" if architecture == "3dcnn" else None
+    temporal_downsample = vqvae.get("temporal_downsample", 0)
+    if not isinstance(temporal_downsample, int):
+      temporal_downsample = tuple(temporal_downsample)
+    backbone = encoder_decoder.BackboneOptions(
+      ndim=3 if architecture == "3dcnn" else 2,
+      filters=vqvae["filters"],
+      channel_multipliers=tuple(vqvae["channel_multipliers"]),
+      temporal_downsample=temporal_downsample,
+      norm_type=vqvae.get("norm_type", "GN"),
+      num_groups=vqvae.get("num_groups", 32),
+      activation_fn=vqvae.get("activation_fn", "swish"),
+      padding_mode=vqvae.get(padding_field) if padding_field else None,
+      conv_implementation=vqvae.get("conv_implementation")
+      or layers.default_conv_implementation(),
+      dtype=dtype,
+    )
+    quantizer_options = dict(
+      codebook_size=vqvae["codebook_size"],
+      commitment_cost=vqvae["commitment_cost"],
+      embedding_loss_ratio=vqvae.get("embedding_loss_ratio", 1.0),
+      entropy_loss_ratio=vqvae["entropy_loss_ratio"],
+      entropy_temperature=vqvae["entropy_temperature"],
+      entropy_loss_type=vqvae["entropy_loss_type"],
+      latent_normalize=vqvae.get("latent_normalize", False),
+    )
+    return cls(
+      backbone=backbone,
+      quantizer_options=quantizer_options,
+      embedding_dim=vqvae["embedding_dim"],
+      num_enc_res_blocks=vqvae["num_enc_res_blocks"],
+      num_dec_res_blocks=vqvae["num_dec_res_blocks"],
+      conv_downsample=vqvae.get("conv_downsample", False),
+      upsample=vqvae.get("upsample", "nearest"),
+      num_enc_remat_blocks=vqvae.get("num_enc_remat_blocks", 0),
+      num_dec_remat_blocks=vqvae.get("num_dec_remat_blocks", 0),
+      output_init_scale=vqvae.get("output_init_scale", 1.0),
+    )
+
+
+def latent_shape(
+  vqvae: Mapping[str, Any], num_frames: int, image_size: int
+) -> tuple[int, int, int]:
+  """Token grid (t', h', w') of a clip.
+
+  Raises:
+    ValueError: The clip does not divide by the tokenizer's strides.
+  """
+  backbone = Tokenizer.from_config(vqvae).backbone
+  halvings = len(backbone.channel_multipliers) - 1
+  spatial_stride = 2**halvings
+  time_stride = 2 ** sum(backbone.halves_time()) if backbone.ndim == 3 else 1
+  for field, size, stride in (
+    ("data.image_size", image_size, spatial_stride),
+    ("data.num_frames", num_frames, time_stride),
+  ):
+    if size % stride or size < stride:
+      nearest = max(stride, round(size / stride) * stride)
+      raise ValueError(
+        f"config.{field}={size} is not a multiple of {stride}, the stride of "
+        f"a tokenizer with {halvings} halvings. Use {nearest}, or other "
+        "vqvae.channel_multipliers and vqvae.temporal_downsample."
+      )
+  cells = image_size // spatial_stride
+  return num_frames // time_stride, cells, cells

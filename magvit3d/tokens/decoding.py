@@ -1,0 +1,88 @@
+"""Parallel decoding: all tokens at once, the least certain ones again.
+
+MaskGIT (https://arxiv.org/abs/2202.04200, section 3.2), with MAGVIT's
+conditions (https://arxiv.org/abs/2212.05199, section 3.2).
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int, PRNGKeyArray
+
+from magvit3d.tokens import masking, schedules
+
+
+def decode(
+  rng: PRNGKeyArray,
+  logits_fn: Callable[[masking.MaskedTokens], Array],
+  shape: tuple[int, int, int, int],
+  cond_inputs: Int[Array, "b t h w"] | None = None,
+  cond_mask: Bool[Array, "..."] | None = None,
+  *,
+  condition_mode: str | None = None,
+  num_iter: int = 12,
+  schedule: str = "cosine",
+  mask_temperature: float = 4.5,
+  sampling_temperature: float = 1.0,
+) -> Int[Array, "b t h w"]:
+  """Generates a token grid in `num_iter` steps.
+
+  Args:
+    rng: Key of all draws.
+    logits_fn: Maps what is known, (b, t, h, w) fields, to logits
+      (b, t, h, w, k) over the codes.
+    shape: (b, t, h, w).
+    cond_inputs: Tokens of the condition clip, or None.
+    cond_mask: Where they say something; broadcasts to `shape`.
+    condition_mode: See `masking`.
+    num_iter: Steps.
+    schedule: See `schedules.mask_ratio`.
+    mask_temperature: Scale of the noise on the confidence, falling to 0.
+    sampling_temperature: Of the tokens' distribution; 0 takes the likeliest.
+
+  Returns:
+    The last step's tokens.
+  """
+  num_tokens = shape[1] * shape[2] * shape[3]
+  maskable = masking.is_maskable(cond_mask, condition_mode, shape)
+  num_maskable = jnp.sum(maskable, axis=(1, 2, 3))
+
+  def show(tokens, is_unknown):
+    return masking.apply_mask(
+      tokens, cond_inputs, cond_mask, is_unknown, condition_mode, "mask+refine"
+    )
+
+  def step(carry, index):
+    tokens, is_unknown = carry
+    sample_rng, noise_rng = jax.random.split(jax.random.fold_in(rng, index))
+    logits = logits_fn(show(tokens, is_unknown))
+    if sampling_temperature > 0:
+      sampled = jax.random.categorical(
+        sample_rng, logits / sampling_temperature
+      )
+    else:
+      sampled = jnp.argmax(logits, axis=-1)
+    tokens = jnp.where(is_unknown, sampled.astype(jnp.int32), tokens)
+
+    progress = (index + 1) / num_iter
+    log_probabilities = jax.nn.log_softmax(logits, axis=-1)
+    confidence = jnp.take_along_axis(
+      log_probabilities, tokens[..., None], axis=-1
+    )[..., 0]
+    noise = jax.random.gumbel(noise_rng, shape)
+    confidence += mask_temperature * (1 - progress) * noise
+    # What is known stays known; at least one token becomes known each step.
+    ratio = schedules.mask_ratio(schedule, progress, num_tokens)
+    num_unknown = jnp.sum(is_unknown, axis=(1, 2, 3))
+    count = jnp.floor(num_maskable * ratio).astype(jnp.int32)
+    count = jnp.clip(count, 1, num_unknown - 1)
+    hidden = masking.lowest_scores(confidence, is_unknown, count)
+    has_rest = (num_unknown > 1)[:, None, None, None]
+    return (tokens, hidden & has_rest), None
+
+  start = jnp.zeros(shape, jnp.int32)
+  if condition_mode == "cond->cond" or condition_mode == "input->input":
+    start = jnp.where(cond_mask, cond_inputs, start).astype(jnp.int32)
+  (tokens, _), _ = jax.lax.scan(step, (start, maskable), jnp.arange(num_iter))
+  return tokens

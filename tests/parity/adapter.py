@@ -1,0 +1,219 @@
+"""The project's public code behind the parity contract's function names.
+
+Each function converts types and calls; parameters are nested dicts with
+upstream's names and `config` a dict with `vqvae`, `discriminator`.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict
+
+from magvit3d.models.bert import Bert
+from magvit3d.models.discriminator import Discriminator
+from magvit3d.models.vqvae import Tokenizer
+from magvit3d.tokens import decoding, masking, schedules
+from magvit3d.training import losses
+
+
+def _shapes(module, *inputs):
+  tree = jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"]
+  flat = flatten_dict(tree, sep="/")
+  return {key: tuple(leaf.shape) for key, leaf in flat.items()}
+
+
+def _zeros(shape, dtype=jnp.float32):
+  return jax.ShapeDtypeStruct(tuple(shape), dtype)
+
+
+def _numpy(tree):
+  return jax.tree.map(np.asarray, tree)
+
+
+def _tokenizer(config):
+  return Tokenizer.from_config(config["vqvae"])
+
+
+def tokenizer_param_shapes(config, video_shape):
+  return _shapes(_tokenizer(config), _zeros(video_shape))
+
+
+def tokenizer_forward(config, params, video):
+  out = _tokenizer(config).apply({"params": params}, video)
+  return _numpy(
+    dict(
+      latents=out.quantized.latents,
+      indices=out.quantized.tokens,
+      quantized=out.quantized.codes,
+      reconstruction=out.reconstruction,
+    )
+  )
+
+
+def tokenizer_train_forward(config, params, video):
+  out = _tokenizer(config).apply({"params": params}, video, train=True)
+  return _numpy(out.quantized.losses)
+
+
+def tokenizer_objective(config, params, video):
+  def objective(params):
+    out = _tokenizer(config).apply({"params": params}, video, train=True)
+    error = jnp.mean((out.reconstruction - video) ** 2)
+    return error + out.quantized.losses["quantizer_loss"]
+
+  return _numpy(jax.value_and_grad(objective)(params))
+
+
+def tokenizer_decode_indices(config, params, indices):
+  tokenizer = _tokenizer(config)
+  return np.asarray(
+    tokenizer.apply({"params": params}, indices, method="decode_tokens")
+  )
+
+
+def tokenizer_stage1(config, params, indices):
+  tokenizer = _tokenizer(config)
+  return np.asarray(
+    tokenizer.apply({"params": params}, indices, method="stage1")
+  )
+
+
+def discriminator_param_shapes(config, video_shape):
+  return _shapes(
+    Discriminator.from_config(config["discriminator"]), _zeros(video_shape)
+  )
+
+
+def discriminator_logits(config, params, video):
+  module = Discriminator.from_config(config["discriminator"])
+  return np.asarray(module.apply({"params": params}, video))
+
+
+def discriminator_losses(config, params, real, fake, r1_weight):
+  module = Discriminator.from_config(config["discriminator"])
+
+  def d_loss(params, kind):
+    apply = functools.partial(module.apply, {"params": params})
+    real_logit, penalty = losses.r1_penalty(apply, real)
+    fake_logit = apply(fake)
+    d_adversarial = losses.discriminator_loss(real_logit, fake_logit, kind)
+    out = dict(real_logit=real_logit, fake_logit=fake_logit, r1=penalty)
+    return d_adversarial + r1_weight * penalty, out
+
+  (nonsat, out), grads = jax.value_and_grad(d_loss, has_aux=True)(
+    params, "non-saturating"
+  )
+  hinge, _ = d_loss(params, "hinge")
+  fake_logit = out["fake_logit"]
+  return _numpy(
+    dict(
+      real_logit=out["real_logit"],
+      fake_logit=fake_logit,
+      r1_penalty=out["r1"],
+      d_loss_nonsat=nonsat,
+      d_loss_hinge=hinge,
+      g_loss_nonsat=losses.generator_loss(fake_logit, "non-saturating"),
+      g_loss_hinge=losses.generator_loss(fake_logit, "hinge"),
+      grads=grads,
+    )
+  )
+
+
+def lecam(real_mean, fake_mean, ema_real, ema_fake):
+  return np.asarray(losses.lecam(real_mean, fake_mean, ema_real, ema_fake))
+
+
+def _bert(kwargs):
+  return Bert(
+    vocab_size=kwargs["vocab_size"],
+    hidden_size=kwargs["hidden_size"],
+    num_layers=kwargs["num_hidden_layers"],
+    num_heads=kwargs["num_attention_heads"],
+    mlp_dim=kwargs["intermediate_size"],
+    max_position_embeddings=kwargs["max_position_embeddings"],
+    num_segments=kwargs.get("num_segments", 0),
+  )
+
+
+def transformer_param_shapes(kwargs, shape):
+  return _shapes(_bert(kwargs), _zeros(shape, jnp.int32))
+
+
+def transformer_logits(kwargs, params, ids, segment_ids):
+  module = _bert(kwargs)
+  return np.asarray(module.apply({"params": params}, ids, segment_ids))
+
+
+def transformer_loss(
+  kwargs,
+  params,
+  ids,
+  segment_ids,
+  targets,
+  weights,
+  label_smoothing,
+  num_targets,
+):
+  def loss_fn(params):
+    logits = _bert(kwargs).apply({"params": params}, ids, segment_ids)
+    return losses.masked_cross_entropy(
+      logits[..., :num_targets], targets, weights, label_smoothing
+    )
+
+  return _numpy(jax.value_and_grad(loss_fn)(params))
+
+
+def _masked_dict(masked):
+  return _numpy(
+    {
+      name: getattr(masked, name)
+      for name in (
+        "masked_inputs",
+        "uncond_masked_inputs",
+        "segment_ids",
+        "targets",
+        "weights",
+      )
+    }
+  )
+
+
+def random_mask(
+  inputs, cond_inputs, cond_mask, mask_score, ratio, condition_mode, weight_mode
+):
+  return _masked_dict(
+    masking.random_mask(
+      inputs,
+      cond_inputs,
+      cond_mask,
+      mask_score,
+      ratio,
+      condition_mode,
+      weight_mode,
+    )
+  )
+
+
+def mask_schedule(method, ratios, total):
+  return np.asarray(schedules.mask_ratio(method, jnp.asarray(ratios), total))
+
+
+def decode(
+  logits_fn, shape, cond_inputs, cond_mask, condition_mode, num_iter, schedule
+):
+  return np.asarray(
+    decoding.decode(
+      jax.random.key(0),
+      lambda shown: logits_fn(shown.masked_inputs),
+      shape,
+      cond_inputs,
+      cond_mask,
+      condition_mode=condition_mode,
+      num_iter=num_iter,
+      schedule=schedule,
+      mask_temperature=0.0,
+      sampling_temperature=0.0,
+    )
+  )
