@@ -6,7 +6,7 @@ from typing import Any
 import flax.linen as nn
 import flax.struct
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from magvit3d.models import encoder_decoder, layers, quantizer
 
@@ -74,11 +74,22 @@ class Tokenizer(nn.Module):
     self.quantizer = quantizer.VectorQuantizer(**self.quantizer_options)
 
   def __call__(
-    self, clips: Float[Array, "b t h w 3"], *, train: bool = False
+    self,
+    clips: Float[Array, "b t h w 3"],
+    *,
+    train: bool = False,
+    is_quantizing: Bool[Array, ""] | bool = True,
   ) -> TokenizerOutput:
-    """Reconstructs clips through their tokens."""
+    """Reconstructs clips through their tokens.
+
+    Args:
+      clips: Values in [0, 1].
+      train: Whether losses, the straight-through gradient and remat are on.
+      is_quantizing: If false the decoder reads the features themselves.
+    """
     quantized = self.quantizer(self.features(clips, train=train), train=train)
-    pixels, _ = self._decode(quantized.codes, train=train)
+    codes = jnp.where(is_quantizing, quantized.codes, quantized.latents)
+    pixels, _ = self._decode(codes, train=train)
     return TokenizerOutput(pixels, quantized)
 
   def features(

@@ -14,8 +14,9 @@ from flax.traverse_util import flatten_dict
 from magvit3d.models.bert import Bert
 from magvit3d.models.discriminator import Discriminator
 from magvit3d.models.vqvae import Tokenizer
-from magvit3d.tokens import decoding, masking, schedules
+from magvit3d.tokens import decoding, masking, schedules, tasks, vocabulary
 from magvit3d.training import losses
+from magvit3d.training.learning_rate import warmup_cosine
 
 
 def _shapes(module, *inputs):
@@ -111,7 +112,7 @@ def discriminator_losses(config, params, real, fake, r1_weight):
     dict(
       real_logit=out["real_logit"],
       fake_logit=fake_logit,
-      r1_penalty=out["r1"],
+      r1_penalty=r1_weight * out["r1"],
       d_loss_nonsat=nonsat,
       d_loss_hinge=hinge,
       g_loss_nonsat=losses.generator_loss(fake_logit, "non-saturating"),
@@ -217,3 +218,49 @@ def decode(
       sampling_temperature=0.0,
     )
   )
+
+
+def task_sequence(settings, task, inputs, cond_inputs, label):
+  vocab = vocabulary.Vocabulary(
+    settings["codebook_size"], settings["num_classes"], settings["multi_task"]
+  )
+  built = {
+    name: tasks.Task(
+      name,
+      class_conditional=name == "full_generation"
+      and settings["class_conditional"],
+      cond_latent_frames=1,
+    )
+    for name in settings["tasks"]
+  }
+  chosen = built[task]
+  masked = masking.random_mask(
+    inputs,
+    cond_inputs,
+    chosen.latent_mask(inputs.shape[1:])[None],
+    np.zeros(inputs.shape, np.float32),
+    1.0,
+    settings["condition_mode"],
+    settings["weight_mode"],
+  )
+  class_ids = np.full(len(label), vocab.no_class)
+  if chosen.class_conditional:
+    class_ids = settings["codebook_size"] + label[:, 0]
+  return _masked_dict(
+    tasks.add_prefix(
+      vocab,
+      masked,
+      chosen.token,
+      class_ids,
+      tasks.uncond_task_token(list(built.values()), chosen),
+    )
+  )
+
+
+def learning_rate(lr_configs, steps):
+  schedule = warmup_cosine(
+    lr_configs["base_learning_rate"],
+    lr_configs["warmup_steps"],
+    lr_configs["steps_per_cycle"],
+  )
+  return [float(schedule(step)) for step in steps]

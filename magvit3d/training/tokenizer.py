@@ -1,0 +1,319 @@
+"""Tokenizer stage: a VQGAN on clips.
+
+MAGVIT (https://arxiv.org/abs/2212.05199, appendix A): one forward pass serves
+generator and discriminator, both step from the same state, and a moving
+average of the generator is what everything afterwards uses.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from magvit3d.models.discriminator import Discriminator
+from magvit3d.models.vqvae import Tokenizer
+from magvit3d.training import codebook, losses
+from magvit3d.training.learning_rate import warmup_cosine
+from magvit3d.training.optimizers import make_adamw
+
+
+@flax.struct.dataclass
+class TokenizerState:
+  """Everything a checkpoint needs for a run to resume exactly.
+
+  Attributes:
+    step: Steps taken.
+    rng: Never advanced; each step folds in `step`.
+    g_params: Generator: encoder, quantizer and decoder.
+    d_params: Discriminator.
+    ema_params: Moving average of `g_params`; evaluation and the transformer
+      stage use it.
+    g_opt_state: Optimizer of `g_params`.
+    d_opt_state: Optimizer of `d_params`.
+    code_counts: How often each code was chosen since the last reset.
+    logit_ema: Moving averages of the mean real and fake logits, for LeCam.
+  """
+
+  step: Int[Array, ""]
+  rng: PRNGKeyArray
+  g_params: PyTree
+  d_params: PyTree
+  ema_params: PyTree
+  g_opt_state: PyTree
+  d_opt_state: PyTree
+  code_counts: Int[Array, "k"]
+  logit_ema: Float[Array, "2"]
+
+
+class TokenizerStage:
+  """Builds the state and the step functions of the tokenizer stage.
+
+  Args:
+    config: The run's config; reads `vqvae`, `discriminator`, `vqgan`,
+      `train_tokenizer` and `dtype`.
+    num_steps: Steps of the whole stage.
+    clip_shape: (t, h, w, 3).
+  """
+
+  def __init__(
+    self,
+    config: Mapping[str, Any],
+    num_steps: int,
+    clip_shape: tuple[int, int, int, int],
+  ):
+    dtype = jnp.dtype(config["dtype"])
+    self.tokenizer = Tokenizer.from_config(config["vqvae"], dtype)
+    self.discriminator = Discriminator.from_config(
+      config["discriminator"], config["vqvae"]["conv_implementation"], dtype
+    )
+    self.settings = config["vqgan"]
+    self.codebook_size = config["vqvae"]["codebook_size"]
+    self._clip_shape = clip_shape
+    training = config["train_tokenizer"]
+
+    def optimizer(rate):
+      schedule = warmup_cosine(rate, training["warmup_steps"], num_steps)
+      return make_adamw(schedule, training["optimizer"]), schedule
+
+    self.g_optimizer, self._g_schedule = optimizer(training["g_lr"])
+    self.d_optimizer, self._d_schedule = optimizer(training["d_lr"])
+
+  def init_state(self, rng: PRNGKeyArray) -> TokenizerState:
+    """Returns the state before the first step."""
+    g_rng, d_rng, rng = jax.random.split(rng, 3)
+    clips = jnp.zeros((1, *self._clip_shape))
+    g_params = self.tokenizer.init(g_rng, clips)["params"]
+    d_params = self.discriminator.init(d_rng, clips)["params"]
+    return TokenizerState(
+      step=jnp.zeros((), jnp.int32),
+      rng=rng,
+      g_params=g_params,
+      d_params=d_params,
+      ema_params=jax.tree.map(jnp.copy, g_params),
+      g_opt_state=self.g_optimizer.init(g_params),
+      d_opt_state=self.d_optimizer.init(d_params),
+      code_counts=jnp.zeros(self.codebook_size, jnp.int32),
+      logit_ema=jnp.zeros(2),
+    )
+
+  def init_codebook(
+    self, state: TokenizerState, clips: Float[Array, "b t h w 3"]
+  ) -> TokenizerState:
+    """Puts the codebook's rows on encoder outputs of `clips`."""
+    features = self.tokenizer.apply(
+      {"params": state.g_params}, clips, method="features"
+    )
+    rows = codebook.spread_rows(
+      jax.random.fold_in(state.rng, 0),
+      features.reshape(-1, features.shape[-1]),
+      self.codebook_size,
+    )
+    return state.replace(
+      g_params=_with_codebook(state.g_params, rows),
+      ema_params=_with_codebook(state.ema_params, rows),
+    )
+
+  def train_step(
+    self, state: TokenizerState, batch: Mapping[str, Array]
+  ) -> tuple[TokenizerState, dict[str, Float[Array, ""]]]:
+    """One step of both players.
+
+    Args:
+      state: The state before.
+      batch: `clips` (b, t, h, w, 3) float32 in [0, 1] and `foreground`
+        (b, t, h, w) bool, the pixels whose error counts
+        `vqgan.foreground_weight` times.
+    """
+    settings = self.settings
+    real = batch["clips"]
+    is_playing = state.step >= settings["discriminator_start_step"]
+    is_quantizing = state.step >= settings["quantizer_start_step"]
+    discriminate = self._discriminate
+
+    def generator_objective(g_params):
+      out = self.tokenizer.apply(
+        {"params": g_params}, real, train=True, is_quantizing=is_quantizing
+      )
+      fake = out.reconstruction.astype(jnp.float32)
+      error = (real - fake) ** 2
+      weight = 1.0 + (settings["foreground_weight"] - 1.0) * batch["foreground"]
+      reconstruction = jnp.mean(error * weight[..., None])
+      adversarial = jax.lax.cond(
+        is_playing,
+        lambda fake: losses.generator_loss(
+          discriminate(state.d_params, fake), settings["loss_type"]
+        ),
+        lambda fake: jnp.zeros(()),
+        fake,
+      )
+      quantized = out.quantized
+      loss = (
+        reconstruction
+        + settings["g_adversarial_loss_weight"] * adversarial
+        + is_quantizing * quantized.losses["quantizer_loss"]
+      )
+      metrics = quantized.losses | {
+        "g_loss": loss,
+        "reconstruction_loss": jnp.mean(error),
+        "g_adversarial_loss": adversarial,
+      }
+      return loss, (fake, quantized, metrics)
+
+    (_, (fake, quantized, metrics)), g_grads = jax.value_and_grad(
+      generator_objective, has_aux=True
+    )(state.g_params)
+    (_, (d_metrics, logit_means)), d_grads = jax.lax.cond(
+      is_playing,
+      jax.value_and_grad(self._discriminator_objective, has_aux=True),
+      _no_discriminator_step,
+      state.d_params,
+      real,
+      jax.lax.stop_gradient(fake),
+      state.logit_ema,
+    )
+    metrics |= d_metrics | {
+      "g_grad_norm": optax.tree.norm(g_grads),
+      "d_grad_norm": optax.tree.norm(d_grads),
+      "g_learning_rate": self._g_schedule(state.step),
+      "d_learning_rate": self._d_schedule(state.step)
+      * is_playing.astype(jnp.float32),
+    }
+    return self._update(
+      state, g_grads, d_grads, is_playing, quantized, logit_means, metrics
+    )
+
+  def _discriminate(self, d_params, clips):
+    return self.discriminator.apply({"params": d_params}, clips)
+
+  def _discriminator_objective(self, d_params, real, fake, logit_ema):
+    settings = self.settings
+
+    def discriminate(clips):
+      return self._discriminate(d_params, clips)
+
+    if settings["gradient_penalty"] == "r1":
+      real_logits, penalty = losses.r1_penalty(discriminate, real)
+    else:
+      real_logits, penalty = discriminate(real), jnp.zeros(())
+    fake_logits = discriminate(fake)
+    adversarial = losses.discriminator_loss(
+      real_logits, fake_logits, settings["loss_type"]
+    )
+    means = jnp.stack([jnp.mean(real_logits), jnp.mean(fake_logits)])
+    loss = adversarial + settings["grad_penalty_cost"] * penalty
+    if settings["lecam_weight"]:
+      loss += settings["lecam_weight"] * losses.lecam(*means, *logit_ema)
+    metrics = {
+      "d_loss": loss,
+      "d_adversarial_loss": adversarial,
+      "r1_penalty": penalty,
+      "real_logit": means[0],
+      "fake_logit": means[1],
+    }
+    return loss, (metrics, means)
+
+  def _update(
+    self, state, g_grads, d_grads, is_playing, quantized, logit_means, metrics
+  ):
+    decay = self.settings["polyak_decay"]
+    g_updates, g_opt_state = self.g_optimizer.update(
+      g_grads, state.g_opt_state, state.g_params
+    )
+    g_params = optax.apply_updates(state.g_params, g_updates)
+    ema_params = optax.incremental_update(
+      g_params, state.ema_params, 1.0 - decay
+    )
+    d_updates, d_opt_state = self.d_optimizer.update(
+      d_grads, state.d_opt_state, state.d_params
+    )
+
+    def if_playing(new, old):
+      return jax.tree.map(lambda a, b: jnp.where(is_playing, a, b), new, old)
+
+    counts = jnp.bincount(quantized.tokens.ravel(), length=self.codebook_size)
+    metrics["code_perplexity"] = _perplexity(counts)
+    state = state.replace(
+      step=state.step + 1,
+      g_params=g_params,
+      ema_params=ema_params,
+      g_opt_state=g_opt_state,
+      d_params=if_playing(
+        optax.apply_updates(state.d_params, d_updates), state.d_params
+      ),
+      d_opt_state=if_playing(d_opt_state, state.d_opt_state),
+      code_counts=state.code_counts + counts,
+      logit_ema=if_playing(
+        decay * state.logit_ema + (1 - decay) * logit_means, state.logit_ema
+      ),
+    )
+    return self._reset_dead_codes(state, quantized, metrics)
+
+  def _reset_dead_codes(self, state, quantized, metrics):
+    period = self.settings["dead_code_reset_steps"]
+    if period is None:
+      return state, metrics
+    is_due = state.step % period == 0
+    rows = state.g_params["quantizer"]["codebook"]
+    features = quantized.latents.reshape(-1, rows.shape[-1])
+    rng = jax.random.fold_in(state.rng, state.step)
+
+    def reset(state):
+      moved, num_dead = codebook.replace_dead_rows(
+        rng, rows, state.code_counts, jax.lax.stop_gradient(features)
+      )
+      is_moved = jnp.any(moved != rows, axis=-1, keepdims=True)
+      average = state.ema_params["quantizer"]["codebook"]
+      average = jnp.where(is_moved, moved, average)
+      state = state.replace(
+        g_params=_with_codebook(state.g_params, moved),
+        ema_params=_with_codebook(state.ema_params, average),
+        code_counts=jnp.zeros_like(state.code_counts),
+      )
+      return state, num_dead.astype(jnp.float32)
+
+    state, num_dead = jax.lax.cond(
+      is_due, reset, lambda state: (state, jnp.zeros(())), state
+    )
+    return state, metrics | {"codes_reset": num_dead}
+
+
+def _no_discriminator_step(d_params, real, fake, logit_ema):
+  """What `value_and_grad` of the discriminator gives before it plays."""
+  del real, fake, logit_ema
+  names = (
+    "d_loss",
+    "d_adversarial_loss",
+    "r1_penalty",
+    "real_logit",
+    "fake_logit",
+  )
+  metrics = {name: jnp.zeros(()) for name in names}
+  grads = jax.tree.map(jnp.zeros_like, d_params)
+  return (jnp.zeros(()), (metrics, jnp.zeros(2))), grads
+
+
+def _perplexity(counts: Int[Array, "k"]) -> Float[Array, ""]:
+  share = counts / jnp.sum(counts)
+  return jnp.exp(-jnp.sum(share * jnp.log(jnp.maximum(share, 1e-12))))
+
+
+def _with_codebook(params: PyTree, rows: Float[Array, "k d"]) -> PyTree:
+  return params | {"quantizer": {"codebook": rows}}
+
+
+def make_reconstruct(stage: TokenizerStage) -> Callable:
+  """Returns the jitted `(params, clips) -> (reconstruction, tokens)`.
+
+  The reconstruction is clipped to [0, 1].
+  """
+
+  @jax.jit
+  def reconstruct(params, clips):
+    out = stage.tokenizer.apply({"params": params}, clips)
+    return jnp.clip(out.reconstruction, 0.0, 1.0), out.quantized.tokens
+
+  return reconstruct
