@@ -1,0 +1,110 @@
+"""tf.train.Example messages, written and read without TensorFlow or protobuf.
+
+The wire format is small: an Example holds Features, a map from keys to lists
+of bytes, floats or integers. Writing it here keeps the bytes the same under
+every version of protobuf (whose maps have no fixed order), and reading it here
+gives views of a record's bytes without copies. Keys are written in order.
+https://protobuf.dev/programming-guides/encoding/
+"""
+
+import numpy as np
+
+# Tags: field number * 8 + wire type (0 varint, 2 length and bytes).
+_LENGTH = 2
+_BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
+
+Value = list[bytes] | np.ndarray
+
+
+def encode_example(features: dict[str, Value]) -> bytes:
+  """Serializes an Example.
+
+  Args:
+    features: Lists of bytes, and arrays of floats (stored as float32) or of
+      integers (int64), flattened row-major.
+  """
+  entries = []
+  for key in sorted(features):
+    value = features[key]
+    if isinstance(value, list):
+      kind, body = _BYTES_LIST, b"".join(_field(1, item) for item in value)
+    elif np.issubdtype(value.dtype, np.floating):
+      data = np.ascontiguousarray(value, "<f4").tobytes()
+      kind, body = _FLOAT_LIST, _field(1, data)
+    else:
+      data = b"".join(_varint(int(v) & (2**64 - 1)) for v in value.ravel())
+      kind, body = _INT64_LIST, _field(1, data)
+    feature = _field(kind, body)
+    entries.append(_field(1, _field(1, key.encode()) + _field(2, feature)))
+  return _field(1, b"".join(entries))
+
+
+def decode_example(record: bytes) -> dict[str, list[memoryview] | np.ndarray]:
+  """Parses an Example: lists of views of bytes, float32 or int64 arrays (N,).
+
+  Raises:
+    ValueError: The bytes are no Example with packed lists.
+  """
+  features = {}
+  try:
+    for _, body in _fields(memoryview(record)):
+      for _, entry in _fields(body):
+        parts = dict(_fields(entry))
+        features[bytes(parts[1]).decode()] = _decode_feature(parts[2])
+  except (IndexError, KeyError, UnicodeDecodeError) as error:
+    raise ValueError("The record is no tf.train.Example.") from error
+  return features
+
+
+def _decode_feature(feature: memoryview):
+  kind, body = next(_fields(feature), (_BYTES_LIST, memoryview(b"")))
+  items = [data for _, data in _fields(body)]
+  if kind == _BYTES_LIST:
+    return items
+  if kind == _FLOAT_LIST:
+    parts = [np.frombuffer(data, "<f4") for data in items]
+    return np.concatenate([np.zeros(0, np.float32), *parts])
+  values = []
+  for data in items:
+    position = 0
+    while position < len(data):
+      value, position = _read_varint(data, position)
+      values.append(value - 2**64 if value >= 2**63 else value)
+  return np.array(values, np.int64)
+
+
+def _fields(data: memoryview):
+  """Yields number and bytes of each length-delimited field."""
+  position = 0
+  while position < len(data):
+    tag, position = _read_varint(data, position)
+    length, position = _read_varint(data, position)
+    if tag % 8 != _LENGTH or position + length > len(data):
+      raise ValueError("The record is no tf.train.Example with packed lists.")
+    yield tag // 8, data[position : position + length]
+    position += length
+
+
+def _field(number: int, data: bytes) -> bytes:
+  return _varint(number * 8 + _LENGTH) + _varint(len(data)) + data
+
+
+def _varint(value: int) -> bytes:
+  parts = bytearray()
+  while value > 127:
+    parts.append(value & 127 | 128)
+    value >>= 7
+  parts.append(value)
+  return bytes(parts)
+
+
+def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
+  byte = data[position]
+  position += 1
+  value, shift = byte & 127, 7
+  while byte > 127:
+    byte = data[position]
+    position += 1
+    value |= (byte & 127) << shift
+    shift += 7
+  return value, position

@@ -1,0 +1,104 @@
+"""The manifest: what a data set holds, and how it was made.
+
+While a data set is being made, `manifest.partial.json` holds its options, so
+that nobody continues it with other ones.
+"""
+
+import json
+import pathlib
+
+import numpy as np
+
+from data_gen import schema, shards
+from data_gen.options import DatasetOptions
+from data_gen.scenes import class_of_scene
+
+PARTIAL_NAME = "manifest.partial.json"
+
+
+def make_header(options: DatasetOptions, num_views: int) -> dict:
+  """Returns what is known before anything is rendered."""
+  return {
+    "dataset": "traj3d",
+    "format_version": schema.FORMAT_VERSION,
+    "seed": options.seed,
+    "arguments": options.arguments(),
+    "shape_names": list(schema.SHAPES),
+    "motion_names": list(schema.MOTIONS),
+    "class_names": list(schema.CLASSES),
+    "num_views": num_views,
+    "num_frames": options.num_frames,
+    "image_size": options.image_size,
+  }
+
+
+def describe_split(
+  options: DatasetOptions, split: str, folder: pathlib.Path
+) -> dict:
+  """Returns the counts of a split, and size and SHA-256 of its shards."""
+  num_scenes = options.num_scenes(split)
+  labels = [class_of_scene(options, split, i) for i in range(num_scenes)]
+  counts = np.bincount(labels, minlength=schema.NUM_CLASSES)
+  described = []
+  for shard in range(options.num_shards(split)):
+    path = folder / schema.shard_name(split, shard, options.num_shards(split))
+    described.append(
+      {
+        "name": path.name,
+        "num_scenes": len(options.shard_scenes(split, shard)),
+        "bytes": path.stat().st_size,
+        "sha256": shards.sha256(path),
+      }
+    )
+  return {
+    "num_scenes": num_scenes,
+    "class_counts": dict(zip(schema.CLASSES, counts.tolist(), strict=True)),
+    "shards": described,
+  }
+
+
+def read(path: pathlib.Path) -> dict | None:
+  """Returns a manifest, or None if there is none.
+
+  Raises:
+    ValueError: The file is damaged.
+  """
+  try:
+    return json.loads(path.read_text())
+  except FileNotFoundError:
+    return None
+  except ValueError as error:
+    raise ValueError(
+      f"{path} is damaged ({error}). Delete it and run the same command again."
+    ) from error
+
+
+def write(path: pathlib.Path, content: dict) -> None:
+  """Writes a manifest, atomically."""
+  text = json.dumps(content, indent=2) + "\n"
+  shards.write_atomically(path, text.encode())
+
+
+def check_same_options(path: pathlib.Path, found: dict, wanted: dict) -> None:
+  """Compares the options in a manifest with those of this run.
+
+  Raises:
+    ValueError: They differ; the message says where.
+  """
+  old, new = found["arguments"], wanted["arguments"]
+  differences = [
+    f"--{name} is {new.get(name)} now, and was {old.get(name)}"
+    for name in sorted(old.keys() | new.keys())
+    if old.get(name) != new.get(name)
+  ]
+  if found["format_version"] != wanted["format_version"]:
+    differences.append(
+      f"the format is version {wanted['format_version']} now, and was "
+      f"{found['format_version']}"
+    )
+  if differences:
+    raise ValueError(
+      f"{path.parent} holds a data set made with other options: "
+      f"{'; '.join(differences)}. Use the old options, another --output_dir, "
+      "or delete that folder."
+    )

@@ -1,0 +1,105 @@
+"""TFRecord shards and the index beside each, which gives random access.
+
+A record is: its length (uint64), the masked CRC32C of the length (uint32), the
+data, and the masked CRC32C of the data. `<shard>.index` holds: 8 magic bytes,
+the number of records and the shard's size in bytes (uint64 each), the offset
+of each record (uint64), and the CRC32C of all that (uint32). Little-endian.
+"""
+
+import hashlib
+import os
+import pathlib
+import struct
+from collections.abc import Iterable
+
+import crc32c
+import numpy as np
+
+HEADER_BYTES = 12  # Length and its check.
+FOOTER_BYTES = 4
+INDEX_SUFFIX = ".index"
+_INDEX_MAGIC = b"TFRINDX1"
+
+
+def masked_crc32c(data: bytes) -> int:
+  """Returns the check that TFRecords carry: a rotated CRC32C, offset."""
+  check = crc32c.crc32c(data)
+  return (((check >> 15) | (check << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def frame_record(data: bytes) -> bytes:
+  """Returns the bytes that stand for a record in a shard."""
+  length = struct.pack("<Q", len(data))
+  return b"".join(
+    (
+      length,
+      struct.pack("<I", masked_crc32c(length)),
+      data,
+      struct.pack("<I", masked_crc32c(data)),
+    )
+  )
+
+
+def write_shard(path: pathlib.Path, records: Iterable[bytes]) -> None:
+  """Writes a shard and its index; under their names only when complete."""
+  offsets, size = [], 0
+  temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
+  try:
+    with open(temporary, "wb") as file:
+      for record in records:
+        framed = frame_record(record)
+        offsets.append(size)
+        size += len(framed)
+        file.write(framed)
+      file.flush()
+      os.fsync(file.fileno())
+    # A shard that has its name thus always has its index.
+    write_atomically(index_path(path), encode_index(offsets, size))
+    os.replace(temporary, path)
+  finally:
+    temporary.unlink(missing_ok=True)
+
+
+def index_path(shard: pathlib.Path) -> pathlib.Path:
+  """Returns where the index of a shard is."""
+  return shard.with_name(shard.name + INDEX_SUFFIX)
+
+
+def encode_index(offsets: list[int], shard_bytes: int) -> bytes:
+  """Returns the bytes of an index file."""
+  body = _INDEX_MAGIC + struct.pack("<QQ", len(offsets), shard_bytes)
+  body += np.array(offsets, "<u8").tobytes()
+  return body + struct.pack("<I", crc32c.crc32c(body))
+
+
+def decode_index(data: bytes) -> tuple[np.ndarray, int]:
+  """Returns the offsets (N,) and the size of the shard.
+
+  Raises:
+    ValueError: The bytes are no index, or were damaged.
+  """
+  body, check = data[:-4], data[-4:]
+  is_good = len(data) >= 28 and data.startswith(_INDEX_MAGIC)
+  if not is_good or struct.pack("<I", crc32c.crc32c(body)) != check:
+    raise ValueError("no index of a shard, or a damaged one")
+  _, shard_bytes = struct.unpack("<QQ", body[8:24])
+  return np.frombuffer(body[24:], "<u8").astype(np.int64), shard_bytes
+
+
+def write_atomically(path: pathlib.Path, data: bytes) -> None:
+  """Writes a file that is either complete or absent."""
+  temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
+  try:
+    with open(temporary, "wb") as file:
+      file.write(data)
+      file.flush()
+      os.fsync(file.fileno())
+    os.replace(temporary, path)
+  finally:
+    temporary.unlink(missing_ok=True)
+
+
+def sha256(path: pathlib.Path) -> str:
+  """Returns the SHA-256 of a file, in hexadecimal."""
+  with open(path, "rb") as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,318 @@
+"""Transformer stage: masked token modelling on a frozen tokenizer's tokens.
+
+MAGVIT (https://arxiv.org/abs/2212.05199, section 3.2, COMMIT): every step has
+one task, one mask ratio, and the loss of `masking`'s weights.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from magvit3d.models.bert import Bert
+from magvit3d.models.vqvae import Tokenizer
+from magvit3d.tokens import decoding, masking, schedules, tasks, vocabulary
+from magvit3d.training import losses
+from magvit3d.training.learning_rate import warmup_cosine
+from magvit3d.training.optimizers import make_adamw
+
+
+@flax.struct.dataclass
+class TransformerState:
+  """Everything a checkpoint needs for a run to resume exactly.
+
+  Attributes:
+    step: Steps taken.
+    params: Parameters.
+    opt_state: Optimizer of `params`.
+  """
+
+  step: Int[Array, ""]
+  params: PyTree
+  opt_state: PyTree
+
+
+@flax.struct.dataclass
+class TokenBatch:
+  """Tokens of clips and of what the tasks show of them.
+
+  Attributes:
+    tokens: (b, t, h, w) of the clips.
+    cond_tokens: (b, n, t, h, w) of the condition clips of n tasks; the clip's
+      own tokens for a task without condition.
+    labels: (b,) classes.
+  """
+
+  tokens: Int[Array, "b t h w"]
+  cond_tokens: Int[Array, "b n t h w"]
+  labels: Int[Array, "b"]
+
+
+class TokenModel:
+  """The transformer with its vocabulary and tasks: masks, logits, decoding.
+
+  Args:
+    config: The run's config; reads `vqvae`, `transformer`, `tasks`,
+      `maskgvt`, `dtype` and `seed`.
+    num_frames: Frames of a clip.
+    num_classes: Classes of the data.
+    latent_shape: Token grid (t, h, w).
+  """
+
+  def __init__(
+    self,
+    config: Mapping[str, Any],
+    num_frames: int,
+    num_classes: int,
+    latent_shape: Sequence[int],
+  ):
+    self.settings = config["maskgvt"]
+    self.latent_shape = tuple(latent_shape)
+    self.tasks = tasks.tasks_from_config(
+      config["tasks"], num_frames, num_frames // self.latent_shape[0]
+    )
+    self.vocabulary = vocabulary.Vocabulary(
+      config["vqvae"]["codebook_size"], num_classes, multi_task=True
+    )
+    self.num_tokens = int(np.prod(self.latent_shape))
+    self.transformer = Bert.from_config(
+      config["transformer"],
+      vocab_size=self.vocabulary.size,
+      sequence_length=self.vocabulary.prefix_length + self.num_tokens,
+      dtype=jnp.dtype(config["dtype"]),
+    )
+    self.tokenizer = Tokenizer.from_config(
+      config["vqvae"], jnp.dtype(config["dtype"])
+    )
+
+  def tokenize(
+    self,
+    tokenizer_params: PyTree,
+    clips: Float[Array, "b t h w 3"],
+    labels: Int[Array, "b"],
+  ) -> TokenBatch:
+    """Tokenizes clips in [0, 1] and every task's view of them."""
+
+    def encode(video):
+      variables = {"params": tokenizer_params}
+      return self.tokenizer.apply(variables, video, method="encode").tokens
+
+    tokens = encode(clips)
+    shown = [
+      encode(task.condition_video(clips, self.latent_shape[0]))
+      if task.has_condition
+      else tokens
+      for task in self.tasks
+    ]
+    return TokenBatch(tokens, jnp.stack(shown, axis=1), labels)
+
+  def sequence(
+    self,
+    masked: masking.MaskedTokens,
+    labels: Int[Array, "b"],
+    task_index: Int[Array, ""] | int,
+  ) -> masking.MaskedTokens:
+    """Flattens token grids behind the prefix of one of `self.tasks`."""
+    per_task = {
+      "token": [task.token for task in self.tasks],
+      "uncond": [tasks.uncond_task_token(self.tasks, t) for t in self.tasks],
+      "has_class": [task.class_conditional for task in self.tasks],
+    }
+    chosen = {k: jnp.asarray(v)[task_index] for k, v in per_task.items()}
+    vocab = self.vocabulary
+    class_ids = jnp.where(
+      chosen["has_class"], vocab.codebook_size + labels, vocab.no_class
+    )
+    return tasks.add_prefix(
+      vocab, masked, chosen["token"], class_ids, chosen["uncond"]
+    )
+
+  def cond_mask(self, task_index: Int[Array, ""] | int) -> Array:
+    """(1, t, h, w): where the task's condition tokens say something."""
+    masks = [task.latent_mask(self.latent_shape) for task in self.tasks]
+    return jnp.asarray(np.stack(masks))[task_index][None]
+
+  def mask(
+    self,
+    batch: TokenBatch,
+    task_index: Int[Array, ""] | int,
+    mask_score: Float[Array, "b t h w"],
+    ratio: Float[Array, ""] | float,
+  ) -> masking.MaskedTokens:
+    """Masks a batch for a task; fields (b, t, h, w)."""
+    return masking.random_mask(
+      batch.tokens,
+      batch.cond_tokens[:, task_index],
+      self.cond_mask(task_index),
+      mask_score,
+      ratio,
+      self.settings["condition_mode"],
+      self.settings["weight_mode"],
+    )
+
+  def logits(
+    self,
+    params: PyTree,
+    sequence: masking.MaskedTokens,
+    *,
+    rngs: Mapping[str, PRNGKeyArray] | None = None,
+  ) -> Float[Array, "b n k"]:
+    """Logits over the codes at the latent positions; dropout with `rngs`."""
+    logits = self.transformer.apply(
+      {"params": params},
+      sequence.masked_inputs,
+      sequence.segment_ids if self.transformer.num_segments else None,
+      train=rngs is not None,
+      rngs=rngs,
+    )
+    return logits[..., : self.vocabulary.codebook_size]
+
+  def generate(
+    self,
+    params: PyTree,
+    rng: PRNGKeyArray,
+    task_index: int,
+    labels: Int[Array, "b"],
+    cond_tokens: Int[Array, "b t h w"],
+  ) -> Int[Array, "b t h w"]:
+    """Decodes token grids for a task in `sampling.mask_bins` steps.
+
+    `cond_tokens` is ignored by a task without condition.
+    """
+    sampling = self.settings["sampling"]
+    shape = (labels.shape[0], *self.latent_shape)
+    prefix = self.vocabulary.prefix_length
+
+    def logits_fn(shown):
+      sequence = self.sequence(shown, labels, task_index)
+      logits = self.logits(params, sequence)[:, prefix:]
+      return logits.reshape(*shape, -1)
+
+    return decoding.decode(
+      rng,
+      logits_fn,
+      shape,
+      cond_tokens,
+      self.cond_mask(task_index),
+      condition_mode=self.settings["condition_mode"],
+      num_iter=sampling["mask_bins"],
+      schedule=self.settings["mask_schedule"],
+      mask_temperature=sampling["choice_temperature"],
+    )
+
+
+class TransformerStage:
+  """Builds the state and the step function of the transformer stage.
+
+  Args:
+    config: The run's config; reads what `TokenModel` does and
+      `train_transformer`.
+    model: The transformer.
+    num_steps: Steps of the whole stage.
+    tokenizer_params: Frozen generator parameters. Batches without tokens are
+      tokenized with them in the step.
+  """
+
+  def __init__(
+    self,
+    config: Mapping[str, Any],
+    model: TokenModel,
+    num_steps: int,
+    tokenizer_params: PyTree,
+  ):
+    self.model = model
+    self.frozen = tokenizer_params
+    self._rng = jax.random.key(config["seed"])
+    training = config["train_transformer"]
+    self._schedule = warmup_cosine(
+      training["learning_rate"], training["warmup_steps"], num_steps
+    )
+    self._optimizer = make_adamw(self._schedule, training["optimizer"])
+    self._label_smoothing = training["label_smoothing"]
+    self._task_order = tasks.make_task_order(
+      model.tasks, np.random.default_rng(config["seed"])
+    )
+
+  def init_state(self) -> TransformerState:
+    """Returns the state before the first step."""
+    model = self.model
+    length = model.vocabulary.prefix_length + model.num_tokens
+    ids = jnp.zeros((1, length), jnp.int32)
+    params = model.transformer.init(self._rng, ids)["params"]
+    return TransformerState(
+      step=jnp.zeros((), jnp.int32),
+      params=params,
+      opt_state=self._optimizer.init(params),
+    )
+
+  def train_step(
+    self,
+    state: TransformerState,
+    batch: Mapping[str, Array],
+    frozen: PyTree,
+  ) -> tuple[TransformerState, dict[str, Float[Array, ""]]]:
+    """One step on one task.
+
+    Args:
+      state: The state before.
+      batch: Either `tokens`, `cond_tokens`, `labels` (fields of
+        `TokenBatch`), or `frames` uint8 (b, t, h, w, 3) and `labels`.
+      frozen: `self.frozen`.
+    """
+    model = self.model
+    rng = jax.random.fold_in(self._rng, state.step)
+    ratio_rng, score_rng, dropout_rng = jax.random.split(rng, 3)
+    if "tokens" in batch:
+      tokens = TokenBatch(
+        *(batch[key] for key in ("tokens", "cond_tokens", "labels"))
+      )
+    else:
+      clips = batch["frames"].astype(jnp.float32) / 255
+      tokens = model.tokenize(frozen, clips, batch["labels"])
+    order = jnp.asarray(self._task_order)
+    task_index = order[state.step % len(order)]
+    ratio = schedules.mask_ratio(
+      model.settings["mask_schedule"],
+      jax.random.uniform(ratio_rng),
+      model.num_tokens,
+    )
+    score = jax.random.uniform(score_rng, tokens.tokens.shape)
+    masked = model.mask(tokens, task_index, score, ratio)
+    sequence = model.sequence(masked, tokens.labels, task_index)
+
+    def objective(params):
+      logits = model.logits(params, sequence, rngs={"dropout": dropout_rng})
+      loss = losses.masked_cross_entropy(
+        logits, sequence.targets, sequence.weights, self._label_smoothing
+      )
+      return loss, logits
+
+    (loss, logits), grads = jax.value_and_grad(objective, has_aux=True)(
+      state.params
+    )
+    updates, opt_state = self._optimizer.update(
+      grads, state.opt_state, state.params
+    )
+    is_right = jnp.argmax(logits, axis=-1) == sequence.targets
+    prefix = model.vocabulary.prefix_length
+    shown = sequence.masked_inputs[:, prefix:]
+    is_masked = shown == vocabulary.MASK
+    metrics = {
+      "loss": loss,
+      "masked_accuracy": jnp.sum(is_right[:, prefix:] * is_masked)
+      / jnp.maximum(jnp.sum(is_masked), 1),
+      "mask_ratio": ratio,
+      "grad_norm": optax.tree.norm(grads),
+      "learning_rate": self._schedule(state.step),
+    }
+    state = state.replace(
+      step=state.step + 1,
+      params=optax.apply_updates(state.params, updates),
+      opt_state=opt_state,
+    )
+    return state, metrics
