@@ -1,0 +1,20 @@
+"""Files that a reader finds complete, or not at all."""
+
+import os
+import pathlib
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+  """Replaces the file at `path` by `text` (UTF-8) in one step.
+
+  A process that is killed half-way leaves the old file; its folder is made
+  where it does not exist. The temporary file lies beside `path`, because only
+  a rename inside one file system is atomic.
+  """
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+  try:
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+  finally:
+    temporary.unlink(missing_ok=True)

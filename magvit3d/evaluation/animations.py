@@ -1,0 +1,91 @@
+"""Clips side by side as one animated image, embedded as a data URI.
+
+A row of clips is a single strip: separate animations drift apart, because a
+browser starts each one when it has decoded it. Under the strip a bar shows
+the time, and frames that a model predicted have an orange border and bar,
+given ones a grey one.
+"""
+
+import base64
+import io
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+GIVEN_COLOR = (138, 143, 152)
+PREDICTED_COLOR = (234, 88, 12)
+_PAPER = (255, 255, 255)
+_BAR_REST = (226, 229, 233)
+
+_BORDER = 1  # Pixels of the clip, as are the next two.
+_GAP = 2
+_BAR_HEIGHT = 2
+_FRAME_MS = 125
+_LAST_FRAME_MS = 750  # The end stays a moment before the clip starts again.
+
+# A strip without loss may have this many bytes; a larger one, such as a noisy
+# reconstruction at 128 pixels, is stored with loss.
+_MAX_LOSSLESS_BYTES = 180_000
+_LOSSY_QUALITY = 85
+
+
+def strip_frames(
+  clips: list[UInt8[np.ndarray, "t h w 3"]],
+  given_frames: int | None = None,
+  predicted_columns: tuple[int, ...] = (),
+) -> UInt8[np.ndarray, "t height width 3"]:
+  """Returns the frames of a strip that shows `clips` from left to right.
+
+  Args:
+    clips: Clips of one shape.
+    given_frames: Frames that a model saw; None where none is marked.
+    predicted_columns: Clips whose other frames get the colour of predictions.
+  """
+  num_frames, height, width, _ = clips[0].shape
+  cell_height, cell_width = height + 2 * _BORDER, width + 2 * _BORDER
+  strip_width = len(clips) * (cell_width + _GAP) - _GAP
+  strip_height = cell_height + _GAP + _BAR_HEIGHT
+  strip = np.full((num_frames, strip_height, strip_width, 3), _PAPER, np.uint8)
+  given = num_frames if given_frames is None else given_frames
+  for column, clip in enumerate(clips):
+    left = column * (cell_width + _GAP)
+    cell = strip[:, :cell_height, left : left + cell_width]
+    cell[:] = GIVEN_COLOR
+    if column in predicted_columns:
+      cell[given:] = PREDICTED_COLOR
+    cell[:, _BORDER:-_BORDER, _BORDER:-_BORDER] = clip
+  bar = strip[:, -_BAR_HEIGHT:]
+  bar[:] = _BAR_REST
+  for frame in range(num_frames):
+    for past in range(frame + 1):
+      start = past * strip_width // num_frames
+      end = (past + 1) * strip_width // num_frames
+      color = GIVEN_COLOR if past < given else PREDICTED_COLOR
+      bar[frame, :, start:end] = color
+  return strip
+
+
+def animation_uri(frames: UInt8[np.ndarray, "t h w 3"]) -> str:
+  """Returns `frames` as an endless animated WebP in a `data:` URI."""
+  data = _encode(frames, lossless=True)
+  if len(data) > _MAX_LOSSLESS_BYTES:
+    data = _encode(frames, lossless=False, quality=_LOSSY_QUALITY)
+  return f"data:image/webp;base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _encode(frames: np.ndarray, **options) -> bytes:
+  images = [Image.fromarray(frame) for frame in frames]
+  durations = [_FRAME_MS] * (len(images) - 1) + [_LAST_FRAME_MS]
+  buffer = io.BytesIO()
+  images[0].save(
+    buffer,
+    "WEBP",
+    save_all=True,
+    append_images=images[1:],
+    duration=durations,
+    loop=0,
+    method=3,
+    **options,
+  )
+  return buffer.getvalue()
