@@ -1,0 +1,77 @@
+"""Clips of a scene data set as an endless, resumable stream of batches.
+
+Grain (https://github.com/google/grain) shuffles globally and keeps its place
+in a few bytes, which go into the checkpoint: a resumed run sees the batches it
+would have seen.
+"""
+
+import dataclasses
+from typing import Any
+
+import grain
+import numpy as np
+
+from magvit3d.data.scenes import SceneSource
+from magvit3d.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipSource:
+  """Every camera's clip of every scene, as a random-access source.
+
+  Clip i is the view i % num_views of scene i // num_views.
+  """
+
+  scenes: SceneSource
+
+  def __len__(self) -> int:
+    return len(self.scenes) * self.scenes.num_views
+
+  def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    """Returns `frames` uint8 (t, h, w, 3), `masks` uint8 (t, h, w), `label`."""
+    scene, view = divmod(int(index), self.scenes.num_views)
+    clip = self.scenes.clip(scene, view)
+    return {
+      "frames": clip["frames"],
+      "masks": clip["masks"],
+      "labels": np.int32(clip["label"]),
+    }
+
+
+def make_batches(
+  source: Any,
+  *,
+  batch_size: int,
+  seed: int,
+  process_index: int,
+  process_count: int,
+  num_threads: int,
+) -> grain.DatasetIterator:
+  """Returns an endless iterator over this process's share of each batch.
+
+  Args:
+    source: Anything with `__len__` and `__getitem__` that gives dicts.
+    batch_size: Of the whole batch, over all processes.
+    seed: Determines the order, which changes every epoch.
+    process_index: This process.
+    process_count: All processes; must divide `batch_size`.
+    num_threads: Threads that read ahead.
+  """
+  if batch_size > len(source):
+    raise UserError(
+      f"batch_size={batch_size} is larger than the {len(source)} training "
+      "samples there are. Lower it, or make more scenes "
+      "(--config.data.num_train)."
+    )
+  dataset = (
+    grain.MapDataset.source(source)
+    .seed(seed)
+    .shuffle()
+    .repeat()
+    .slice(slice(process_index, None, process_count))
+    .batch(batch_size // process_count, drop_remainder=True)
+  )
+  options = grain.ReadOptions(
+    num_threads=num_threads, prefetch_buffer_size=max(2, num_threads)
+  )
+  return iter(dataset.to_iter_dataset(options))

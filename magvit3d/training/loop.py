@@ -1,0 +1,193 @@
+"""The one training loop, whatever the stage.
+
+It only orders things: next batch, step, log, validate, save. A stage gives
+the state and the step function.
+"""
+
+import dataclasses
+import pathlib
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import grain
+import jax
+import numpy as np
+from absl import logging
+from jax.sharding import Mesh
+from jaxtyping import Array, PyTree
+
+from magvit3d.errors import UserError
+from magvit3d.training import sharding
+from magvit3d.training.checkpoints import Checkpoints
+from magvit3d.training.monitor import Monitor
+
+
+class Stage(Protocol):
+  """What the loop needs of a stage; `frozen` is passed to every step."""
+
+  frozen: PyTree
+
+  def init_state(self) -> PyTree:
+    """The state before the first step; it has a scalar `step`."""
+
+  def train_step(
+    self, state: PyTree, batch: Mapping[str, Array], frozen: PyTree
+  ) -> tuple[PyTree, dict[str, Array]]:
+    """One step; traced once."""
+
+  def before_step(self, state: PyTree, step: int, mesh: Mesh) -> PyTree:
+    """Called on the host before each step."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopOptions:
+  """When the loop does what.
+
+  Attributes:
+    num_steps: Steps of the whole stage.
+    log_every_steps: Interval of metrics.
+    validate_every_steps: Interval of validation.
+    checkpoint_every_steps: Interval of checkpoints.
+    stop_after_step: Save and stop there as if interrupted; None for never.
+  """
+
+  num_steps: int
+  log_every_steps: int
+  validate_every_steps: int
+  checkpoint_every_steps: int
+  stop_after_step: int | None = None
+
+
+class Interrupted(Exception):
+  """Training was asked to stop, and saved what it had."""
+
+
+def train(
+  name: str,
+  stage: Stage,
+  *,
+  workdir: pathlib.Path,
+  batches: grain.DatasetIterator,
+  options: LoopOptions,
+  checkpoints: Checkpoints,
+  mesh: Mesh,
+  validate: Callable[[PyTree], dict[str, float]],
+) -> PyTree:
+  """Trains a stage to its last step, from its newest checkpoint if any.
+
+  Args:
+    name: Name of the stage.
+    stage: See `Stage`.
+    workdir: Folder of the run.
+    batches: This process's share of each batch, dicts of arrays.
+    options: See `LoopOptions`.
+    checkpoints: Of this stage.
+    mesh: Devices.
+    validate: Scores a state.
+
+  Returns:
+    The state after the last step, saved.
+
+  Raises:
+    Interrupted: SIGTERM or SIGINT came, or `stop_after_step` was reached.
+    UserError: The loss is not finite.
+  """
+  state = sharding.replicate(jax.jit(stage.init_state)(), mesh)
+  frozen = sharding.replicate(stage.frozen, mesh)
+  if checkpoints.latest_step() is not None:
+    state = checkpoints.restore(state, batches)
+  step = int(state.step)
+  if step >= options.num_steps:
+    return state
+  compiled = None
+  with (
+    Monitor(
+      workdir,
+      name,
+      options.num_steps,
+      options.log_every_steps,
+      jax.process_index() == 0,
+    ) as monitor,
+    _stop_signals() as stop_requested,
+  ):
+    monitor.start(step)
+    while step < options.num_steps:
+      state = stage.before_step(state, step, mesh)
+      batch = sharding.shard_batch(next(batches), mesh)
+      if compiled is None:
+        compiled = _compile(stage.train_step, state, batch, frozen)
+      state, metrics = compiled(state, batch, frozen)
+      step += 1
+      is_last = step == options.num_steps
+      scores = {}
+      if is_last or step % options.validate_every_steps == 0:
+        scores = {f"validation/{k}": v for k, v in validate(state).items()}
+      if scores or step == 1 or step % options.log_every_steps == 0:
+        values = {f"train/{k}": float(v) for k, v in metrics.items()}
+        _check_finite(name, step, values)
+        monitor.log(step, values | scores)
+      is_stopping = stop_requested.is_set() or step == options.stop_after_step
+      if is_last or is_stopping or step % options.checkpoint_every_steps == 0:
+        checkpoints.save(step, state, batches)
+      if is_stopping and not is_last:
+        checkpoints.wait()
+        raise Interrupted(
+          f"{name} stopped at step {step} and saved it; run the same command "
+          "again to continue."
+        )
+    checkpoints.wait()
+    monitor.finish("DONE")
+  return state
+
+
+def _compile(train_step, state, batch, frozen):
+  step = jax.jit(train_step, donate_argnums=0)
+  compiled = step.lower(state, batch, frozen).compile()
+  analysis = compiled.memory_analysis()
+  if analysis is not None:
+    logging.info(
+      "Memory of a step: %.0f MB of state and inputs, %.0f MB of "
+      "intermediate values.",
+      analysis.argument_size_in_bytes / 2**20,
+      analysis.temp_size_in_bytes / 2**20,
+    )
+  return compiled
+
+
+def _check_finite(name: str, step: int, metrics: Mapping[str, float]) -> None:
+  bad = [key for key, value in metrics.items() if not np.isfinite(value)]
+  if bad:
+    raise UserError(
+      f"{name} step {step}: {', '.join(bad)} is not finite. Lower the "
+      "learning rate or continue from an earlier checkpoint; none was saved "
+      "since the last interval."
+    )
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+  """Turns SIGTERM and SIGINT into an event while the context lasts."""
+  event = threading.Event()
+  if threading.current_thread() is not threading.main_thread():
+    yield event
+    return
+  signals = (signal.SIGTERM, signal.SIGINT)
+  old = {s: signal.signal(s, lambda *_: event.set()) for s in signals}
+  try:
+    yield event
+  finally:
+    for number, handler in old.items():
+      signal.signal(number, handler)
+
+
+def describe_parameters(params: Mapping[str, Any]) -> str:
+  """Says how many parameters there are, in all and per part."""
+  counts = {
+    key: sum(int(np.prod(np.shape(x))) for x in jax.tree.leaves(value))
+    for key, value in params.items()
+  }
+  parts = ", ".join(f"{key} {count:,}" for key, count in counts.items())
+  return f"{sum(counts.values()):,} ({parts})"

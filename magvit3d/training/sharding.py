@@ -1,0 +1,41 @@
+"""Where arrays live: batches over the devices, everything else on all of them.
+
+One mesh with an axis "data". Each process feeds its part of a batch.
+"""
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
+
+from magvit3d.errors import UserError
+
+
+def make_mesh() -> Mesh:
+  """Returns a mesh of all devices of all processes."""
+  return Mesh(np.asarray(jax.devices()), ("data",))
+
+
+def check_batch_size(field: str, batch_size: int, mesh: Mesh) -> None:
+  """Raises UserError if a batch does not divide over the devices."""
+  count = mesh.size
+  if batch_size < 1 or batch_size % count:
+    below, above = batch_size // count * count, -(-batch_size // count) * count
+    choices = " or ".join(str(n) for n in {below, above} if n > 0)
+    raise UserError(
+      f"config.{field}={batch_size} does not divide over {count} devices. "
+      f"Use {choices or count}."
+    )
+
+
+def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
+  """Puts arrays on all devices."""
+  return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def shard_batch(batch: PyTree, mesh: Mesh) -> PyTree:
+  """Turns this process's part of a batch into global arrays."""
+  sharding = NamedSharding(mesh, PartitionSpec("data"))
+  return jax.tree.map(
+    lambda x: jax.make_array_from_process_local_data(sharding, x), batch
+  )
