@@ -43,18 +43,14 @@ def make_batches(
   *,
   batch_size: int,
   seed: int,
-  process_index: int,
-  process_count: int,
   num_threads: int,
 ) -> grain.DatasetIterator:
-  """Returns an endless iterator over this process's share of each batch.
+  """Returns an endless iterator over shuffled batches.
 
   Args:
     source: Anything with `__len__` and `__getitem__` that gives dicts.
-    batch_size: Of the whole batch, over all processes.
+    batch_size: Samples of a batch.
     seed: Determines the order, which changes every epoch.
-    process_index: This process.
-    process_count: All processes; must divide `batch_size`.
     num_threads: Threads that read ahead.
   """
   if batch_size > len(source):
@@ -68,8 +64,7 @@ def make_batches(
     .seed(seed)
     .shuffle()
     .repeat()
-    .slice(slice(process_index, None, process_count))
-    .batch(batch_size // process_count, drop_remainder=True)
+    .batch(batch_size, drop_remainder=True)
   )
   options = grain.ReadOptions(
     num_threads=num_threads, prefetch_buffer_size=max(2, num_threads)

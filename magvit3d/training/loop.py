@@ -38,7 +38,7 @@ class Stage(Protocol):
   ) -> tuple[PyTree, dict[str, Array]]:
     """One step; traced once."""
 
-  def before_step(self, state: PyTree, step: int, mesh: Mesh) -> PyTree:
+  def before_step(self, state: PyTree, step: int) -> PyTree:
     """Called on the host before each step."""
 
 
@@ -109,13 +109,12 @@ def train(
       name,
       options.num_steps,
       options.log_every_steps,
-      jax.process_index() == 0,
     ) as monitor,
     _stop_signals() as stop_requested,
   ):
     monitor.start(step)
     while step < options.num_steps:
-      state = stage.before_step(state, step, mesh)
+      state = stage.before_step(state, step)
       batch = sharding.shard_batch(next(batches), mesh)
       if compiled is None:
         compiled = _compile(stage.train_step, state, batch, frozen)

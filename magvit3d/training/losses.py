@@ -8,7 +8,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Integer
 
 ADVERSARIAL_LOSSES = ("non-saturating", "hinge")
 
@@ -19,6 +19,22 @@ def _check_kind(kind: str) -> None:
       f"vqgan.loss_type={kind!r} is unknown; use one of "
       f"{', '.join(ADVERSARIAL_LOSSES)}."
     )
+
+
+def foreground_weights(
+  masks: Integer[Array, "b t h w"], weight: float, radius: int = 2
+) -> Float[Array, "b t h w"]:
+  """`weight` within `radius` pixels (a square) of a mask, 1 elsewhere."""
+  width = 2 * radius + 1
+  is_near = jax.lax.reduce_window(
+    (masks > 0).astype(jnp.float32),
+    0.0,
+    jax.lax.max,
+    window_dimensions=(1, 1, width, width),
+    window_strides=(1, 1, 1, 1),
+    padding="SAME",
+  )
+  return 1.0 + (weight - 1.0) * is_near
 
 
 def discriminator_loss(

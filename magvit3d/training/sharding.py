@@ -1,6 +1,6 @@
 """Where arrays live: batches over the devices, everything else on all of them.
 
-One mesh with an axis "data". Each process feeds its part of a batch.
+One mesh with an axis "data".
 """
 
 import jax
@@ -12,7 +12,7 @@ from magvit3d.errors import UserError
 
 
 def make_mesh() -> Mesh:
-  """Returns a mesh of all devices of all processes."""
+  """Returns a mesh of all devices."""
   return Mesh(np.asarray(jax.devices()), ("data",))
 
 
@@ -34,8 +34,5 @@ def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
 
 
 def shard_batch(batch: PyTree, mesh: Mesh) -> PyTree:
-  """Turns this process's part of a batch into global arrays."""
-  sharding = NamedSharding(mesh, PartitionSpec("data"))
-  return jax.tree.map(
-    lambda x: jax.make_array_from_process_local_data(sharding, x), batch
-  )
+  """Splits the first axis of a batch's arrays over the devices."""
+  return jax.device_put(batch, NamedSharding(mesh, PartitionSpec("data")))

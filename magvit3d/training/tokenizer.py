@@ -5,14 +5,15 @@ generator and discriminator, both step from the same state, and a moving
 average of the generator is what everything afterwards uses.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PyTree, UInt8
 
 from magvit3d.models.discriminator import Discriminator
 from magvit3d.models.vqvae import Tokenizer
@@ -21,13 +22,17 @@ from magvit3d.training.learning_rate import warmup_cosine
 from magvit3d.training.optimizers import make_adamw
 
 
+def to_unit_range(frames: UInt8[Array, "*n"]) -> Float[Array, "*n"]:
+  """Turns 8-bit values into float32 in [0, 1]."""
+  return frames.astype(jnp.float32) / 255
+
+
 @flax.struct.dataclass
 class TokenizerState:
   """Everything a checkpoint needs for a run to resume exactly.
 
   Attributes:
     step: Steps taken.
-    rng: Never advanced; each step folds in `step`.
     g_params: Generator: encoder, quantizer and decoder.
     d_params: Discriminator.
     ema_params: Moving average of `g_params`; evaluation and the transformer
@@ -39,7 +44,6 @@ class TokenizerState:
   """
 
   step: Int[Array, ""]
-  rng: PRNGKeyArray
   g_params: PyTree
   d_params: PyTree
   ema_params: PyTree
@@ -54,16 +58,21 @@ class TokenizerStage:
 
   Args:
     config: The run's config; reads `vqvae`, `discriminator`, `vqgan`,
-      `train_tokenizer` and `dtype`.
+      `train_tokenizer`, `dtype` and `seed`.
     num_steps: Steps of the whole stage.
     clip_shape: (t, h, w, 3).
+    codebook_frames: uint8 (b, t, h, w, 3), on whose encoder outputs the
+      codebook starts; None leaves its random initial values.
   """
+
+  frozen = ()
 
   def __init__(
     self,
     config: Mapping[str, Any],
     num_steps: int,
     clip_shape: tuple[int, int, int, int],
+    codebook_frames: UInt8[np.ndarray, "b t h w 3"] | None = None,
   ):
     dtype = jnp.dtype(config["dtype"])
     self.tokenizer = Tokenizer.from_config(config["vqvae"], dtype)
@@ -72,7 +81,9 @@ class TokenizerStage:
     )
     self.settings = config["vqgan"]
     self.codebook_size = config["vqvae"]["codebook_size"]
+    self._rng = jax.random.key(config["seed"])
     self._clip_shape = clip_shape
+    self._codebook_frames = codebook_frames
     training = config["train_tokenizer"]
 
     def optimizer(rate):
@@ -82,15 +93,14 @@ class TokenizerStage:
     self.g_optimizer, self._g_schedule = optimizer(training["g_lr"])
     self.d_optimizer, self._d_schedule = optimizer(training["d_lr"])
 
-  def init_state(self, rng: PRNGKeyArray) -> TokenizerState:
+  def init_state(self) -> TokenizerState:
     """Returns the state before the first step."""
-    g_rng, d_rng, rng = jax.random.split(rng, 3)
+    g_rng, d_rng = jax.random.split(self._rng)
     clips = jnp.zeros((1, *self._clip_shape))
     g_params = self.tokenizer.init(g_rng, clips)["params"]
     d_params = self.discriminator.init(d_rng, clips)["params"]
     return TokenizerState(
       step=jnp.zeros((), jnp.int32),
-      rng=rng,
       g_params=g_params,
       d_params=d_params,
       ema_params=jax.tree.map(jnp.copy, g_params),
@@ -100,36 +110,46 @@ class TokenizerStage:
       logit_ema=jnp.zeros(2),
     )
 
-  def init_codebook(
-    self, state: TokenizerState, clips: Float[Array, "b t h w 3"]
-  ) -> TokenizerState:
-    """Puts the codebook's rows on encoder outputs of `clips`."""
+  def before_step(self, state: TokenizerState, step: int) -> TokenizerState:
+    """Puts the codebook on encoder outputs just before it is first used."""
+    is_first = step == self.settings["quantizer_start_step"]
+    if self._codebook_frames is None or not is_first:
+      return state
+    return jax.jit(self._init_codebook)(state, self._codebook_frames)
+
+  def _init_codebook(self, state, frames):
     features = self.tokenizer.apply(
-      {"params": state.g_params}, clips, method="features"
+      {"params": state.g_params}, to_unit_range(frames), method="features"
     )
     rows = codebook.spread_rows(
-      jax.random.fold_in(state.rng, 0),
-      features.reshape(-1, features.shape[-1]),
-      self.codebook_size,
+      self._rng, features.reshape(-1, features.shape[-1]), self.codebook_size
     )
     return state.replace(
       g_params=_with_codebook(state.g_params, rows),
       ema_params=_with_codebook(state.ema_params, rows),
+      code_counts=jnp.zeros_like(state.code_counts),
     )
 
   def train_step(
-    self, state: TokenizerState, batch: Mapping[str, Array]
+    self,
+    state: TokenizerState,
+    batch: Mapping[str, Array],
+    frozen: tuple = (),
   ) -> tuple[TokenizerState, dict[str, Float[Array, ""]]]:
     """One step of both players.
 
     Args:
       state: The state before.
-      batch: `clips` (b, t, h, w, 3) float32 in [0, 1] and `foreground`
-        (b, t, h, w) bool, the pixels whose error counts
-        `vqgan.foreground_weight` times.
+      batch: `frames` uint8 (b, t, h, w, 3) and `masks` uint8 (b, t, h, w),
+        not 0 on the objects.
+      frozen: Nothing, in this stage.
     """
+    del frozen
     settings = self.settings
-    real = batch["clips"]
+    real = to_unit_range(batch["frames"])
+    weight = losses.foreground_weights(
+      batch["masks"], settings["foreground_weight"]
+    )
     is_playing = state.step >= settings["discriminator_start_step"]
     is_quantizing = state.step >= settings["quantizer_start_step"]
     discriminate = self._discriminate
@@ -140,7 +160,6 @@ class TokenizerStage:
       )
       fake = out.reconstruction.astype(jnp.float32)
       error = (real - fake) ** 2
-      weight = 1.0 + (settings["foreground_weight"] - 1.0) * batch["foreground"]
       reconstruction = jnp.mean(error * weight[..., None])
       adversarial = jax.lax.cond(
         is_playing,
@@ -256,10 +275,11 @@ class TokenizerStage:
     period = self.settings["dead_code_reset_steps"]
     if period is None:
       return state, metrics
-    is_due = state.step % period == 0
+    steps_in_use = state.step - self.settings["quantizer_start_step"]
+    is_due = (steps_in_use > 0) & (steps_in_use % period == 0)
     rows = state.g_params["quantizer"]["codebook"]
     features = quantized.latents.reshape(-1, rows.shape[-1])
-    rng = jax.random.fold_in(state.rng, state.step)
+    rng = jax.random.fold_in(self._rng, state.step)
 
     def reset(state):
       moved, num_dead = codebook.replace_dead_rows(
@@ -303,17 +323,3 @@ def _perplexity(counts: Int[Array, "k"]) -> Float[Array, ""]:
 
 def _with_codebook(params: PyTree, rows: Float[Array, "k d"]) -> PyTree:
   return params | {"quantizer": {"codebook": rows}}
-
-
-def make_reconstruct(stage: TokenizerStage) -> Callable:
-  """Returns the jitted `(params, clips) -> (reconstruction, tokens)`.
-
-  The reconstruction is clipped to [0, 1].
-  """
-
-  @jax.jit
-  def reconstruct(params, clips):
-    out = stage.tokenizer.apply({"params": params}, clips)
-    return jnp.clip(out.reconstruction, 0.0, 1.0), out.quantized.tokens
-
-  return reconstruct

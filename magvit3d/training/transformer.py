@@ -20,6 +20,7 @@ from magvit3d.tokens import decoding, masking, schedules, tasks, vocabulary
 from magvit3d.training import losses
 from magvit3d.training.learning_rate import warmup_cosine
 from magvit3d.training.optimizers import make_adamw
+from magvit3d.training.tokenizer import to_unit_range
 
 
 @flax.struct.dataclass
@@ -250,6 +251,11 @@ class TransformerStage:
       opt_state=self._optimizer.init(params),
     )
 
+  def before_step(self, state: TransformerState, step: int) -> TransformerState:
+    """Does nothing in this stage."""
+    del step
+    return state
+
   def train_step(
     self,
     state: TransformerState,
@@ -272,7 +278,7 @@ class TransformerStage:
         *(batch[key] for key in ("tokens", "cond_tokens", "labels"))
       )
     else:
-      clips = batch["frames"].astype(jnp.float32) / 255
+      clips = to_unit_range(batch["frames"])
       tokens = model.tokenize(frozen, clips, batch["labels"])
     order = jnp.asarray(self._task_order)
     task_index = order[state.step % len(order)]
