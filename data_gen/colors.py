@@ -54,7 +54,7 @@ def draw_color(
 
 
 def name_color(color: np.ndarray) -> str:
-  """Returns a plain English name of the nearest hue, "gray" if there is none."""
+  """Returns the English name of the nearest hue, or "gray"."""
   hue, saturation, _ = colorsys.rgb_to_hsv(*np.asarray(color, float))
   if saturation < 0.2:
     return "gray"
