@@ -4,6 +4,7 @@ import datetime
 import io
 import json
 import math
+import os
 import re
 import sys
 
@@ -160,6 +161,19 @@ def test_a_terminal_gets_a_bar_with_our_eta(
     run.finish("DONE")
   shown = sys.stderr.getvalue()
   assert re.search(r"tokenizer  50%\|.*\| 50/100.*ETA 0:00:50", shown)
+
+
+def test_a_terminal_without_a_size_gets_lines(
+  make_monitor, monkeypatch, capsys
+):
+  with open(os.devnull, "w") as stream:
+    monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: (0, 0))
+    monkeypatch.setattr(sys, "stderr", stream)
+    with make_monitor() as run:
+      run.start(0)
+      run.log(100, {"train/loss": 2.0})
+  assert "tokenizer 100/100 100.0%" in capsys.readouterr().out
 
 
 def test_the_files_say_how_the_run_is(make_monitor, tmp_path, clock):

@@ -12,6 +12,7 @@ elsewhere; numbers that are not finite are null in JSON.
 import datetime
 import json
 import math
+import os
 import pathlib
 import sys
 import time
@@ -126,7 +127,7 @@ class Monitor:
     self._writer = tensorboardX.SummaryWriter(
       str(self._workdir / self._stage / "tensorboard"), purge_step=step + 1
     )
-    if sys.stderr.isatty():
+    if _has_terminal():
       self._bar = tqdm.tqdm(
         desc=self._stage,
         total=self._total_steps,
@@ -311,6 +312,16 @@ def _main_loss(values: dict[str, float]) -> tuple[str, float] | None:
 
 def _finite_or_none(value: float | None) -> float | None:
   return value if value is not None and math.isfinite(value) else None
+
+
+def _has_terminal() -> bool:
+  """Whether a bar can be drawn: some batch systems give 0 x 0 terminals."""
+  if not sys.stderr.isatty():
+    return False
+  try:
+    return min(os.get_terminal_size(sys.stderr.fileno())) > 0
+  except OSError:  # Something that only acts as a terminal.
+    return True
 
 
 def _rate_text(rate: float | None) -> str:
