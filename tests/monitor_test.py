@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from tensorboardX.proto import event_pb2
 
-from magvit3d import atomic_file
-from magvit3d.training import monitor, progress
+from magvit3d.training import monitor
 
 
 class _Clock:
@@ -84,15 +83,6 @@ def test_the_rate_leaves_out_what_was_before_a_resume(
     run.finish("DONE")
 
 
-def test_the_rate_follows_a_machine_that_becomes_slower():
-  meter = progress.Progress(total_steps=10_000, first_step=0)
-  for step in range(1000):
-    meter.update(step, float(step))
-  for step in range(1000, 1100):
-    meter.update(step, 999 + 4.0 * (step - 999))
-  assert meter.steps_per_second == pytest.approx(0.25)
-
-
 def test_a_second_record_of_a_step_does_not_change_the_rate(
   make_monitor, tmp_path, clock
 ):
@@ -107,14 +97,6 @@ def test_a_second_record_of_a_step_does_not_change_the_rate(
     assert _status(tmp_path)["loss"] == 1.0
     run.finish("DONE")
   assert "train/steps_per_second" not in _records(tmp_path)[-1]
-
-
-@pytest.mark.parametrize(
-  "seconds, text",
-  [(0, "0:00:00"), (59.6, "0:01:00"), (3725, "1:02:05"), (360000, "100:00:00")],
-)
-def test_a_duration_is_hours_minutes_and_seconds(seconds, text):
-  assert progress.format_duration(float(seconds)) == text
 
 
 def test_without_a_terminal_each_interval_is_one_flushed_line(
@@ -364,20 +346,3 @@ def test_misuse_is_explained(make_monitor):
     run.log(40, {})
   with pytest.raises(ValueError, match="'RUNNING'"):
     run.finish("RUNNING")
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(
-  tmp_path, monkeypatch
-):
-  path = tmp_path / "folder" / "file.txt"
-  atomic_file.write_text(path, "old")
-
-  def fail(source, target):
-    assert source.read_text() == "new" and target == path
-    raise OSError("killed")
-
-  monkeypatch.setattr("os.replace", fail)
-  with pytest.raises(OSError, match="killed"):
-    atomic_file.write_text(path, "new")
-  assert path.read_text() == "old"
-  assert list(path.parent.iterdir()) == [path]

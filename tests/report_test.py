@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from magvit3d.evaluation import animations, curves, metrics_file, report
+from magvit3d.evaluation import report
 
 _FRAMES = 8
 _SCRIPT = "<script>alert('&')</script>"
@@ -321,79 +321,6 @@ def test_the_old_report_stays_when_a_new_one_cannot_be_written(
     report.write_report(tmp_path)
   assert path.read_bytes() == before
   assert [p.name for p in path.parent.iterdir()] == ["index.html"]
-
-
-def test_a_strip_shows_its_clips_side_by_side_and_unchanged(page):
-  rng = np.random.default_rng(3)
-  clips = list(rng.integers(0, 256, (3, 5, 8, 10, 3)).astype(np.uint8))
-  frames = animations.strip_frames(clips)
-  image = next(_images(animations.animation_uri(frames)))
-  for index in range(5):
-    image.seek(index)
-    shown = np.asarray(image.convert("RGB"))
-    for column, clip in enumerate(clips):
-      left = 1 + column * 14
-      np.testing.assert_array_equal(
-        shown[1:9, left : left + 10], clip[index], strict=True
-      )
-
-
-def test_predicted_frames_have_another_border_than_given_ones():
-  clips = [np.zeros((4, 8, 8, 3), np.uint8)] * 2
-  frames = animations.strip_frames(
-    clips, given_frames=3, predicted_columns=(1,)
-  )
-  real, predicted = frames[:, 0, 0], frames[:, 0, 12]
-  assert (real == animations.GIVEN_COLOR).all()
-  assert (predicted[:3] == animations.GIVEN_COLOR).all()
-  assert (predicted[3:] == animations.PREDICTED_COLOR).all()
-
-
-def test_still_clips_keep_all_their_frames():
-  clips = [np.zeros((16, 32, 32, 3), np.uint8)] * 2
-  uri = animations.animation_uri(animations.strip_frames(clips))
-  assert next(_images(uri)).n_frames == 16
-
-
-def test_resumed_steps_keep_their_last_value(tmp_path):
-  path = tmp_path / "metrics.jsonl"
-  path.write_text(
-    '{"step": 1, "train/loss": 5.0}\n{"step": 2, "train/loss": 4.0}\n'
-    '{"step": 2, "train/loss": 3.0}\n{"step": 2, "validation/loss": 3.5}\n'
-    '{"step": 3, "train/l'
-  )
-  panels = curves.group_panels(metrics_file.read_metrics(path))
-  assert panels == {
-    "loss": {"train": [(1, 5.0), (2, 3.0)], "validation": [(2, 3.5)]}
-  }
-
-
-def test_a_scalar_that_is_never_finite_gets_no_panel():
-  records = [{"step": 1, "a": float("nan"), "b": None, "c": "text", "d": True}]
-  assert curves.group_panels(records) == {}
-
-
-def test_a_curve_breaks_where_a_value_is_not_finite():
-  values = [1.0, 2.0, float("inf"), 2.0, 1.0]
-  records = [{"step": i, "train/x": v} for i, v in enumerate(values)]
-  (panel,) = curves.group_panels(records).items()
-  svg = curves.panel_svg(*panel)
-  assert svg.count("M") == 2 and svg.count("<circle") == 4
-
-
-@pytest.mark.parametrize("values", [[0.5], [0.0, 0.0], [1e-9, 1e9], [-3, 7e6]])
-def test_any_range_of_values_can_be_drawn(values):
-  records = [{"step": i, "train/loss": v} for i, v in enumerate(values)]
-  (panel,) = curves.group_panels(records).items()
-  ys = re.findall(r'cy="([^"]+)"', curves.panel_svg(*panel))
-  assert len(ys) == len(values) and all(0 <= float(y) <= 210 for y in ys)
-
-
-def test_a_long_run_is_thinned_to_the_width_of_a_panel():
-  records = [{"step": i, "train/x": float(i)} for i in range(10_000)]
-  (panel,) = curves.group_panels(records).items()
-  svg = curves.panel_svg(*panel)
-  assert svg.count("L") <= 300 and len(svg) < 10_000
 
 
 @pytest.mark.slow

@@ -18,9 +18,9 @@ PREDICTED_COLOR = (234, 88, 12)
 _PAPER = (255, 255, 255)
 _BAR_REST = (226, 229, 233)
 
-_BORDER = 1  # Pixels of the clip, as are the next two.
-_GAP = 2
-_BAR_HEIGHT = 2
+# Clips are shown at about one size whatever their pixels, and so are borders:
+# a pixel for each of these many of the clip's width.
+_WIDTH_PER_BORDER_PX = 40
 _FRAME_MS = 125
 _LAST_FRAME_MS = 750  # The end stays a moment before the clip starts again.
 
@@ -43,19 +43,21 @@ def strip_frames(
     predicted_columns: Clips whose other frames get the colour of predictions.
   """
   num_frames, height, width, _ = clips[0].shape
-  cell_height, cell_width = height + 2 * _BORDER, width + 2 * _BORDER
-  strip_width = len(clips) * (cell_width + _GAP) - _GAP
-  strip_height = cell_height + _GAP + _BAR_HEIGHT
+  border = max(1, width // _WIDTH_PER_BORDER_PX)
+  gap = bar_height = 2 * border
+  cell_height, cell_width = height + 2 * border, width + 2 * border
+  strip_width = len(clips) * (cell_width + gap) - gap
+  strip_height = cell_height + gap + bar_height
   strip = np.full((num_frames, strip_height, strip_width, 3), _PAPER, np.uint8)
   given = num_frames if given_frames is None else given_frames
   for column, clip in enumerate(clips):
-    left = column * (cell_width + _GAP)
+    left = column * (cell_width + gap)
     cell = strip[:, :cell_height, left : left + cell_width]
     cell[:] = GIVEN_COLOR
     if column in predicted_columns:
       cell[given:] = PREDICTED_COLOR
-    cell[:, _BORDER:-_BORDER, _BORDER:-_BORDER] = clip
-  bar = strip[:, -_BAR_HEIGHT:]
+    cell[:, border:-border, border:-border] = clip
+  bar = strip[:, -bar_height:]
   bar[:] = _BAR_REST
   for frame in range(num_frames):
     for past in range(frame + 1):
