@@ -11,6 +11,7 @@ import pathlib
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 
 from data_gen import cameras, manifest, preview, records, schema, shards
 from data_gen.options import DatasetOptions
@@ -170,6 +171,13 @@ def _written_counts(options, missing, num_workers) -> Iterator[int]:
     try:
       for task in concurrent.futures.as_completed(tasks):
         yield task.result()
+    except BrokenProcessPool as error:
+      raise ChildProcessError(
+        "A process that renders ended unexpectedly: killed for its memory, or "
+        'started by a script without `if __name__ == "__main__"`. Run the '
+        f"same again, with less than --num_workers={num_workers} if memory is "
+        "short, or with 1 to render in one process."
+      ) from error
     except BaseException:
       pool.shutdown(wait=False, cancel_futures=True)
       raise

@@ -3,15 +3,13 @@
 Conventions of the world and of the cameras: see `data_gen.cameras`.
 """
 
-import io
 import json
 import os
 import pathlib
 
 import numpy as np
-from PIL import Image
 
-from data_gen import examples, schema
+from data_gen import examples, png, schema
 from magvit3d.data import tfrecord
 from magvit3d.data.tfrecord import DataError
 
@@ -133,10 +131,10 @@ class SceneSource:
     }
 
   def _decode_frames(self, pngs: list[memoryview]) -> Array:
-    return _decode_pngs(pngs, (self.image_size, self.image_size, 3), "RGB")
+    return _decode_pngs(pngs, (self.image_size, self.image_size, 3))
 
   def _decode_masks(self, pngs: list[memoryview]) -> Array:
-    return _decode_pngs(pngs, (self.image_size, self.image_size), "L")
+    return _decode_pngs(pngs, (self.image_size, self.image_size))
 
 
 def read_manifest(folder: pathlib.Path) -> dict:
@@ -171,14 +169,11 @@ def _check_shard(path: pathlib.Path, expected: int) -> None:
     )
 
 
-def _decode_pngs(pngs: list[memoryview], shape, mode: str) -> Array:
+def _decode_pngs(pngs: list[memoryview], shape: tuple[int, ...]) -> Array:
   images = np.empty((len(pngs), *shape), np.uint8)
   for image, data in zip(images, pngs, strict=True):
-    with Image.open(io.BytesIO(data)) as opened:
-      if opened.mode != mode or opened.size != shape[1::-1]:
-        raise DataError(
-          f"A PNG is {opened.mode} {opened.size}, but the manifest says {mode} "
-          f"{shape[1::-1]} (width, height)."
-        )
-      image[:] = np.asarray(opened)
+    try:
+      png.decode_png(data, image)
+    except ValueError as error:
+      raise DataError(f"A frame does not fit the manifest. {error}") from error
   return images
