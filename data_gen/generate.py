@@ -134,10 +134,16 @@ def _check_disk(options, folder, missing: list[Shard]) -> None:
   free = shutil.disk_usage(folder).free
   if needed > free:
     raise OSError(
-      f"--output_dir={folder} has {free / 1e9:.3f} GB free, and {num_scenes} "
-      f"scenes need {needed / 1e9:.3f} GB. Free some space, name another "
+      f"--output_dir={folder} has {_as_text(free)} free, and {num_scenes} "
+      f"scenes need {_as_text(needed)}. Free some space, name another "
       "folder, or lower --num_train, --image_size or --num_frames."
     )
+
+
+def _as_text(num_bytes: float) -> str:
+  if num_bytes < 1e8:
+    return f"{num_bytes / 1e6:.3f} MB"
+  return f"{num_bytes / 1e9:.2f} GB"
 
 
 def _write_all(options, missing: list[Shard], log) -> None:

@@ -4,8 +4,10 @@ Conventions of the world and of the cameras: see `data_gen.cameras`.
 """
 
 import json
+import operator
 import os
 import pathlib
+from typing import SupportsIndex
 
 import numpy as np
 
@@ -64,7 +66,7 @@ class SceneSource:
   def __repr__(self) -> str:
     return f"SceneSource({self._split!r}, {self._records!r})"
 
-  def scene(self, index: int) -> dict[str, Array | int | float | str]:
+  def scene(self, index: SupportsIndex) -> dict[str, Array | int | float | str]:
     """Returns all of a scene.
 
     Returns:
@@ -109,7 +111,9 @@ class SceneSource:
       scene[key] = features[key].reshape(shape)
     return scene
 
-  def clip(self, index: int, view: int) -> dict[str, Array | int]:
+  def clip(
+    self, index: SupportsIndex, view: SupportsIndex
+  ) -> dict[str, Array | int]:
     """Returns what one camera saw of a scene; decodes no other view.
 
     Returns:
@@ -117,6 +121,7 @@ class SceneSource:
       label: The class, int. scene_id, view: int.
       background: float32 (3,), in [0, 1].
     """
+    view = operator.index(view)
     if not 0 <= view < self.num_views:
       raise IndexError(f"View {view} of {self.num_views} does not exist.")
     features = examples.decode_example(self._records[index])
@@ -126,7 +131,7 @@ class SceneSource:
       "masks": self._decode_masks(features[schema.MASKS][mine]),
       "label": int(features[schema.CLASS][0]),
       "scene_id": int(features[schema.SCENE_ID][0]),
-      "view": int(view),
+      "view": view,
       "background": features[schema.BACKGROUND],
     }
 
