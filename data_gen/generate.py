@@ -11,6 +11,7 @@ import pathlib
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 
 from data_gen import cameras, manifest, preview, records, schema, shards
 from data_gen.options import DatasetOptions
@@ -133,10 +134,16 @@ def _check_disk(options, folder, missing: list[Shard]) -> None:
   free = shutil.disk_usage(folder).free
   if needed > free:
     raise OSError(
-      f"--output_dir={folder} has {free / 1e9:.3f} GB free, and {num_scenes} "
-      f"scenes need {needed / 1e9:.3f} GB. Free some space, name another "
+      f"--output_dir={folder} has {_as_text(free)} free, and {num_scenes} "
+      f"scenes need {_as_text(needed)}. Free some space, name another "
       "folder, or lower --num_train, --image_size or --num_frames."
     )
+
+
+def _as_text(num_bytes: float) -> str:
+  if num_bytes < 1e8:
+    return f"{num_bytes / 1e6:.3f} MB"
+  return f"{num_bytes / 1e9:.2f} GB"
 
 
 def _write_all(options, missing: list[Shard], log) -> None:
@@ -170,6 +177,13 @@ def _written_counts(options, missing, num_workers) -> Iterator[int]:
     try:
       for task in concurrent.futures.as_completed(tasks):
         yield task.result()
+    except BrokenProcessPool as error:
+      raise ChildProcessError(
+        "A process that renders ended unexpectedly: killed for its memory, or "
+        'started by a script without `if __name__ == "__main__"`. Run the '
+        f"same again, with less than --num_workers={num_workers} if memory is "
+        "short, or with 1 to render in one process."
+      ) from error
     except BaseException:
       pool.shutdown(wait=False, cancel_futures=True)
       raise

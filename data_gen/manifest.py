@@ -65,7 +65,7 @@ def read(path: pathlib.Path) -> dict | None:
   """
   try:
     return json.loads(path.read_text())
-  except FileNotFoundError:
+  except (FileNotFoundError, NotADirectoryError):
     return None
   except ValueError as error:
     raise ValueError(

@@ -9,7 +9,7 @@ MIN_PIXELS = 9
 MIN_FRACTION = 0.5
 # The fraction is measured on a grid over the silhouette's box. Measured
 # against clipped polygons, it is off by less than 0.02 (see the test).
-GRID_SIZE = 32
+GRID_SIZE = 64
 GRID_ERROR = 0.02
 
 

@@ -3,15 +3,15 @@
 Conventions of the world and of the cameras: see `data_gen.cameras`.
 """
 
-import io
 import json
+import operator
 import os
 import pathlib
+from typing import SupportsIndex
 
 import numpy as np
-from PIL import Image
 
-from data_gen import examples, schema
+from data_gen import examples, png, schema
 from magvit3d.data import tfrecord
 from magvit3d.data.tfrecord import DataError
 
@@ -66,7 +66,7 @@ class SceneSource:
   def __repr__(self) -> str:
     return f"SceneSource({self._split!r}, {self._records!r})"
 
-  def scene(self, index: int) -> dict[str, Array | int | float | str]:
+  def scene(self, index: SupportsIndex) -> dict[str, Array | int | float | str]:
     """Returns all of a scene.
 
     Returns:
@@ -111,7 +111,9 @@ class SceneSource:
       scene[key] = features[key].reshape(shape)
     return scene
 
-  def clip(self, index: int, view: int) -> dict[str, Array | int]:
+  def clip(
+    self, index: SupportsIndex, view: SupportsIndex
+  ) -> dict[str, Array | int]:
     """Returns what one camera saw of a scene; decodes no other view.
 
     Returns:
@@ -119,6 +121,7 @@ class SceneSource:
       label: The class, int. scene_id, view: int.
       background: float32 (3,), in [0, 1].
     """
+    view = operator.index(view)
     if not 0 <= view < self.num_views:
       raise IndexError(f"View {view} of {self.num_views} does not exist.")
     features = examples.decode_example(self._records[index])
@@ -128,15 +131,15 @@ class SceneSource:
       "masks": self._decode_masks(features[schema.MASKS][mine]),
       "label": int(features[schema.CLASS][0]),
       "scene_id": int(features[schema.SCENE_ID][0]),
-      "view": int(view),
+      "view": view,
       "background": features[schema.BACKGROUND],
     }
 
   def _decode_frames(self, pngs: list[memoryview]) -> Array:
-    return _decode_pngs(pngs, (self.image_size, self.image_size, 3), "RGB")
+    return _decode_pngs(pngs, (self.image_size, self.image_size, 3))
 
   def _decode_masks(self, pngs: list[memoryview]) -> Array:
-    return _decode_pngs(pngs, (self.image_size, self.image_size), "L")
+    return _decode_pngs(pngs, (self.image_size, self.image_size))
 
 
 def read_manifest(folder: pathlib.Path) -> dict:
@@ -171,14 +174,11 @@ def _check_shard(path: pathlib.Path, expected: int) -> None:
     )
 
 
-def _decode_pngs(pngs: list[memoryview], shape, mode: str) -> Array:
+def _decode_pngs(pngs: list[memoryview], shape: tuple[int, ...]) -> Array:
   images = np.empty((len(pngs), *shape), np.uint8)
   for image, data in zip(images, pngs, strict=True):
-    with Image.open(io.BytesIO(data)) as opened:
-      if opened.mode != mode or opened.size != shape[1::-1]:
-        raise DataError(
-          f"A PNG is {opened.mode} {opened.size}, but the manifest says {mode} "
-          f"{shape[1::-1]} (width, height)."
-        )
-      image[:] = np.asarray(opened)
+    try:
+      png.decode_png(data, image)
+    except ValueError as error:
+      raise DataError(f"A frame does not fit the manifest. {error}") from error
   return images

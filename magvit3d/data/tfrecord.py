@@ -3,11 +3,13 @@
 The layout of shards and indices is described in `data_gen.shards`.
 """
 
+import operator
 import os
 import pathlib
 import struct
 import threading
 from collections.abc import Sequence
+from typing import SupportsIndex
 
 import numpy as np
 
@@ -66,9 +68,9 @@ class TFRecordSource:
     for descriptor, _, _ in getattr(self, "_shards", {}).values():
       os.close(descriptor)
 
-  def __getitem__(self, index: int) -> bytes:
+  def __getitem__(self, index: SupportsIndex) -> bytes:
     """Returns the data of record `index`, in [0, len(self))."""
-    index = int(index)
+    index = operator.index(index)
     if not 0 <= index < len(self):
       raise IndexError(f"Record {index} of {len(self)} does not exist.")
     shard = int(np.searchsorted(self._ends, index, side="right"))

@@ -1,0 +1,234 @@
+"""Data sets: the same bytes whatever happens, and clear refusals."""
+
+import collections
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from data_gen import generate, manifest, scenes, schema, visibility
+from data_gen.options import DatasetOptions
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def _options(folder, **changes):
+  values = {
+    "num_train": 26,
+    "num_validation": 5,
+    "num_test": 0,
+    "image_size": 32,
+    "num_frames": 5,
+    "size_min": 2.5,
+    "scenes_per_shard": 6,
+    "num_workers": 1,
+    "preview": 1,
+  }
+  return DatasetOptions(output_dir=str(folder), **(values | changes))
+
+
+def _flags(options):
+  return [f"--{k}={v}" for k, v in dataclasses.asdict(options).items()]
+
+
+def _run(options, **kwargs):
+  return subprocess.Popen(
+    [sys.executable, "-m", "data_gen", *_flags(options)],
+    cwd=ROOT,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+    **kwargs,
+  )
+
+
+def _hashes(folder):
+  return {
+    path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+    for path in sorted(pathlib.Path(folder).iterdir())
+  }
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("data") / "set"
+  generate.generate(_options(folder), log=lambda line: None)
+  return folder
+
+
+def test_two_workers_write_the_same_bytes_as_one(made, tmp_path):
+  generate.generate(_options(tmp_path, num_workers=2), log=lambda line: None)
+  assert _hashes(tmp_path) == _hashes(made)
+
+
+def test_another_seed_writes_other_bytes(made, tmp_path):
+  generate.generate(_options(tmp_path, seed=1), log=lambda line: None)
+  shard = schema.shard_name("train", 0, 5)
+  assert _hashes(tmp_path)[shard] != _hashes(made)[shard]
+
+
+def test_deleted_and_shortened_shards_are_made_again(made, tmp_path):
+  shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+  (tmp_path / schema.shard_name("train", 1, 5)).unlink()
+  with open(tmp_path / schema.shard_name("train", 2, 5), "r+b") as file:
+    file.truncate(100)
+  lines = []
+  generate.generate(_options(tmp_path), log=lines.append)
+  assert "12 scenes in 2 shards" in lines[0]
+  assert _hashes(tmp_path) == _hashes(made)
+
+
+def test_complete_data_set_is_left_alone(made):
+  before = {p: p.stat().st_mtime_ns for p in made.iterdir()}
+  lines = []
+  path = generate.generate(_options(made), log=lines.append)
+  assert path == made / "manifest.json"
+  assert not lines
+  assert before == {p: p.stat().st_mtime_ns for p in made.iterdir()}
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_killed_run_continues_to_the_same_bytes(made, tmp_path, num_workers):
+  options = _options(tmp_path, num_workers=num_workers)
+  process = _run(options, start_new_session=True)
+  deadline = time.monotonic() + 30
+  while not list(tmp_path.glob("*train*-of-*[0-9]")):
+    assert time.monotonic() < deadline
+    time.sleep(0.002)
+  os.killpg(process.pid, signal.SIGKILL)
+  process.communicate()
+  assert not (tmp_path / "manifest.json").exists()
+  (tmp_path / "traj3d-train.tfrecord-00004-of-00005.tmp1").write_text("junk")
+  generate.generate(options, log=lambda line: None)
+  assert _hashes(tmp_path) == _hashes(made)
+
+
+def test_other_options_are_refused_by_name(made, tmp_path):
+  with pytest.raises(ValueError, match="--seed is 7 now, and was 0"):
+    generate.generate(_options(made, seed=7))
+  unfinished = manifest.make_header(_options(tmp_path), 3)
+  manifest.write(tmp_path / manifest.PARTIAL_NAME, unfinished)
+  with pytest.raises(ValueError, match=r"--size_max is 2\.6 now, and was 3\.0"):
+    generate.generate(_options(tmp_path, size_max=2.6))
+
+
+def test_full_disk_is_refused_with_both_figures(tmp_path, monkeypatch):
+  usage = collections.namedtuple("usage", "total used free")
+  monkeypatch.setattr(
+    generate.shutil, "disk_usage", lambda path: usage(0, 0, 20_000)
+  )
+  with pytest.raises(OSError, match=r"has 0\.020 MB free.* need 0\.\d+ MB"):
+    generate.generate(_options(tmp_path), log=lambda line: None)
+  assert not list(tmp_path.glob("*.tfrecord*"))
+
+
+def test_disk_estimate_is_close_to_what_is_written(made, tmp_path, monkeypatch):
+  """A disk with 1.3 times the bytes suffices, one with 0.9 does not."""
+  written = sum(p.stat().st_size for p in made.glob("*.tfrecord*[0-9]"))
+  usage = collections.namedtuple("usage", "total used free")
+  for factor, is_enough in [(0.9, False), (1.3, True)]:
+    free = int(factor * written)
+    monkeypatch.setattr(
+      generate.shutil, "disk_usage", lambda path, free=free: usage(0, 0, free)
+    )
+    if is_enough:
+      generate.generate(_options(tmp_path), log=lambda line: None)
+    else:
+      with pytest.raises(OSError, match="MB free"):
+        generate.generate(_options(tmp_path), log=lambda line: None)
+
+
+def test_folder_that_cannot_be_written_is_one_clear_sentence(tmp_path):
+  (tmp_path / "file").write_text("")
+  with pytest.raises(OSError, match=r"--output_dir=.* cannot be written"):
+    generate.generate(_options(tmp_path / "file" / "folder"))
+
+
+def test_command_line_errors_have_no_traceback(tmp_path):
+  process = _run(
+    _options(tmp_path, size_max=8.0, path_scale_min=3.0, path_scale_max=3.0)
+  )
+  _, errors = process.communicate(timeout=60)
+  assert process.returncode == 1
+  assert "--size_max=8.0" in errors
+  assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"num_train": -1}, "--num_train=-1"),
+    (
+      {"num_train": 0, "num_validation": 0, "num_test": 0},
+      "--num_train, --num_validation",
+    ),
+    ({"image_size": 4}, "--image_size=4"),
+    ({"num_frames": 2.5}, "--num_frames=2.5"),
+    ({"size_min": 4.0}, "--size_min=4.0 and --size_max=3.0"),
+    ({"path_scale_min": 0.0}, "--path_scale_min=0.0"),
+    ({"position_noise": float("nan")}, "--position_noise=nan"),
+    ({"num_colors": 25}, "--num_colors=25"),
+    ({"num_colors": 3, "color_by_shape": True}, "--color_by_shape"),
+    ({"num_workers": -2}, "--num_workers=-2"),
+    ({"output_dir": ""}, "--output_dir"),
+  ],
+)
+def test_bad_options_are_named(changes, message):
+  with pytest.raises(ValueError, match=message):
+    DatasetOptions(**changes)
+
+
+def test_manifest_counts_classes_within_one_and_names_every_shard(made):
+  content = json.loads((made / "manifest.json").read_text())
+  for split, num_scenes in [("train", 26), ("validation", 5), ("test", 0)]:
+    described = content["splits"][split]
+    counts = described["class_counts"].values()
+    assert sum(counts) == num_scenes
+    assert max(counts) - min(counts) <= 1
+    for shard in described["shards"]:
+      data = (made / shard["name"]).read_bytes()
+      assert len(data) == shard["bytes"]
+      assert hashlib.sha256(data).hexdigest() == shard["sha256"]
+  assert not list(made.glob("*.tmp*"))
+  assert (made / "preview.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"image_size": 64},
+    {
+      "size_min": 3.0,
+      "size_max": 5.0,
+      "path_scale_min": 0.5,
+      "path_scale_max": 0.9,
+    },
+    {"color_by_shape": True, "position_noise": 0.0, "image_size": 64},
+  ],
+)
+def test_every_frame_shows_enough_of_the_object_within_bounds(changes):
+  options = DatasetOptions(
+    **({"num_train": 24, "image_size": 32, "num_frames": 8} | changes)
+  )
+  for index in range(options.num_train):
+    scene = scenes.make_scene(options, "train", index)
+    assert scene.masks.sum((2, 3), dtype=int).min() >= visibility.MIN_PIXELS
+    assert (np.abs(scene.trajectory) <= [1, 1, 0.5]).all()
+    assert options.size_min <= scene.size <= options.size_max
+    lit = scene.frames.max(-1)[scene.masks > 0]
+    # Pixels at the edge mix with the background; inner ones must stand out.
+    assert np.median(lit) >= 40
+    if options.color_by_shape:
+      assert scene.color[scene.shape] == 1
+      np.testing.assert_array_equal(
+        scene.trajectory, np.float32(scene.trajectory_clean)
+      )

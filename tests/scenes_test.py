@@ -1,0 +1,120 @@
+"""Scenes read back are those that were drawn."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from data_gen import generate, scenes, schema
+from data_gen.options import DatasetOptions
+from magvit3d.data.scenes import SceneSource
+from magvit3d.data.tfrecord import DataError
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("data")
+  options = DatasetOptions(
+    output_dir=str(folder),
+    num_train=14,
+    num_validation=3,
+    num_test=0,
+    image_size=32,
+    num_frames=5,
+    size_min=2.5,
+    scenes_per_shard=8,
+    num_workers=1,
+    preview=0,
+  )
+  generate.generate(options, log=lambda line: None)
+  return options
+
+
+def test_scene_read_is_the_scene_drawn(options):
+  source = SceneSource(options.output_dir, "train")
+  assert len(source) == 14
+  for index in (0, 7, 8, 13):
+    drawn = scenes.make_scene(options, "train", index)
+    found = source.scene(index)
+    for key in ("frames", "masks", "shape", "motion", "scene_id", "caption"):
+      np.testing.assert_array_equal(found[key], getattr(drawn, key))
+    for key in ("trajectory", "trajectory_clean", "orientation", "color"):
+      np.testing.assert_array_equal(found[key], np.float32(getattr(drawn, key)))
+    for key in ("size", "background", "intrinsics", "camera_from_world"):
+      np.testing.assert_array_equal(found[key], np.float32(getattr(drawn, key)))
+    assert found["class"] == drawn.shape * 4 + drawn.motion
+
+
+def test_clip_is_one_view_of_the_scene(options):
+  source = SceneSource(options.output_dir, "validation")
+  scene = source.scene(2)
+  for view in range(source.num_views):
+    clip = source.clip(2, view)
+    np.testing.assert_array_equal(clip["frames"], scene["frames"][view])
+    np.testing.assert_array_equal(clip["masks"], scene["masks"][view])
+    np.testing.assert_array_equal(clip["background"], scene["background"])
+    assert clip["label"] == scene["class"]
+    assert clip["scene_id"] == scene["scene_id"]
+    assert clip["view"] == view
+  with pytest.raises(IndexError):
+    source.clip(2, 3)
+
+
+def test_views_of_a_scene_differ_pairwise(options):
+  source = SceneSource(options.output_dir, "train")
+  for index in range(len(source)):
+    scene = source.scene(index)
+    for a, b in [(0, 1), (0, 2), (1, 2)]:
+      for key in ("frames", "masks", "camera_from_world"):
+        assert (scene[key][a] != scene[key][b]).any()
+
+
+def test_stored_cameras_project_the_path_into_the_masks(options):
+  """Solids hold their centre at half height, and so does each full mask."""
+  source = SceneSource(options.output_dir, "train")
+  for index in range(len(source)):
+    scene = source.scene(index)
+    points = np.column_stack([scene["trajectory"], np.ones(5)])
+    for view in range(3):
+      matrix = scene["intrinsics"][view] @ scene["camera_from_world"][view]
+      homogeneous = points @ matrix.T
+      pixels = np.rint(homogeneous[:, :2] / homogeneous[:, 2:]).astype(int)
+      for frame, (x, y) in enumerate(pixels):
+        if 1 <= x < 31 and 1 <= y < 31:
+          near = scene["masks"][view, frame, y - 1 : y + 2, x - 1 : x + 2]
+          assert near.any()
+
+
+def test_names_and_sizes_come_from_the_manifest(options):
+  source = pickle.loads(pickle.dumps(SceneSource(options.output_dir, "train")))
+  assert (source.num_views, source.num_frames, source.image_size) == (3, 5, 32)
+  assert source.class_names == schema.CLASSES
+  assert source.shape_names == ("cube", "cylinder", "cone")
+  assert source.motion_names[2] == "helical"
+  assert len(SceneSource(options.output_dir, "test")) == 0
+
+
+def test_scene_ids_are_unique_over_splits(options):
+  ids = [
+    source.scene(i)["scene_id"]
+    for source in (
+      SceneSource(options.output_dir, split) for split in schema.SPLITS
+    )
+    for i in range(len(source))
+  ]
+  assert len(set(ids)) == 17
+
+
+def test_missing_split_manifest_and_shard_are_named(options, tmp_path):
+  with pytest.raises(DataError, match=r"no split 'dev'.*'train'"):
+    SceneSource(options.output_dir, "dev")
+  with pytest.raises(DataError, match=r"manifest\.json cannot be read"):
+    SceneSource(tmp_path, "train")
+  content = {"splits": {"train": {"shards": [{"name": "s", "bytes": 9}]}}}
+  (tmp_path / "manifest.json").write_text(json.dumps(content))
+  with pytest.raises(DataError, match=r"s is missing; .*python -m data_gen"):
+    SceneSource(tmp_path, "train")
+  (tmp_path / "s").write_text("12")
+  with pytest.raises(DataError, match=r"s has 2 bytes; .* 9 bytes"):
+    SceneSource(tmp_path, "train")

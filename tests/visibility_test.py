@@ -1,0 +1,65 @@
+"""The share of a silhouette inside the image, against clipped polygons."""
+
+import numpy as np
+import pytest
+import scipy.spatial
+
+from data_gen import cameras, renderer, rotations, schema, solids, visibility
+
+RIG = cameras.make_default_rig(128)
+
+
+def _clipped_fraction(points, low, high):
+  """Area share of a hull inside a square, by Sutherland and Hodgman."""
+  hull = points[scipy.spatial.ConvexHull(points).vertices]
+
+  def area(polygon):
+    x, y = polygon.T
+    return abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+
+  polygon = hull
+  for axis, sign, limit in [
+    (0, 1, low),
+    (1, 1, low),
+    (0, -1, -high),
+    (1, -1, -high),
+  ]:
+    kept = []
+    for a, b in zip(polygon, np.roll(polygon, -1, 0), strict=True):
+      da, db = sign * a[axis] - limit, sign * b[axis] - limit
+      if da >= 0:
+        kept.append(a)
+      if da * db < 0:
+        kept.append(a + (b - a) * da / (da - db))
+    if len(kept) < 3:
+      return 0.0
+    polygon = np.array(kept)
+  return area(polygon) / area(hull)
+
+
+@pytest.mark.parametrize("shape", schema.SHAPES)
+def test_fraction_agrees_with_clipped_polygons(shape):
+  rng = np.random.default_rng(0)
+  num_frames = 60
+  solid = renderer.Solid(
+    shape=shape,
+    size=4.0,
+    trajectory=rng.uniform(-1, 1, (num_frames, 3)) * [0.9, 0.9, 0.5],
+    rotations=rotations.matrix_from_quaternion(
+      np.stack([rotations.random_quaternion(rng) for _ in range(num_frames)])
+    ),
+    color=np.ones(3),
+  )
+  found = visibility.inside_fractions(solid, RIG).reshape(3, num_frames)
+  local = solids.outline_points(shape, num_rim_points=256) * solid.size
+  num_cut = 0
+  for view in range(3):
+    for frame in range(num_frames):
+      points = local @ solid.rotations[frame].T + solid.trajectory[frame]
+      pixels = cameras.project(
+        points, RIG.intrinsics[view], RIG.camera_from_world[view]
+      )
+      expected = _clipped_fraction(pixels, -0.5, 127.5)
+      num_cut += 0 < expected < 1
+      assert abs(found[view, frame] - expected) <= visibility.GRID_ERROR
+  assert num_cut > 30
