@@ -6,6 +6,7 @@ would have seen.
 """
 
 import dataclasses
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import grain
@@ -28,13 +29,19 @@ class ClipSource:
     return len(self.scenes) * self.scenes.num_views
 
   def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-    """Returns `frames` uint8 (t, h, w, 3), `masks` uint8 (t, h, w), `label`."""
+    """Returns what one camera saw.
+
+    Returns:
+      frames: uint8 (t, h, w, 3). masks: uint8 (t, h, w), 0 background.
+      labels: int32, the class. background: float32 (3,), in [0, 1].
+    """
     scene, view = divmod(int(index), self.scenes.num_views)
     clip = self.scenes.clip(scene, view)
     return {
       "frames": clip["frames"],
       "masks": clip["masks"],
       "labels": np.int32(clip["label"]),
+      "background": clip["background"],
     }
 
 
@@ -70,3 +77,23 @@ def make_batches(
     num_threads=num_threads, prefetch_buffer_size=max(2, num_threads)
   )
   return iter(dataset.to_iter_dataset(options))
+
+
+def load_clips(
+  source: ClipSource,
+  indices: Iterable[int],
+  keys: Sequence[str] = ("frames", "masks", "labels", "background"),
+) -> dict[str, np.ndarray]:
+  """Returns some clips as arrays (n, ...), for what is not trained on.
+
+  Keys: `frames`, `masks`, `labels` as in `ClipSource`, and `background`, the
+  colour behind the objects, float32 (n, 3) in [0, 1].
+  """
+  clips = [source[index] for index in indices]
+  return {key: np.stack([clip[key] for clip in clips]) for key in keys}
+
+
+def spread_indices(source: Any, count: int) -> np.ndarray:
+  """Returns `count` indices (or all) spread evenly over a source."""
+  count = min(count, len(source))
+  return np.arange(count) * len(source) // max(count, 1)

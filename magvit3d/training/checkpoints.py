@@ -11,8 +11,8 @@ from typing import Any
 
 import grain
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from magvit3d.errors import UserError
@@ -67,21 +67,29 @@ class Checkpoints:
     )
 
   def restore(
-    self, like: PyTree, iterator: grain.DatasetIterator | None = None
+    self,
+    like: PyTree,
+    mesh: Mesh,
+    iterator: grain.DatasetIterator | None = None,
   ) -> PyTree:
-    """Restores the newest checkpoint.
+    """Restores the newest checkpoint, on all devices of `mesh`.
 
     Args:
-      like: State whose structure, shapes and shardings the result has.
+      like: State, or its shapes, whose structure the result has.
+      mesh: Devices.
       iterator: Set to its place in the data, if given.
 
     Raises:
       UserError: The checkpoint belongs to another architecture.
     """
     step = self.latest_step()
-    self._check_identity(step)
+    self.check_identity()
     self._check_shapes(step, like)
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    abstract = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
+      like,
+    )
     args = {_STATE: ocp.args.StandardRestore(abstract)}
     if iterator is not None:
       args[_DATA] = grain.checkpoint.CheckpointRestore(iterator)
@@ -97,7 +105,9 @@ class Checkpoints:
     self.wait()
     self._manager.close()
 
-  def _check_identity(self, step: int) -> None:
+  def check_identity(self) -> None:
+    """Raises UserError if the newest checkpoint belongs to another config."""
+    step = self.latest_step()
     restored = self._manager.restore(
       step, args=ocp.args.Composite(**{_IDENTITY: ocp.args.JsonRestore()})
     )
@@ -114,7 +124,7 @@ class Checkpoints:
   def _check_shapes(self, step: int, like: PyTree) -> None:
     metadata = self._manager.item_metadata(step)[_STATE]
     saved = {key: tuple(leaf.shape) for key, leaf in _leaves(metadata).items()}
-    wanted = {key: tuple(np.shape(x)) for key, x in _leaves(like).items()}
+    wanted = {key: tuple(x.shape) for key, x in _leaves(like).items()}
     differing = [
       f"{key} is {saved.get(key)} there and {wanted.get(key)} here"
       for key in sorted(saved.keys() | wanted.keys())

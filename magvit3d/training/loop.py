@@ -98,7 +98,7 @@ def train(
   state = sharding.replicate(jax.jit(stage.init_state)(), mesh)
   frozen = sharding.replicate(stage.frozen, mesh)
   if checkpoints.latest_step() is not None:
-    state = checkpoints.restore(state, batches)
+    state = checkpoints.restore(state, mesh, batches)
   step = int(state.step)
   if step >= options.num_steps:
     return state

@@ -1,0 +1,260 @@
+"""The main job: learn 3D motion from rendered multi-view clips.
+
+Render data, train tokenizer and transformer, evaluate, report; or resume what
+`--workdir` holds:
+
+  python -m magvit3d.main --config=configs/traj3d.py --workdir=runs/traj3d
+
+Variants after a colon: `:tiny` (two CPU cores, minutes), `:S`, `:B` (default),
+`:L`. Override one value: `--config.train_tokenizer.batch_size=32`. Stages:
+`--config.stages=data,tokenizer`.
+"""
+
+import ml_collections as mlc
+from ml_collections.config_dict import placeholder
+
+VARIANTS = ("tiny", "S", "B", "L")
+# Tokenizer filters; transformer layers, hidden size, MLP width, heads.
+_SIZES = {
+  "S": (32, 12, 384, 1536, 6),
+  "B": (64, 12, 768, 3072, 12),
+  "L": (128, 24, 1024, 4096, 16),
+}
+
+
+def get_config(variant: str = "B") -> mlc.ConfigDict:
+  """Returns the settings for one of `VARIANTS`."""
+  if variant not in VARIANTS:
+    raise ValueError(
+      f"configs/traj3d.py has no variant {variant!r}; it has "
+      f"{', '.join(VARIANTS)}."
+    )
+  config = mlc.ConfigDict()
+  config.experiment_name = f"traj3d_{variant}"
+  config.seed = 0
+  config.dtype = "float32"  # Of the networks' computation; or 'bfloat16'.
+  config.stages = "data,tokenizer,transformer,evaluate,report"
+
+  # Flags of `python -m data_gen`.
+  config.data = data = mlc.ConfigDict()
+  data.data_dir = placeholder(str)  # A data set to use; None makes one.
+  data.num_train = 6000  # Scenes.
+  data.num_validation = 1000
+  data.num_test = 1000
+  data.seed = 0
+  data.image_size = 128
+  data.num_frames = 16
+  data.size_min = 1.0
+  data.size_max = 3.0
+  data.path_scale_min = 1.0
+  data.path_scale_max = 1.0
+  data.position_noise = 0.006
+  data.num_colors = 0
+  data.color_by_shape = False
+  data.scenes_per_shard = 250
+  data.num_workers = 0
+  data.preview = 4
+  config.num_reading_threads = 4
+
+  # Tokenizer network; fields are upstream's but for those marked "ours".
+  config.vqvae = vqvae = mlc.ConfigDict()
+  vqvae.architecture = "3dcnn"
+  vqvae.filters = 64
+  vqvae.channel_multipliers = (1, 2, 2, 4)
+  vqvae.temporal_downsample = (True, True, False)
+  vqvae.num_enc_res_blocks = 2
+  vqvae.num_dec_res_blocks = 2
+  vqvae.num_enc_remat_blocks = 0
+  vqvae.num_dec_remat_blocks = 0
+  vqvae.conv_downsample = False
+  vqvae.upsample = "nearest"
+  vqvae.custom_conv_padding = placeholder(str)
+  vqvae.norm_type = "GN"
+  vqvae.num_groups = 32  # Ours.
+  vqvae.activation_fn = "swish"
+  vqvae.output_init_scale = 1.0  # Ours.
+  vqvae.conv_implementation = placeholder(str)  # Ours; None: by the device.
+  vqvae.codebook_size = 2048
+  vqvae.embedding_dim = 256
+  vqvae.latent_normalize = False
+  vqvae.commitment_cost = 0.25
+  vqvae.embedding_loss_ratio = 1.0
+  vqvae.entropy_loss_ratio = 0.1
+  vqvae.entropy_loss_type = "softmax"
+  vqvae.entropy_temperature = 0.01
+
+  config.discriminator = discriminator = mlc.ConfigDict()
+  discriminator.filters = 64
+  discriminator.channel_multipliers = (2, 4, 4, 4, 4)
+  discriminator.norm_type = placeholder(str)
+  discriminator.num_groups = 32  # Ours.
+  discriminator.num_remat_blocks = 0
+
+  # Tokenizer losses.
+  config.vqgan = vqgan = mlc.ConfigDict()
+  vqgan.loss_type = "non-saturating"
+  vqgan.g_adversarial_loss_weight = 0.1
+  vqgan.gradient_penalty = "r1"  # Or 'none'.
+  vqgan.grad_penalty_cost = 10.0
+  vqgan.lecam_weight = 0.0
+  vqgan.polyak_decay = 0.999
+  vqgan.foreground_weight = 5.0  # Ours; upstream's is 1.
+  vqgan.discriminator_start_step = 0  # Ours.
+  vqgan.quantizer_start_step = 0  # Ours.
+  vqgan.codebook_init_clips = 64  # Ours; 0: random initial codes, upstream's.
+  vqgan.dead_code_reset_steps = 1000  # Ours; None: never, as upstream.
+
+  config.train_tokenizer = training = mlc.ConfigDict()
+  training.batch_size = 48  # Clips, over all devices.
+  training.num_epochs = 150.0
+  training.num_steps = placeholder(int)  # Takes the place of num_epochs.
+  training.g_lr = 1e-4
+  training.d_lr = 1e-4
+  training.warmup_steps = 375  # One epoch.
+  training.optimizer = mlc.ConfigDict()
+  training.optimizer.beta1 = 0.0
+  training.optimizer.beta2 = 0.99
+  training.optimizer.weight_decay = 0.0
+  training.optimizer.max_grad_norm = placeholder(float)
+  training.log_every_steps = 100
+  training.validate_every_steps = 1000
+  training.checkpoint_every_steps = 1000
+  training.num_validation_clips = 96
+
+  # The tokenizer must show the object before the transformer trains on it.
+  config.oracle_gate = True
+  config.oracle_gate_db = 3.0  # Foreground PSNR above background-only.
+
+  config.transformer = transformer = mlc.ConfigDict()
+  transformer.num_layers = 12
+  transformer.hidden_size = 768
+  transformer.mlp_dim = 3072
+  transformer.num_heads = 12
+  transformer.num_segments = 0
+  transformer.dropout_rate = 0.1
+  transformer.attention_dropout_rate = (
+    0.0  # Above 0 attention takes a slow path.
+  )
+
+  config.tasks = mlc.ConfigDict()
+  config.tasks.full_generation = task = mlc.ConfigDict()
+  task.weight = 1.0
+  task.class_conditional = True
+  config.tasks.frame_prediction = task = mlc.ConfigDict()
+  task.weight = 1.0
+  task.class_conditional = False
+  task.cond_frames = 8
+  task.cond_latent_frames = placeholder(int)  # None: from cond_frames.
+  task.cond_padding = "edge"
+
+  config.maskgvt = maskgvt = mlc.ConfigDict()
+  maskgvt.condition_mode = "cond->input"
+  maskgvt.weight_mode = "mask+refine+recons"
+  maskgvt.mask_schedule = "cosine"
+  maskgvt.sampling = mlc.ConfigDict()
+  maskgvt.sampling.mask_bins = 12  # Decoding steps.
+  maskgvt.sampling.choice_temperature = 4.5
+
+  config.train_transformer = training = mlc.ConfigDict()
+  training.batch_size = 48  # Clips: those of 16 scenes with 3 cameras.
+  training.num_epochs = 150.0
+  training.num_steps = placeholder(int)
+  training.learning_rate = 5e-5
+  training.warmup_steps = 2000
+  training.label_smoothing = 1e-4
+  training.optimizer = mlc.ConfigDict()
+  training.optimizer.beta1 = 0.9
+  training.optimizer.beta2 = 0.96
+  training.optimizer.weight_decay = 0.02
+  training.optimizer.max_grad_norm = 1.0
+  training.token_cache = True  # Ours: tokenize the training split once.
+  training.log_every_steps = 100
+  training.validate_every_steps = 1000
+  training.checkpoint_every_steps = 1000
+  training.num_validation_clips = 96
+
+  config.evaluation = evaluation = mlc.ConfigDict()
+  evaluation.split = "test"
+  evaluation.batch_size = 24  # Clips, over all devices.
+  evaluation.num_clips = 600  # At most; the first ones of the split.
+  evaluation.num_shown_clips = 12  # In the report.
+  evaluation.num_samples_per_class = 2
+  # Targets that the report checks.
+  evaluation.min_foreground_gain_db = 3.0
+  evaluation.min_foreground_perplexity = 30.0
+  evaluation.max_token_error_ratio = 2 / 3
+
+  if variant == "tiny":
+    _make_tiny(config)
+  else:
+    _set_size(config, variant)
+  return config
+
+
+def _set_size(config: mlc.ConfigDict, variant: str) -> None:
+  filters, layers, hidden_size, mlp_dim, heads = _SIZES[variant]
+  config.vqvae.filters = config.discriminator.filters = filters
+  config.transformer.num_layers = layers
+  config.transformer.hidden_size = hidden_size
+  config.transformer.mlp_dim = mlp_dim
+  config.transformer.num_heads = heads
+
+
+def _make_tiny(config: mlc.ConfigDict) -> None:
+  """Small clips of large, slow objects: learnt in minutes on two CPU cores."""
+  data = config.data
+  data.num_train, data.num_validation, data.num_test = 600, 48, 96
+  data.image_size = 32
+  data.size_min, data.size_max = 3.0, 5.0
+  data.path_scale_min, data.path_scale_max = 0.5, 0.9
+  data.num_colors = 4
+  data.scenes_per_shard = 60
+  config.num_reading_threads = 2
+
+  vqvae = config.vqvae
+  vqvae.filters = 16
+  vqvae.channel_multipliers = (1, 2, 4)
+  vqvae.temporal_downsample = (True, True)
+  vqvae.num_enc_res_blocks = vqvae.num_dec_res_blocks = 1
+  vqvae.num_groups = 8
+  vqvae.output_init_scale = 0.01
+  vqvae.codebook_size = 256
+  vqvae.embedding_dim = 32
+  vqvae.entropy_loss_ratio = 0.002
+  config.discriminator.filters = 8
+  config.discriminator.channel_multipliers = (2, 4, 4)
+  config.discriminator.num_groups = 8
+  vqgan = config.vqgan
+  vqgan.g_adversarial_loss_weight = 0.0005
+  vqgan.polyak_decay = 0.99
+  vqgan.discriminator_start_step = 700
+  vqgan.quantizer_start_step = 300
+  vqgan.codebook_init_clips = 32
+  vqgan.dead_code_reset_steps = 100
+  training = config.train_tokenizer
+  training.batch_size = 2
+  training.num_steps = 900
+  training.g_lr = training.d_lr = 1e-3
+  training.warmup_steps = 20
+  training.optimizer.beta1 = 0.9
+  training.log_every_steps = 20
+  training.validate_every_steps = 150
+  training.checkpoint_every_steps = 150
+  training.num_validation_clips = 48
+
+  transformer = config.transformer
+  transformer.num_layers = 4
+  transformer.hidden_size = 128
+  transformer.mlp_dim = 512
+  transformer.num_heads = 4
+  transformer.dropout_rate = 0.0
+  training = config.train_transformer
+  training.batch_size = 16
+  training.num_steps = 900
+  training.learning_rate = 1e-3
+  training.warmup_steps = 100
+  training.log_every_steps = 20
+  training.validate_every_steps = 150
+  training.checkpoint_every_steps = 150
+  training.num_validation_clips = 48
+  config.evaluation.num_clips = 144

@@ -1,0 +1,357 @@
+"""The evaluate stage: scores and clips of held-out scenes, for the report."""
+
+import datetime
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from absl import logging
+from jax.sharding import Mesh
+from jaxtyping import PyTree
+
+import magvit3d
+from magvit3d import atomic_file
+from magvit3d.evaluation import (
+  image_metrics,
+  tokenizer_scores,
+  transformer_scores,
+)
+from magvit3d.training.batched import map_batches
+from magvit3d.training.transformer import TokenBatch, TokenModel
+
+_GENERATION, _PREDICTION = "full_generation", "frame_prediction"
+
+
+class Evaluation:
+  """Scores of one tokenizer and transformer on some clips.
+
+  Args:
+    model: The transformer with its tasks.
+    tokenizer_params: Moving average of the generator.
+    params: Parameters of the transformer.
+    clips: See `load_clips`.
+    settings: `config.evaluation`.
+    seed: Of masks and samples.
+    mesh: Devices.
+  """
+
+  def __init__(
+    self,
+    model: TokenModel,
+    tokenizer_params: PyTree,
+    params: PyTree,
+    clips: Mapping[str, np.ndarray],
+    *,
+    settings: Mapping[str, Any],
+    seed: int,
+    mesh: Mesh,
+  ):
+    self._model = model
+    self._tokenizer_params = tokenizer_params
+    self._params = params
+    self._clips = clips
+    self._settings = settings
+    self._seed = seed
+    self._mesh = mesh
+    self._batch_size = settings["batch_size"]
+    self._real = clips["frames"].astype(np.float32) / 255
+    self._is_object = clips["masks"] > 0
+    self._decode = tokenizer_scores.make_decode(
+      model.tokenizer, self._batch_size, mesh
+    )
+    self.tables: list[dict[str, Any]] = []
+    self.checks: list[dict[str, Any]] = []
+    self.shown: dict[str, np.ndarray] = {}
+
+  def run(self, class_names: Sequence[str]) -> None:
+    """Fills `tables`, `checks` and `shown` (clips for the report)."""
+    tokenize = transformer_scores.make_tokenize(
+      self._model, self._batch_size, self._mesh
+    )
+    tokens = tokenize(self._tokenizer_params, self._clips)
+    reconstruction = self._decode(self._tokenizer_params, tokens.tokens)
+    cells = image_metrics.foreground_cells(
+      self._is_object, tokens.tokens.shape[1:]
+    )
+    captions = np.array([class_names[i] for i in self._clips["labels"]])
+    self._score_reconstruction(reconstruction, captions)
+    self._score_codes(tokens.tokens, cells)
+    task_names = [task.name for task in self._model.tasks]
+    self._score_hidden_tokens(tokens, cells, task_names)
+    if _PREDICTION in task_names:
+      index = task_names.index(_PREDICTION)
+      self._score_prediction(tokens, index, reconstruction, captions)
+    if _GENERATION in task_names:
+      self._show_samples(task_names.index(_GENERATION), class_names)
+
+  def _add_table(self, title, note, columns, rows, baselines) -> None:
+    self.tables.append(
+      {
+        "title": title,
+        "note": note,
+        "split": self._settings["split"],
+        "n": len(self._real),
+        "columns": columns,
+        "rows": rows,
+        "baselines": baselines,
+      }
+    )
+
+  def _add_check(self, name, value, threshold, comparison, unit) -> None:
+    passed = value >= threshold if comparison == ">=" else value <= threshold
+    self.checks.append(
+      {
+        "name": name,
+        "value": float(value),
+        "threshold": threshold,
+        "comparison": comparison,
+        "passed": bool(passed),
+        "unit": unit,
+      }
+    )
+
+  def _score_reconstruction(self, reconstruction, captions) -> None:
+    rows, gain = tokenizer_scores.reconstruction_table(
+      reconstruction, self._clips
+    )
+    self._add_table(
+      "Reconstruction",
+      "Foreground: pixels within 2 of the true object mask. Most of a frame is "
+      "background, so PSNR over whole frames says little.",
+      ["", "PSNR, dB", "SSIM", "foreground PSNR, dB"],
+      rows,
+      [row[0] for row in rows[1:]],
+    )
+    self._add_check(
+      "Reconstruction: foreground PSNR above background only",
+      gain,
+      self._settings["min_foreground_gain_db"],
+      ">=",
+      "dB",
+    )
+    shown = slice(self._settings["num_shown_clips"])
+    self.shown |= {
+      "reconstruction/real": self._clips["frames"][shown],
+      "reconstruction/reconstructed": _to_uint8(reconstruction[shown]),
+      "reconstruction/captions": captions[shown],
+    }
+
+  def _score_codes(self, tokens, cells) -> None:
+    rows, perplexity = tokenizer_scores.code_table(
+      tokens, cells, self._model.vocabulary.codebook_size
+    )
+    self._add_table(
+      "Use of the codebook",
+      f"{self._model.vocabulary.codebook_size} codes; perplexity is the number "
+      "of codes that, used equally often, would be as varied.",
+      ["", "tokens", "share of codes used", "perplexity"],
+      rows,
+      [rows[-1][0]],
+    )
+    self._add_check(
+      "Code perplexity on cells that touch the object",
+      perplexity,
+      self._settings["min_foreground_perplexity"],
+      ">=",
+      "codes",
+    )
+
+  def _score_hidden_tokens(self, tokens, cells, task_names) -> None:
+    rows = []
+    for name in task_names:
+      measure = transformer_scores.make_masked_errors(
+        self._model, name, self._batch_size, self._mesh
+      )
+      is_wrong, is_masked = measure(self._params, tokens, self._seed)
+      for where, chosen in (
+        ("all cells", np.ones_like(cells)),
+        ("cells that touch the object", cells),
+      ):
+        error, baseline = transformer_scores.error_rates(
+          is_wrong, is_masked, tokens.tokens, chosen
+        )
+        ratio = error / baseline if baseline else float("nan")
+        rows.append(
+          [f"{name}, {where}", 1 - error, 1 - baseline, error, baseline, ratio]
+        )
+        if name == _GENERATION and chosen is cells:
+          self._add_check(
+            "Error on hidden tokens over the most frequent token's, on cells "
+            "that touch the object",
+            ratio,
+            self._settings["max_token_error_ratio"],
+            "<=",
+            "",
+          )
+    self._add_table(
+      "Hidden tokens",
+      "Half of the tokens are hidden at random; the transformer's likeliest "
+      "code against always the most frequent token of the same cells.",
+      [
+        "task, cells",
+        "accuracy",
+        "accuracy of most frequent",
+        "error",
+        "error of most frequent",
+        "error ratio",
+      ],
+      rows,
+      [],
+    )
+
+  def _score_prediction(self, tokens, index, reconstruction, captions) -> None:
+    given = self._model.tasks[index].cond_frames
+    generated = self._generate(index, tokens)
+    predicted = self._decode(self._tokenizer_params, generated)
+    copied = image_metrics.copy_last(self._real, given)
+    background = image_metrics.background_only(
+      self._clips["background"], self._real.shape
+    )
+    named = {
+      "transformer": predicted,
+      "floor: true frames through the tokenizer": reconstruction,
+      "copy of the last given frame": copied,
+      "background only": background,
+    }
+    future = slice(given, None)
+    rows = []
+    for name, clips in named.items():
+      scores = tokenizer_scores.image_scores(
+        clips[:, future], self._real[:, future], self._clips["masks"][:, future]
+      )
+      rows.append([name, *scores.values()])
+    self._add_table(
+      "Predicted clips",
+      f"The first {given} frames are given; scores are of the others. One "
+      "sample a clip.",
+      ["", "PSNR, dB", "SSIM", "foreground PSNR, dB"],
+      rows,
+      [row[0] for row in rows[2:]],
+    )
+    shown = slice(self._settings["num_shown_clips"])
+    self.shown |= {
+      "prediction/real": self._clips["frames"][shown],
+      "prediction/reconstructed": _to_uint8(reconstruction[shown]),
+      "prediction/predicted": _to_uint8(predicted[shown]),
+      "prediction/copy_last": _to_uint8(copied[shown]),
+      "prediction/captions": captions[shown],
+      "prediction/given_frames": np.array(given),
+    }
+
+  def _show_samples(self, index, class_names) -> None:
+    count = self._settings["num_samples_per_class"]
+    labels = np.repeat(np.arange(len(class_names)), count).astype(np.int32)
+    shape = (len(labels), *self._model.latent_shape)
+    nothing = np.zeros((len(labels), len(self._model.tasks), *shape[1:]))
+    batch = TokenBatch(
+      np.zeros(shape, np.int32), nothing.astype(np.int32), labels
+    )
+    clips = self._decode(self._tokenizer_params, self._generate(index, batch))
+    real = []
+    for label in range(len(class_names)):
+      of_class = np.flatnonzero(self._clips["labels"] == label)
+      blank = np.zeros_like(self._clips["frames"][0])
+      real.append(
+        self._clips["frames"][of_class[0]] if of_class.size else blank
+      )
+    self.shown |= {
+      "samples/frames": _to_uint8(clips).reshape(
+        len(class_names), count, *clips.shape[1:]
+      ),
+      "samples/class_names": np.array(class_names),
+      "samples/real": np.stack(real),
+    }
+
+  def _generate(self, index: int, tokens: TokenBatch) -> np.ndarray:
+    """Decodes every clip's tokens; each batch has random numbers of its own."""
+
+    @jax.jit
+    def generate(params, batch):
+      rng = jax.random.fold_in(jax.random.key(self._seed), batch["number"][0])
+      return self._model.generate(
+        params, rng, index, batch["labels"], batch["cond_tokens"][:, index]
+      )
+
+    return map_batches(
+      lambda batch: generate(self._params, batch),
+      {
+        "labels": tokens.labels,
+        "cond_tokens": tokens.cond_tokens,
+        "number": np.arange(len(tokens.labels), dtype=np.int32),
+      },
+      self._batch_size,
+      self._mesh,
+    )
+
+
+def evaluate(
+  folder: pathlib.Path,
+  model: TokenModel,
+  tokenizer_params: PyTree,
+  params: PyTree,
+  clips: Mapping[str, np.ndarray],
+  *,
+  class_names: Sequence[str],
+  settings: Mapping[str, Any],
+  seed: int,
+  mesh: Mesh,
+  key: str,
+) -> None:
+  """Scores a run and writes `scores.json` and `clips.npz` into `folder`.
+
+  Arguments as of `Evaluation`; `key` names all that the scores depend on.
+  """
+  evaluation = Evaluation(
+    model,
+    tokenizer_params,
+    params,
+    clips,
+    settings=settings,
+    seed=seed,
+    mesh=mesh,
+  )
+  evaluation.run(class_names)
+  for check in evaluation.checks:
+    logging.info(
+      "%s: %.3f %s (target: %s %.3f) %s",
+      check["name"],
+      check["value"],
+      check["unit"],
+      "at least" if check["comparison"] == ">=" else "at most",
+      check["threshold"],
+      "- passed" if check["passed"] else "- MISSED",
+    )
+  folder.mkdir(parents=True, exist_ok=True)
+  np.savez_compressed(folder / "clips.npz", **evaluation.shown)
+  scores = {
+    "key": key,
+    "tables": evaluation.tables,
+    "checks": evaluation.checks,
+    "run": _describe_run(tokenizer_params, params),
+  }
+  text = json.dumps(scores, indent=2) + "\n"
+  atomic_file.write_text(folder / "scores.json", text)
+
+
+def _describe_run(tokenizer_params: PyTree, params: PyTree) -> dict[str, Any]:
+  def count(tree):
+    return sum(x.size for x in jax.tree.leaves(tree))
+
+  devices = jax.devices()
+  return {
+    "devices": f"{len(devices)} x {devices[0].device_kind}",
+    "parameters": {
+      "tokenizer": count(tokenizer_params),
+      "transformer": count(params),
+    },
+    "code_version": magvit3d.__version__,
+    "jax_version": jax.__version__,
+    "date": datetime.datetime.now().astimezone().isoformat("T", "seconds"),
+  }
+
+
+def _to_uint8(clips: np.ndarray) -> np.ndarray:
+  return np.rint(clips * 255).astype(np.uint8)

@@ -1,0 +1,152 @@
+"""How well the tokenizer shows the object, and how it uses its codes."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Float, Int, PyTree
+
+from magvit3d.evaluation import image_metrics
+from magvit3d.models.vqvae import Tokenizer
+from magvit3d.training.batched import map_batches
+from magvit3d.training.tokenizer import to_unit_range
+
+
+def make_reconstruct(
+  tokenizer: Tokenizer, batch_size: int, mesh: Mesh
+) -> Callable[[PyTree, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+  """Returns `(params, frames) -> (reconstruction, tokens)`, jitted.
+
+  `frames` is uint8 (n, t, h, w, 3); the reconstruction is float32, clipped to
+  [0, 1]; tokens are (n, t', h', w').
+  """
+
+  @jax.jit
+  def reconstruct(params, batch):
+    clips = to_unit_range(batch["frames"])
+    out = tokenizer.apply({"params": params}, clips)
+    return jnp.clip(out.reconstruction, 0, 1), out.quantized.tokens
+
+  def run(params, frames):
+    return map_batches(
+      lambda batch: reconstruct(params, batch),
+      {"frames": frames},
+      batch_size,
+      mesh,
+    )
+
+  return run
+
+
+def make_decode(
+  tokenizer: Tokenizer, batch_size: int, mesh: Mesh
+) -> Callable[[PyTree, np.ndarray], np.ndarray]:
+  """Returns `(params, tokens) -> clips` in [0, 1], jitted."""
+
+  @jax.jit
+  def decode(params, batch):
+    clips = tokenizer.apply(
+      {"params": params}, batch["tokens"], method="decode_tokens"
+    )
+    return jnp.clip(clips, 0, 1)
+
+  def run(params, tokens):
+    return map_batches(
+      lambda batch: decode(params, batch),
+      {"tokens": tokens},
+      batch_size,
+      mesh,
+    )
+
+  return run
+
+
+def image_scores(
+  clips: Float[np.ndarray, "n t h w 3"],
+  real: Float[np.ndarray, "n t h w 3"],
+  masks: np.ndarray,
+) -> dict[str, float]:
+  """PSNR, SSIM and foreground PSNR, averaged over clips."""
+  foreground = image_metrics.foreground_psnr(clips, real, masks > 0)
+  return {
+    "psnr": float(np.mean(image_metrics.psnr(clips, real))),
+    "ssim": float(np.mean(image_metrics.ssim(clips, real))),
+    "foreground_psnr": float(np.nanmean(foreground)),
+  }
+
+
+def validation_scores(
+  reconstruct: Callable, params: PyTree, clips: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+  """Scores that training logs, and the oracle gate reads.
+
+  `clips` has `frames`, `masks` and `background`; see `load_clips`.
+  `foreground_gain` is the foreground PSNR above the background-only
+  baseline's, in dB.
+  """
+  real = clips["frames"].astype(np.float32) / 255
+  reconstruction, tokens = reconstruct(params, clips["frames"])
+  is_object = clips["masks"] > 0
+  background = image_metrics.background_only(clips["background"], real.shape)
+  foreground = np.nanmean(
+    image_metrics.foreground_psnr(reconstruction, real, is_object)
+  )
+  baseline = np.nanmean(
+    image_metrics.foreground_psnr(background, real, is_object)
+  )
+  cells = image_metrics.foreground_cells(is_object, tokens.shape[1:])
+  return {
+    "psnr": float(np.mean(image_metrics.psnr(reconstruction, real))),
+    "foreground_psnr": float(foreground),
+    "background_only_foreground_psnr": float(baseline),
+    "foreground_gain": float(foreground - baseline),
+    "foreground_perplexity": _perplexity(tokens[cells]),
+  }
+
+
+def _perplexity(tokens: Int[np.ndarray, "n"]) -> float:
+  size = int(tokens.max(initial=0)) + 1
+  return image_metrics.code_usage(tokens, size)["perplexity"]
+
+
+def reconstruction_table(
+  reconstruction: Float[np.ndarray, "n t h w 3"],
+  clips: Mapping[str, np.ndarray],
+) -> tuple[list[list[Any]], float]:
+  """Rows of the reconstruction table, and the foreground gain in dB."""
+  real = clips["frames"].astype(np.float32) / 255
+  named = {
+    "tokenizer (moving average)": reconstruction,
+    "background only": image_metrics.background_only(
+      clips["background"], real.shape
+    ),
+    "copy of the first frame": image_metrics.copy_first_frame(real),
+  }
+  scores = {
+    name: image_scores(shown, real, clips["masks"])
+    for name, shown in named.items()
+  }
+  rows = [[name, *values.values()] for name, values in scores.items()]
+  gains = [values["foreground_psnr"] for values in scores.values()]
+  return rows, gains[0] - gains[1]
+
+
+def code_table(
+  tokens: Int[np.ndarray, "n t h w"],
+  is_foreground: np.ndarray,
+  codebook_size: int,
+) -> tuple[list[list[Any]], float]:
+  """Rows of the code usage table, and the perplexity on foreground cells."""
+  rows = []
+  for name, chosen in (
+    ("all cells", tokens),
+    ("cells that touch the object", tokens[is_foreground]),
+  ):
+    usage = image_metrics.code_usage(chosen, codebook_size)
+    rows.append([name, chosen.size, usage["usage"], usage["perplexity"]])
+  baseline = "baseline: one code for everything"
+  rows.append([baseline, tokens.size, 1 / codebook_size, 1.0])
+  return rows, rows[1][-1]

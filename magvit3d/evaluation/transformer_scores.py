@@ -1,0 +1,126 @@
+"""How well the transformer fills in hidden tokens."""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Bool, PyTree
+
+from magvit3d.evaluation import image_metrics
+from magvit3d.tokens import vocabulary
+from magvit3d.training.batched import map_batches
+from magvit3d.training.tokenizer import to_unit_range
+from magvit3d.training.transformer import TokenBatch, TokenModel
+
+MASKED_SHARE = 0.5
+
+
+def make_masked_errors(
+  model: TokenModel, task_name: str, batch_size: int, mesh: Mesh
+) -> Callable[[PyTree, TokenBatch, int], tuple[np.ndarray, np.ndarray]]:
+  """Returns a function that hides half of the tokens and asks for them.
+
+  It maps `(params, tokens, seed)` to `is_wrong` and `is_masked`, both bool
+  (n, t, h, w); the former is the likeliest code against the true one.
+  """
+  task_index = [task.name for task in model.tasks].index(task_name)
+  prefix = model.vocabulary.prefix_length
+
+  @jax.jit
+  def predict(params, batch):
+    tokens = TokenBatch(batch["tokens"], batch["cond_tokens"], batch["labels"])
+    masked = model.mask(tokens, task_index, batch["score"], MASKED_SHARE)
+    sequence = model.sequence(masked, tokens.labels, task_index)
+    logits = model.logits(params, sequence)[:, prefix:]
+    guess = jnp.argmax(logits, axis=-1).reshape(batch["tokens"].shape)
+    is_masked = masked.masked_inputs == vocabulary.MASK
+    return guess != batch["tokens"], is_masked
+
+  def run(params, tokens, seed):
+    rng = np.random.default_rng(seed)
+    arrays = {
+      "tokens": tokens.tokens,
+      "cond_tokens": tokens.cond_tokens,
+      "labels": tokens.labels,
+      "score": rng.uniform(size=tokens.tokens.shape).astype(np.float32),
+    }
+    return map_batches(
+      lambda batch: predict(params, batch), arrays, batch_size, mesh
+    )
+
+  return run
+
+
+def error_rates(
+  is_wrong: Bool[np.ndarray, "n t h w"],
+  is_masked: Bool[np.ndarray, "n t h w"],
+  tokens: np.ndarray,
+  cells: Bool[np.ndarray, "n t h w"],
+) -> tuple[float, float]:
+  """Error on the hidden tokens among `cells`: the model's, the baseline's.
+
+  The baseline always says the most frequent of these very tokens.
+  """
+  asked = is_masked & cells
+  baseline = image_metrics.most_frequent_token_error(tokens[asked])
+  return float(np.mean(is_wrong[asked])), baseline
+
+
+def make_tokenize(
+  model: TokenModel, batch_size: int, mesh: Mesh
+) -> Callable[[PyTree, Mapping[str, np.ndarray]], TokenBatch]:
+  """Returns `(tokenizer_params, clips) -> tokens`, jitted; NumPy arrays.
+
+  `clips` has `frames` and `labels`; see `load_clips`.
+  """
+
+  @jax.jit
+  def tokenize(params, batch):
+    clips = to_unit_range(batch["frames"])
+    return model.tokenize(params, clips, batch["labels"])
+
+  def run(params, clips):
+    arrays = {key: clips[key] for key in ("frames", "labels")}
+    return map_batches(
+      lambda batch: tokenize(params, batch), arrays, batch_size, mesh
+    )
+
+  return run
+
+
+def make_validation(
+  model: TokenModel,
+  tokenizer_params: PyTree,
+  clips: Mapping[str, np.ndarray],
+  batch_size: int,
+  mesh: Mesh,
+) -> Callable[[PyTree], dict[str, float]]:
+  """Returns the scores of parameters on some clips, for each task.
+
+  The error on the hidden half of the tokens: on all cells, and on those that
+  touch the object, the latter beside the most frequent token's.
+  """
+  tokens = make_tokenize(model, batch_size, mesh)(tokenizer_params, clips)
+  cells = image_metrics.foreground_cells(
+    clips["masks"] > 0, tokens.tokens.shape[1:]
+  )
+  errors = {
+    task.name: make_masked_errors(model, task.name, batch_size, mesh)
+    for task in model.tasks
+  }
+
+  def validate(params):
+    scores = {}
+    for name, measure in errors.items():
+      is_wrong, is_masked = measure(params, tokens, seed=0)
+      everywhere = np.ones_like(cells)
+      error, _ = error_rates(is_wrong, is_masked, tokens.tokens, everywhere)
+      scores[f"{name}/masked_error"] = error
+      error, baseline = error_rates(is_wrong, is_masked, tokens.tokens, cells)
+      scores[f"{name}/foreground_masked_error"] = error
+      scores[f"{name}/foreground_most_frequent_error"] = baseline
+    return scores
+
+  return validate

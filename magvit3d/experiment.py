@@ -1,0 +1,455 @@
+"""The stages of a run: data, tokenizer, transformer, evaluate, report.
+
+Each stage finds out by itself what is done already; `Experiment.run` goes
+through those that `config.stages` names, in order.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from absl import logging
+from jaxtyping import PyTree
+
+from data_gen.generate import generate
+from data_gen.options import DatasetOptions
+from magvit3d import run_files
+from magvit3d.data.clips import (
+  ClipSource,
+  load_clips,
+  make_batches,
+  spread_indices,
+)
+from magvit3d.data.scenes import SceneSource, read_manifest
+from magvit3d.errors import UserError
+from magvit3d.evaluation import evaluate, tokenizer_scores, transformer_scores
+from magvit3d.evaluation.report import write_report
+from magvit3d.models.vqvae import latent_shape
+from magvit3d.training import loop, sharding, token_cache
+from magvit3d.training.checkpoints import Checkpoints
+from magvit3d.training.tokenizer import TokenizerStage
+from magvit3d.training.transformer import TokenModel, TransformerStage
+
+STAGES = ("data", "tokenizer", "transformer", "evaluate", "report")
+_BATCH_FIELDS = (
+  ("train_tokenizer", "batch_size"),
+  ("train_transformer", "batch_size"),
+  ("evaluation", "batch_size"),
+)
+
+
+class Experiment:
+  """One run in one work folder.
+
+  Args:
+    config: See `configs/traj3d.py`.
+    workdir: Holds everything the run makes; what is there is continued.
+    stop_after: (stage, step) where training stops as if it were interrupted.
+
+  Raises:
+    UserError: A field is wrong, or the work folder cannot be written.
+  """
+
+  def __init__(
+    self,
+    config: Mapping[str, Any],
+    workdir: pathlib.Path,
+    stop_after: tuple[str, int] | None = None,
+  ):
+    self._config = config
+    self._workdir = workdir
+    self._stop_after = dict([stop_after]) if stop_after else {}
+    self._mesh = sharding.make_mesh()
+    self._stages = _chosen_stages(config["stages"])
+    self._latent_shape = latent_shape(
+      config["vqvae"],
+      config["data"]["num_frames"],
+      config["data"]["image_size"],
+    )
+    for section, field in _BATCH_FIELDS:
+      size = config[section][field]
+      sharding.check_batch_size(f"{section}.{field}", size, self._mesh)
+    data_dir = config["data"]["data_dir"]
+    self._data_dir = pathlib.Path(data_dir) if data_dir else workdir / "data"
+    self._sources: dict[str, ClipSource] = {}
+    run_files.make_workdir(workdir)
+    run_files.write_json(workdir / "config.json", config)
+    self._record = run_files.StageRecord(workdir, STAGES)
+
+  def run(self) -> pathlib.Path:
+    """Runs the chosen stages; returns where the report is, or would be.
+
+    Raises:
+      UserError: Something that the user can mend.
+      loop.Interrupted: Training was asked to stop.
+    """
+    devices = jax.devices()
+    logging.info(
+      "%d %s device(s): %s.",
+      len(devices),
+      devices[0].platform.upper(),
+      devices[0].device_kind,
+    )
+    has_worked = False
+    for name in self._stages:
+      if name == "report" and not has_worked and self._report_path.exists():
+        logging.info("The report is complete.")
+      elif getattr(self, f"_is_{name}_complete")():
+        logging.info("Stage %s is complete.", name)
+      else:
+        has_worked = True
+        with self._record.running(name):
+          getattr(self, f"_run_{name}")()
+    if has_worked and "report" in self._stages:
+      write_report(self._workdir)  # Again, with its own duration in it.
+    elif not has_worked:
+      logging.info("All is done: %s.", ", ".join(self._stages))
+    return self._report_path
+
+  # Data.
+
+  def _dataset_options(self) -> DatasetOptions:
+    names = {field.name for field in dataclasses.fields(DatasetOptions)}
+    data = self._config["data"]
+    chosen = {name: data[name] for name in names & set(data.keys())}
+    return DatasetOptions(output_dir=str(self._data_dir), **chosen)
+
+  def _is_data_complete(self) -> bool:
+    if self._config["data"]["data_dir"]:
+      self._check_given_data()
+      return True
+    # With nothing missing this only compares the options.
+    return self._manifest_path.exists() and bool(
+      generate(self._dataset_options(), log=logging.info)
+    )
+
+  def _run_data(self) -> None:
+    generate(self._dataset_options(), log=logging.info)
+
+  def _check_given_data(self) -> None:
+    manifest = read_manifest(self._data_dir)
+    for field in ("num_frames", "image_size"):
+      wanted = self._config["data"][field]
+      if manifest[field] != wanted:
+        raise UserError(
+          f"config.data.{field}={wanted}, but the data set in "
+          f"config.data.data_dir={self._data_dir} has {manifest[field]}."
+        )
+
+  @property
+  def _manifest_path(self) -> pathlib.Path:
+    return self._data_dir / "manifest.json"
+
+  def _clips(self, split: str) -> ClipSource:
+    if split not in self._sources:
+      self._sources[split] = ClipSource(SceneSource(self._data_dir, split))
+    return self._sources[split]
+
+  def _some_clips(self, split: str, count: int) -> dict[str, np.ndarray]:
+    source = self._clips(split)
+    return load_clips(source, spread_indices(source, count))
+
+  # Tokenizer.
+
+  def _num_steps(self, section: str) -> int:
+    training = self._config[section]
+    if training["num_steps"] is not None:
+      return training["num_steps"]
+    num_clips = len(self._clips("train")) * training["num_epochs"]
+    return math.ceil(num_clips / training["batch_size"])
+
+  def _tokenizer_checkpoints(self) -> Checkpoints:
+    identity = {key: self._config[key] for key in ("vqvae", "discriminator")}
+    return Checkpoints(
+      self._workdir / "tokenizer" / "checkpoints",
+      identity | {"data": read_manifest(self._data_dir)["arguments"]},
+    )
+
+  def _tokenizer_stage(self) -> TokenizerStage:
+    count = self._config["vqgan"]["codebook_init_clips"]
+    frames = self._some_clips("train", count)["frames"] if count else None
+    return TokenizerStage(
+      self._config,
+      self._num_steps("train_tokenizer"),
+      (
+        self._config["data"]["num_frames"],
+        self._config["data"]["image_size"],
+        self._config["data"]["image_size"],
+        3,
+      ),
+      frames,
+    )
+
+  def _is_tokenizer_complete(self) -> bool:
+    return self._is_trained("tokenizer", self._tokenizer_checkpoints)
+
+  def _is_trained(
+    self, stage: str, make_checkpoints: Callable[[], Checkpoints]
+  ) -> bool:
+    if not (self._workdir / stage / "checkpoints").exists():
+      return False
+    checkpoints = make_checkpoints()
+    try:
+      step = checkpoints.latest_step()
+      if step is None:
+        return False
+      checkpoints.check_identity()
+    finally:
+      checkpoints.close()
+    return step >= self._num_steps(f"train_{stage}")
+
+  def _run_tokenizer(self) -> None:
+    training = self._config["train_tokenizer"]
+    stage = self._tokenizer_stage()
+    clips = self._some_clips("validation", training["num_validation_clips"])
+    reconstruct = self._make_reconstruct(stage.tokenizer)
+    self._train(
+      "tokenizer",
+      stage,
+      self._clips("train"),
+      self._tokenizer_checkpoints(),
+      lambda state: tokenizer_scores.validation_scores(
+        reconstruct, state.ema_params, clips
+      ),
+    )
+
+  def _make_reconstruct(self, tokenizer) -> Callable:
+    return tokenizer_scores.make_reconstruct(
+      tokenizer, self._config["evaluation"]["batch_size"], self._mesh
+    )
+
+  def _train(self, name, stage, source, checkpoints, validate) -> PyTree:
+    training = self._config[f"train_{name}"]
+    batches = make_batches(
+      source,
+      batch_size=training["batch_size"],
+      seed=self._config["seed"],
+      num_threads=self._config["num_reading_threads"],
+    )
+    options = loop.LoopOptions(
+      num_steps=self._num_steps(f"train_{name}"),
+      log_every_steps=training["log_every_steps"],
+      validate_every_steps=training["validate_every_steps"],
+      checkpoint_every_steps=training["checkpoint_every_steps"],
+      stop_after_step=self._stop_after.get(name),
+    )
+    try:
+      return loop.train(
+        name,
+        stage,
+        workdir=self._workdir,
+        batches=batches,
+        options=options,
+        checkpoints=checkpoints,
+        mesh=self._mesh,
+        validate=validate,
+      )
+    finally:
+      checkpoints.close()
+
+  def _tokenizer_params(self) -> PyTree:
+    """The moving average of the trained generator."""
+    checkpoints = self._tokenizer_checkpoints()
+    try:
+      if checkpoints.latest_step() is None:
+        raise UserError(
+          f"{self._workdir}/tokenizer has no checkpoint: add 'tokenizer' to "
+          f"config.stages={self._config['stages']!r}."
+        )
+      like = jax.eval_shape(self._tokenizer_stage().init_state)
+      return checkpoints.restore(like, mesh=self._mesh).ema_params
+    finally:
+      checkpoints.close()
+
+  # Transformer.
+
+  def _token_model(self) -> TokenModel:
+    return TokenModel(
+      self._config,
+      self._config["data"]["num_frames"],
+      len(self._clips("train").scenes.class_names),
+      self._latent_shape,
+    )
+
+  def _transformer_checkpoints(self, tokenizer_params: PyTree) -> Checkpoints:
+    identity = {
+      key: self._config[key] for key in ("transformer", "tasks", "maskgvt")
+    }
+    return Checkpoints(
+      self._workdir / "transformer" / "checkpoints",
+      identity | {"tokenizer": {"fingerprint": _fingerprint(tokenizer_params)}},
+    )
+
+  def _is_transformer_complete(self) -> bool:
+    if not (self._workdir / "transformer" / "checkpoints").exists():
+      return False
+    params = self._tokenizer_params()
+    return self._is_trained(
+      "transformer", lambda: self._transformer_checkpoints(params)
+    )
+
+  def _run_transformer(self) -> None:
+    tokenizer_params = self._tokenizer_params()
+    model = self._token_model()
+    self._pass_oracle_gate(model, tokenizer_params)
+    training = self._config["train_transformer"]
+    stage = TransformerStage(
+      self._config,
+      model,
+      self._num_steps("train_transformer"),
+      tokenizer_params,
+    )
+    source = self._clips("train")
+    if training["token_cache"]:
+      source = token_cache.load_or_make(
+        self._workdir / "transformer" / "token_cache.npz",
+        source,
+        model,
+        tokenizer_params,
+        key=self._token_key(tokenizer_params),
+        batch_size=self._config["evaluation"]["batch_size"],
+        mesh=self._mesh,
+      )
+    clips = self._some_clips("validation", training["num_validation_clips"])
+    validate = transformer_scores.make_validation(
+      model,
+      tokenizer_params,
+      clips,
+      self._config["evaluation"]["batch_size"],
+      self._mesh,
+    )
+    self._train(
+      "transformer",
+      stage,
+      source,
+      self._transformer_checkpoints(tokenizer_params),
+      lambda state: validate(state.params),
+    )
+
+  def _token_key(self, tokenizer_params: PyTree) -> str:
+    """Names all that cached tokens depend on."""
+    parts = {
+      "tokenizer": _fingerprint(tokenizer_params),
+      "data": read_manifest(self._data_dir)["splits"]["train"]["shards"],
+      "tasks": self._config["tasks"],
+    }
+    text = json.dumps(parts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+  def _pass_oracle_gate(self, model: TokenModel, params: PyTree) -> None:
+    """Stops the run where the tokenizer does not show the object."""
+    count = self._config["train_tokenizer"]["num_validation_clips"]
+    clips = self._some_clips("validation", count)
+    scores = tokenizer_scores.validation_scores(
+      self._make_reconstruct(model.tokenizer), params, clips
+    )
+    gain, needed = scores["foreground_gain"], self._config["oracle_gate_db"]
+    found = (
+      f"on {len(clips['frames'])} validation clips the tokenizer's foreground "
+      f"PSNR is {gain:.2f} dB above background-only"
+    )
+    if gain >= needed:
+      logging.info("Oracle gate passed: %s (needed: %.2f).", found, needed)
+    elif self._config["oracle_gate"]:
+      raise UserError(
+        f"Oracle gate: {found}, but config.oracle_gate_db={needed}: a "
+        "transformer would learn tokens that do not show the object. Train "
+        "the tokenizer longer, or go on with --config.oracle_gate=False."
+      )
+    else:
+      logging.warning("Oracle gate failed, but is off: %s.", found)
+
+  # Evaluation and report.
+
+  def _evaluation_key(self, tokenizer_params: PyTree, params: PyTree) -> str:
+    parts = {
+      "tokenizer": _fingerprint(tokenizer_params),
+      "transformer": _fingerprint(params),
+      "data": read_manifest(self._data_dir)["splits"],
+      "evaluation": self._config["evaluation"],
+      "sampling": self._config["maskgvt"],
+    }
+    text = json.dumps(parts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+  def _transformer_params(self, tokenizer_params: PyTree) -> PyTree:
+    checkpoints = self._transformer_checkpoints(tokenizer_params)
+    try:
+      if checkpoints.latest_step() is None:
+        raise UserError(
+          f"{self._workdir}/transformer has no checkpoint: add 'transformer' "
+          f"to config.stages={self._config['stages']!r}."
+        )
+      stage = TransformerStage(
+        self._config,
+        self._token_model(),
+        self._num_steps("train_transformer"),
+        tokenizer_params,
+      )
+      like = jax.eval_shape(stage.init_state)
+      return checkpoints.restore(like, mesh=self._mesh).params
+    finally:
+      checkpoints.close()
+
+  def _is_evaluate_complete(self) -> bool:
+    path = self._workdir / "evaluation" / "scores.json"
+    if not path.exists():
+      return False
+    tokenizer_params = self._tokenizer_params()
+    params = self._transformer_params(tokenizer_params)
+    key = self._evaluation_key(tokenizer_params, params)
+    return json.loads(path.read_text()).get("key") == key
+
+  def _run_evaluate(self) -> None:
+    tokenizer_params = self._tokenizer_params()
+    params = self._transformer_params(tokenizer_params)
+    settings = self._config["evaluation"]
+    clips = self._some_clips(settings["split"], settings["num_clips"])
+    names = self._clips(settings["split"]).scenes.class_names
+    evaluate.evaluate(
+      self._workdir / "evaluation",
+      self._token_model(),
+      tokenizer_params,
+      params,
+      clips,
+      class_names=names,
+      settings=settings,
+      seed=self._config["seed"],
+      mesh=self._mesh,
+      key=self._evaluation_key(tokenizer_params, params),
+    )
+
+  @property
+  def _report_path(self) -> pathlib.Path:
+    return self._workdir / "report" / "index.html"
+
+  def _is_report_complete(self) -> bool:
+    return False  # Whether anything is newer is known in `run`.
+
+  def _run_report(self) -> None:
+    write_report(self._workdir)
+
+
+def _chosen_stages(text: str) -> list[str]:
+  names = [name.strip() for name in text.split(",") if name.strip()]
+  unknown = [name for name in names if name not in STAGES]
+  if unknown or not names:
+    raise UserError(
+      f"--config.stages={text!r}: {', '.join(unknown) or 'nothing'} is no "
+      f"stage; the stages are {','.join(STAGES)}."
+    )
+  return [name for name in STAGES if name in names]
+
+
+def _fingerprint(params: PyTree) -> str:
+  """SHA-256 of all values."""
+  digest = hashlib.sha256()
+  for leaf in jax.tree.leaves(params):
+    digest.update(np.ascontiguousarray(leaf).tobytes())
+  return digest.hexdigest()

@@ -1,0 +1,70 @@
+"""Runs an experiment: `python -m magvit3d.main --config=configs/traj3d.py`."""
+
+import pathlib
+import sys
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config",
+  None,
+  "Experiment, with a variant after a colon: configs/traj3d.py:tiny. "
+  "Change a field by --config.FIELD=VALUE.",
+  lock_config=True,
+)
+_WORKDIR = flags.DEFINE_string(
+  "workdir",
+  None,
+  "Folder for data, checkpoints, metrics and report; runs/EXPERIMENT_NAME "
+  "unless given. If it holds a run already, finished stages are skipped and "
+  "an interrupted one goes on from its last checkpoint.",
+)
+
+
+def main(argv: list[str]) -> int:
+  """Runs the stages; returns the exit status."""
+  if len(argv) > 1:
+    return _fail(f"{argv[1]!r} is no flag; --help lists them.")
+  if _CONFIG.value is None:
+    return _fail("--config is missing, for example configs/traj3d.py:tiny.")
+  # After the flags, so that a mistake in them is told at once.
+  import jax
+
+  from magvit3d.errors import UserError
+  from magvit3d.experiment import Experiment
+  from magvit3d.training.loop import Interrupted
+
+  logging.set_verbosity(logging.INFO)
+  cache = pathlib.Path("~/.cache/magvit3d/xla").expanduser()
+  jax.config.update("jax_compilation_cache_dir", str(cache))
+  config = _CONFIG.value
+  workdir = _WORKDIR.value or f"runs/{config.experiment_name}"
+  try:
+    report = Experiment(config.to_dict(), pathlib.Path(workdir)).run()
+  except Interrupted as interruption:
+    return _fail(str(interruption))
+  except (UserError, ValueError, OSError) as error:
+    logging.debug("Cause:", exc_info=True)
+    return _fail(str(error))
+  if report.exists():
+    print(f"Report: {report.absolute()}")
+  return 0
+
+
+def _fail(message: str) -> int:
+  print(f"Error: {message}", file=sys.stderr)
+  return 1
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+  """Parses flags; a misspelled one ends the program with one sentence."""
+  try:
+    return flags.FLAGS(argv, known_only=False)
+  except (flags.Error, AttributeError, KeyError, ValueError, OSError) as error:
+    print(f"Error: {error}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+  app.run(main, flags_parser=parse_flags)

@@ -1,0 +1,95 @@
+"""Files of a run's work folder that belong to no stage.
+
+config.json   the config it was started with last
+stages.json   for each stage: status, seconds spent, start, reason
+"""
+
+import datetime
+import json
+import pathlib
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from magvit3d import atomic_file
+from magvit3d.errors import UserError
+from magvit3d.training.loop import Interrupted
+
+DONE = "done"
+
+
+class StageRecord:
+  """Status and duration of a run's stages, in stages.json.
+
+  Args:
+    workdir: Folder of the run.
+    names: All stages, in order.
+  """
+
+  def __init__(self, workdir: pathlib.Path, names: tuple[str, ...]):
+    self._path = workdir / "stages.json"
+    self._stages = {
+      name: {"status": "pending", "seconds": 0.0} for name in names
+    }
+    if self._path.exists():
+      try:
+        self._stages |= json.loads(self._path.read_text())
+      except ValueError as error:
+        raise UserError(
+          f"{self._path} is damaged ({error}). Delete it and run the same "
+          "command again: finished work is recognised without it."
+        ) from error
+
+  @contextmanager
+  def running(self, name: str) -> Iterator[None]:
+    """Times a stage and notes how it ended; seconds add up over resumes."""
+    stage = self._stages[name]
+    seconds = stage.get("seconds") or 0.0
+    start = time.monotonic()
+    now = datetime.datetime.now().astimezone()
+    stage = {"started": stage.get("started", now.isoformat("T", "seconds"))}
+    self._write(name, stage | {"status": "running", "seconds": seconds})
+
+    def write(status: str, reason: str | None = None) -> None:
+      spent = {"seconds": seconds + time.monotonic() - start}
+      cause = {"reason": reason} if reason else {}
+      self._write(name, stage | spent | {"status": status} | cause)
+
+    try:
+      yield
+    except (Interrupted, KeyboardInterrupt) as error:
+      write("pending", str(error) or "interrupted")
+      raise
+    except BaseException as error:
+      write("failed", str(error) or type(error).__name__)
+      raise
+    write(DONE)
+
+  def _write(self, name: str, stage: Mapping[str, Any]) -> None:
+    self._stages[name] = dict(stage)
+    write_json(self._path, self._stages)
+
+
+def write_json(path: pathlib.Path, content: Any) -> None:
+  """Writes JSON, indented, atomically."""
+  text = json.dumps(content, indent=2) + "\n"
+  atomic_file.write_text(path, text)
+
+
+def make_workdir(workdir: pathlib.Path) -> None:
+  """Makes the work folder and checks that it can be written.
+
+  Raises:
+    UserError: It cannot.
+  """
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    probe = workdir / ".writable"
+    probe.write_text("")
+    probe.unlink()
+  except OSError as error:
+    raise UserError(
+      f"--workdir={workdir} cannot be written ({error.strerror}). Name a "
+      "folder that you may write to."
+    ) from error
