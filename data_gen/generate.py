@@ -113,8 +113,9 @@ def _make_writable(folder: pathlib.Path) -> None:
 
 def _remove_leftovers(folder: pathlib.Path) -> None:
   """Removes what a killed run left under temporary names."""
-  for path in folder.glob("*.tmp*"):
-    path.unlink(missing_ok=True)
+  for pattern in ("traj3d-*.tmp*", "manifest*.tmp*", ".probe.tmp*"):
+    for path in folder.glob(pattern):
+      path.unlink(missing_ok=True)
 
 
 def _check_disk(options, folder, missing: list[Shard]) -> None:

@@ -4,6 +4,7 @@ While a data set is being made, `manifest.partial.json` holds its options, so
 that nobody continues it with other ones.
 """
 
+import importlib.metadata
 import json
 import pathlib
 
@@ -21,6 +22,7 @@ def make_header(options: DatasetOptions, num_views: int) -> dict:
   return {
     "dataset": "traj3d",
     "format_version": schema.FORMAT_VERSION,
+    "code_version": _code_version(),
     "seed": options.seed,
     "arguments": options.arguments(),
     "shape_names": list(schema.SHAPES),
@@ -30,6 +32,13 @@ def make_header(options: DatasetOptions, num_views: int) -> dict:
     "num_frames": options.num_frames,
     "image_size": options.image_size,
   }
+
+
+def _code_version() -> str:
+  try:
+    return importlib.metadata.version("magvit3d")
+  except importlib.metadata.PackageNotFoundError:
+    return "not installed"
 
 
 def describe_split(

@@ -22,6 +22,8 @@ _OFFSETS = np.stack(
 # So far from its tip, a cone may pass between pixel centres or bend too much.
 _TIP_LENGTH_PX = 6.0
 _TIP_MARK = 127
+# Frames cast together: few enough for the processor's cache.
+_CHUNK_FRAMES = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,60 +142,65 @@ def render(
   num_views, num_frames = len(cameras.intrinsics), len(solid.trajectory)
   level = np.rint(background * 255).astype(np.uint8)
   frames = np.empty((num_views * num_frames, size, size, 3), np.uint8)
-  frames[:] = level
+  # Whole rows at once: ten times as fast as three bytes at a time.
+  frames.reshape(-1, 3 * size)[:] = np.tile(level, size)
   masks = np.zeros(frames.shape[:-1], np.uint8)
 
   rays = make_rays(solid, cameras)
-  shown, xs, ys = _boxes(rays.outlines, size)
-  if shown.size:
-    is_hit, face, cosine = cast_grid(solid.shape, rays, shown, xs, ys)
-    shade = np.where(is_hit, _shade(cosine), 0.0)
-    coverage = is_hit.astype(float)
-    key = 2 * face + (is_hit & (cosine > 0))
-    if solid.shape == "cone":
-      _mark_tips(key, rays.outlines[shown], solid, xs, ys)
-    is_mixed = _differs_from_neighbours(key) if is_adaptive else key >= 0
-    _refine(solid.shape, rays, shown, xs, ys, is_mixed, shade, coverage)
-    values = shade[..., None] * solid.color
-    values += (1 - coverage[..., None]) * background
-    values = np.rint(values * 255).astype(np.uint8)
-    for row, frame in enumerate(shown):
-      # The boxes reach one pixel over the edges of the image.
-      y, x = int(ys[row, 0]), int(xs[row, 0])
-      top, left = max(0, -y), max(0, -x)
-      inside = (
-        slice(top, top + size - max(0, y)),
-        slice(left, left + size - max(0, x)),
-      )
-      patch = values[row][inside]
-      target = (
-        slice(y + top, y + top + patch.shape[0]),
-        slice(x + left, x + left + patch.shape[1]),
-      )
-      frames[frame][target] = patch
-      masks[frame][target] = is_hit[row][inside]
+  for first in range(0, len(frames), _CHUNK_FRAMES):
+    chunk = np.arange(first, min(first + _CHUNK_FRAMES, len(frames)))
+    shown, xs, ys = _boxes(rays.outlines, chunk, size)
+    if not shown.size:
+      continue
+    is_hit, shade, coverage = _cast_boxes(
+      solid, rays, shown, xs, ys, is_adaptive
+    )
+    # The boxes reach one pixel over the edges of the image.
+    is_row_inside = (ys >= 0) & (ys < size)
+    is_column_inside = (xs >= 0) & (xs < size)
+    is_painted = is_row_inside[:, :, None] & is_column_inside[:, None, :]
+    is_painted &= coverage > 0
+    grid, row, column = np.nonzero(is_painted)
+    place = (shown[grid], ys[grid, row], xs[grid, column])
+    values = shade[is_painted][:, None] * solid.color
+    values += (1 - coverage[is_painted])[:, None] * background
+    frames[place] = np.rint(values * 255)
+    masks[place] = is_hit[is_painted]
   shape = (num_views, num_frames, size, size)
   return frames.reshape(*shape, 3), masks.reshape(shape)
+
+
+def _cast_boxes(solid, rays, shown, xs, ys, is_adaptive):
+  """Returns hits of the centre rays, mean shade and coverage, (G, h, w)."""
+  is_hit, face, cosine = cast_grid(solid.shape, rays, shown, xs, ys)
+  shade = np.where(is_hit, _shade(cosine), 0.0)
+  coverage = is_hit.astype(float)
+  key = 2 * face + (is_hit & (cosine > 0))
+  if solid.shape == "cone":
+    _mark_tips(key, rays.outlines[shown], xs, ys)
+  is_mixed = _differs_from_neighbours(key) if is_adaptive else key >= 0
+  _refine(solid.shape, rays, shown, xs, ys, is_mixed, shade, coverage)
+  return is_hit, shade, coverage
 
 
 def _shade(cosine):
   return colors.AMBIENT + (1 - colors.AMBIENT) * np.maximum(cosine, 0)
 
 
-def _boxes(outlines, image_size):
-  """Finds equal boxes of pixels that hold the silhouettes.
+def _boxes(outlines, chunk, image_size):
+  """Finds equal boxes of pixels that hold the silhouettes of some frames.
 
   Returns:
     shown: Frames whose silhouette may reach the image, (G,).
     xs, ys: Columns (G, w) and rows (G, h) of the boxes, in [-1, image_size].
   """
   # A polygon of 32 corners lies up to 0.5% of the radius inside its circle.
-  low = np.floor(outlines.min(1)).astype(int) - 2
-  high = np.ceil(outlines.max(1)).astype(int) + 2
+  low = np.floor(outlines[chunk].min(1)).astype(int) - 2
+  high = np.ceil(outlines[chunk].max(1)).astype(int) + 2
   is_shown = ((high >= 0) & (low < image_size)).all(-1)
   low = np.clip(low[is_shown], -1, image_size)
   high = np.clip(high[is_shown], -1, image_size)
-  shown = np.flatnonzero(is_shown)
+  shown = chunk[is_shown]
   if not shown.size:
     return shown, None, None
   width, height = (high - low).max(0) + 1
@@ -204,7 +211,7 @@ def _boxes(outlines, image_size):
   return shown, xs, ys
 
 
-def _mark_tips(key, outlines, solid, xs, ys):
+def _mark_tips(key, outlines, xs, ys):
   """Marks the pixels near the tips of cones in `key`, in place."""
   tip = outlines[:, 0]
   axis = outlines[:, 1:].mean(1) - tip

@@ -58,7 +58,7 @@ def test_mask_is_the_hull_of_projected_surface_points(shape, view):
   solid = _make_solid(shape, seed=view)
   _, masks = renderer.render(solid, RIG, BLACK)
   rng = np.random.default_rng(0)
-  local = _surface_points(shape, 4000, rng) * solid.size
+  local = _surface_points(shape, 1000, rng) * solid.size
   for frame, mask in enumerate(masks[view].astype(bool)):
     points = local @ solid.rotations[frame].T + solid.trajectory[frame]
     in_camera = points @ RIG.camera_from_world[view, :, :3].T

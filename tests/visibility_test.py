@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 import scipy.spatial
 
-from data_gen import cameras, renderer, rotations, schema, solids, visibility
+from data_gen import (
+  cameras,
+  renderer,
+  rotations,
+  scenes,
+  schema,
+  solids,
+  visibility,
+)
+from data_gen.options import DatasetOptions
 
 RIG = cameras.make_default_rig(128)
 
@@ -63,3 +72,31 @@ def test_fraction_agrees_with_clipped_polygons(shape):
       num_cut += 0 < expected < 1
       assert abs(found[view, frame] - expected) <= visibility.GRID_ERROR
   assert num_cut > 30
+
+
+def test_scenes_keep_half_of_the_silhouette_inside_every_image():
+  """Counted in an image three times as wide around the one of the scene."""
+  options = DatasetOptions(
+    num_train=36, image_size=64, num_frames=6, size_min=3.0, size_max=5.0
+  )
+  size, num_cut = options.image_size, 0
+  for index in range(options.num_train):
+    scene = scenes.make_scene(options, "train", index)
+    shift = np.array([[0, 0, size], [0, 0, size], [0, 0, 0.0]])
+    wide = cameras.Cameras(
+      scene.intrinsics + shift, scene.camera_from_world, 3 * size
+    )
+    solid = renderer.Solid(
+      schema.SHAPES[scene.shape],
+      scene.size,
+      scene.trajectory,
+      rotations.matrix_from_quaternion(scene.orientation),
+      scene.color,
+    )
+    _, masks = renderer.render(solid, wide, scene.background)
+    counts = masks.sum((2, 3), dtype=int)
+    inside = scene.masks.sum((2, 3), dtype=int)
+    num_cut += (inside < counts).sum()
+    # The threshold is 0.5; counting pixels is off by less than 0.03 here.
+    assert (inside / counts).min() >= 0.47
+  assert num_cut > 10

@@ -65,9 +65,10 @@ class TFRecordSource:
     self.__dict__.update(state)
     self._lock = threading.Lock()
 
-  def __del__(self):
+  def __del__(self, close=os.close):
+    # When Python shuts down, the name `os` may be gone already.
     for descriptor, _, _ in getattr(self, "_shards", {}).values():
-      os.close(descriptor)
+      close(descriptor)
 
   def __getitem__(self, index: SupportsIndex) -> bytes:
     """Returns the data of record `index`, in [0, len(self))."""
