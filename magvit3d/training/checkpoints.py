@@ -18,6 +18,7 @@ from jaxtyping import PyTree
 from magvit3d.errors import UserError
 
 _STATE, _DATA, _IDENTITY = "state", "data", "identity"
+_LEAVES = "leaves"  # In the identity: shapes by path.
 
 
 class Checkpoints:
@@ -43,6 +44,11 @@ class Checkpoints:
       options=ocp.CheckpointManagerOptions(
         max_to_keep=max_to_keep, cleanup_tmp_directories=True
       ),
+      item_handlers={
+        _STATE: ocp.StandardCheckpointHandler(),
+        _DATA: grain.checkpoint.CheckpointHandler(),
+        _IDENTITY: ocp.JsonCheckpointHandler(),
+      },
     )
 
   def latest_step(self) -> int | None:
@@ -61,7 +67,9 @@ class Checkpoints:
         **{
           _STATE: ocp.args.StandardSave(state),
           _DATA: grain.checkpoint.CheckpointSave(iterator),
-          _IDENTITY: ocp.args.JsonSave(self._identity),
+          _IDENTITY: ocp.args.JsonSave(
+            self._identity | {_LEAVES: _leaf_shapes(state)}
+          ),
         }
       ),
     )
@@ -83,8 +91,7 @@ class Checkpoints:
       UserError: The checkpoint belongs to another architecture.
     """
     step = self.latest_step()
-    self.check_identity()
-    self._check_shapes(step, like)
+    self.check_identity(like)
     everywhere = NamedSharding(mesh, PartitionSpec())
     abstract = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
@@ -105,28 +112,25 @@ class Checkpoints:
     self.wait()
     self._manager.close()
 
-  def check_identity(self) -> None:
-    """Raises UserError if the newest checkpoint belongs to another config."""
+  def check_identity(self, like: PyTree | None = None) -> None:
+    """Checks that the newest checkpoint belongs to this config.
+
+    Args:
+      like: State, or its shapes, that it must also agree with, if given.
+
+    Raises:
+      UserError: It does not; the message names what differs.
+    """
     step = self.latest_step()
     restored = self._manager.restore(
       step, args=ocp.args.Composite(**{_IDENTITY: ocp.args.JsonRestore()})
-    )
-    saved = _flatten(restored[_IDENTITY])
-    wanted = _flatten(self._identity)
+    )[_IDENTITY]
+    saved_leaves = restored.pop(_LEAVES)
+    saved, wanted = _flatten(restored), _flatten(self._identity)
+    if like is not None and saved == wanted:
+      saved, wanted = saved_leaves, _leaf_shapes(like)
     differing = [
       f"{key} is {saved.get(key)!r} there and {wanted.get(key)!r} here"
-      for key in sorted(saved.keys() | wanted.keys())
-      if saved.get(key) != wanted.get(key)
-    ]
-    if differing:
-      self._fail(step, differing)
-
-  def _check_shapes(self, step: int, like: PyTree) -> None:
-    metadata = self._manager.item_metadata(step)[_STATE]
-    saved = {key: tuple(leaf.shape) for key, leaf in _leaves(metadata).items()}
-    wanted = {key: tuple(x.shape) for key, x in _leaves(like).items()}
-    differing = [
-      f"{key} is {saved.get(key)} there and {wanted.get(key)} here"
       for key in sorted(saved.keys() | wanted.keys())
       if saved.get(key) != wanted.get(key)
     ]
@@ -151,9 +155,9 @@ def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
   return flat
 
 
-def _leaves(tree: PyTree) -> dict[str, Any]:
-  paths = jax.tree_util.tree_flatten_with_path(ocp.tree.serialize_tree(tree))[0]
+def _leaf_shapes(tree: PyTree) -> dict[str, list[int]]:
+  leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
   return {
-    jax.tree_util.keystr(path, simple=True, separator="/"): leaf
-    for path, leaf in paths
+    jax.tree_util.keystr(path, simple=True, separator="/"): list(leaf.shape)
+    for path, leaf in leaves
   }
