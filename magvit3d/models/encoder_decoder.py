@@ -29,6 +29,7 @@ class BackboneOptions:
     norm_type: 'GN', 'LN' or None.
     num_groups: Groups of 'GN'.
     activation_fn: 'swish' or 'relu'.
+    residual_init_scale: See `layers.ResBlock.init_scale`.
     padding_mode: None (zeros) or a `numpy.pad` mode; see `layers.Conv`.
     conv_implementation: See `layers.Conv`.
     dtype: Type of the computation.
@@ -41,6 +42,7 @@ class BackboneOptions:
   norm_type: str | None = "GN"
   num_groups: int = 32
   activation_fn: str = "swish"
+  residual_init_scale: float = 1.0
   padding_mode: str | None = None
   conv_implementation: str = "xla"
   dtype: jnp.dtype = jnp.float32
@@ -106,7 +108,12 @@ class _BlockMaker:
     self._count += 1
     options = self._options
     return block(
-      features, options.conv, options.norm, options.activation, name=name
+      features,
+      options.conv,
+      options.norm,
+      options.activation,
+      options.residual_init_scale,
+      name=name,
     )
 
 
@@ -195,9 +202,7 @@ class Decoder(nn.Module):
       if level > 0:
         x = self._upsample(x, options.strides(level - 1))
     features = options.activation(options.norm()(x))
-    kernel_init = nn.initializers.variance_scaling(
-      self.output_init_scale**2, "fan_in", "truncated_normal"
-    )
+    kernel_init = layers.scaled_init(self.output_init_scale)
     return options.conv(3, 3, kernel_init=kernel_init)(features), features
 
   def _upsample(self, x: Array, factors: Sequence[int]) -> Array:
@@ -206,8 +211,12 @@ class Decoder(nn.Module):
       x = layers.upsample_nearest(x, factors)
       return options.conv(features, 3)(x)
     if self.upsample == "deconv":
-      width = (4,) * options.ndim
-      return nn.ConvTranspose(features, width, factors, dtype=options.dtype)(x)
+      return layers.ConvTranspose(
+        features,
+        factors,
+        implementation=options.conv_implementation,
+        dtype=options.dtype,
+      )(x)
     raise ValueError(
       f"vqvae.upsample={self.upsample!r} is unknown; use 'nearest', 'deconv'."
     )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -27,6 +28,15 @@ def default_conv_implementation() -> str:
   over shifted frames run at 60 to 100 (benchmarks/conv3d.py).
   """
   return "frames" if jax.default_backend() == "cpu" else "xla"
+
+
+def scaled_init(scale: float) -> Callable:
+  """LeCun's normal initializer, its values multiplied by `scale`."""
+  if scale == 0:
+    return nn.initializers.zeros_init()
+  return nn.initializers.variance_scaling(
+    scale**2, "fan_in", "truncated_normal"
+  )
 
 
 def _conv(x: Array, kernel: Array, strides, padding) -> Array:
@@ -114,6 +124,78 @@ class Conv(nn.Module):
     return x
 
 
+# For a 4-wide transposed convolution of stride 2: which tap of the kernel acts
+# at which neighbour (-1, 0, 1), for even and for odd outputs.
+_PHASE_TAPS = np.zeros((2, 3, 4), np.float32)
+_PHASE_TAPS[0, 0, 0] = _PHASE_TAPS[0, 1, 2] = 1
+_PHASE_TAPS[1, 1, 1] = _PHASE_TAPS[1, 2, 3] = 1
+
+
+def conv_transpose3d_over_frames(
+  clips: Float[Array, "b t h w c"],
+  kernel: Float[Array, "4 4 4 c f"],
+  time_stride: int,
+) -> Float[Array, "b t2 h2 w2 f"]:
+  """A 4-wide 3D transposed convolution as a sum of 2D convolutions.
+
+  Doubles height and width, and time where `time_stride` is 2. Each output
+  row (column, frame) of a parity reads two neighbours, so that all four
+  parities of a frame are one 3-wide convolution to 4 f channels.
+  """
+  b, t, h, w, c = clips.shape
+  f = kernel.shape[-1]
+  taps = jnp.asarray(_PHASE_TAPS, kernel.dtype)
+  per_frame = jnp.einsum("pdk,qel,tklcf->tdecpqf", taps, taps, kernel)
+  per_frame = per_frame.reshape(4, 3, 3, c, 4 * f)
+  padded = jnp.pad(clips, ((0, 0), (2, 1), (0, 0), (0, 0), (0, 0)))
+
+  def sum_over(tap_and_offset):
+    out = 0.0
+    for tap, offset in tap_and_offset:
+      frames = padded[:, 2 + offset : 2 + offset + t].reshape(b * t, h, w, c)
+      out += _conv(frames, per_frame[tap], (1, 1), "SAME")
+    return out.reshape(b, t, h, w, 2, 2, f)
+
+  if time_stride == 2:
+    even, odd = sum_over([(0, -1), (2, 0)]), sum_over([(1, 0), (3, 1)])
+    out = jnp.stack([even, odd], axis=2).reshape(b, 2 * t, h, w, 2, 2, f)
+  else:
+    out = sum_over([(0, -2), (1, -1), (2, 0), (3, 1)])
+  out = out.transpose(0, 1, 2, 4, 3, 5, 6)
+  return out.reshape(b, -1, 2 * h, 2 * w, f)
+
+
+class ConvTranspose(nn.Module):
+  """A 4-wide transposed convolution that doubles the axes of stride 2.
+
+  Attributes:
+    features: Output channels.
+    strides: 1 or 2 for each spatial axis; 2 in height and width.
+    implementation: "xla", or "frames" for clips (see
+      `conv_transpose3d_over_frames`).
+    dtype: Type of the computation; parameters are float32.
+  """
+
+  features: int
+  strides: Sequence[int]
+  implementation: str = "xla"
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Maps (n, *spatial, c) to (n, *(spatial * strides), features)."""
+    ndim = len(self.strides)
+    shape = (*(4,) * ndim, x.shape[-1], self.features)
+    kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+    bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+    kernel, x = kernel.astype(self.dtype), x.astype(self.dtype)
+    if self.implementation == "frames" and ndim == 3:
+      x = conv_transpose3d_over_frames(x, kernel, self.strides[0])
+    else:
+      x = lax.conv_transpose(x, kernel, self.strides, "SAME")
+    return x + jnp.expand_dims(bias.astype(self.dtype), range(x.ndim - 1))
+
+
 def pad_spatial(x: Array, kernel_size: Sequence[int], mode: str) -> Array:
   """Pads the spatial axes of (n, *spatial, c) for a 'VALID' convolution."""
   widths = [(0, 0), *(((k - 1) // 2, k // 2) for k in kernel_size), (0, 0)]
@@ -178,12 +260,15 @@ class ResBlock(nn.Module):
       `conv(features, kernel_width, use_bias=...)`.
     norm: Returns a new normalisation layer.
     activation: Pointwise function.
+    init_scale: Factor on the second kernel's initial values: at 0 a block
+      starts as its shortcut.
   """
 
   features: int
   conv: Callable
   norm: Callable
   activation: Callable
+  init_scale: float = 1.0
 
   @nn.compact
   def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -191,7 +276,8 @@ class ResBlock(nn.Module):
     x = self.activation(self.norm()(x))
     x = self.conv(self.features, 3, use_bias=False)(x)
     x = self.activation(self.norm()(x))
-    x = self.conv(self.features, 3, use_bias=False)(x)
+    kernel_init = scaled_init(self.init_scale)
+    x = self.conv(self.features, 3, use_bias=False, kernel_init=kernel_init)(x)
     if shortcut.shape[-1] != self.features:
       shortcut = self.conv(self.features, 1, use_bias=False)(shortcut)
     return x + shortcut

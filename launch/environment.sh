@@ -1,0 +1,21 @@
+# Sourced by the other scripts: the project's virtual environment.
+
+# make_environment WHAT: makes .venv and installs WHAT ("." or ".[dev]") in it.
+# Does nothing if that was done since setup.py last changed.
+make_environment() {
+  local what=$1 python=${PYTHON:-python3} stamp
+  if ! "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'; then
+    echo "Error: $python is $("$python" --version 2>&1); magvit3d needs Python" \
+      "3.11 to 3.13. Name one: PYTHON=python3.12 $0" >&2
+    return 1
+  fi
+  stamp=".venv/installed-$(echo "$what" | tr -dc 'a-z')"
+  if [[ -e $stamp && $stamp -nt setup.py ]]; then
+    return
+  fi
+  echo "Installing into $PWD/.venv ..."
+  [[ -x .venv/bin/python ]] || "$python" -m venv .venv
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    --editable "$what"
+  touch "$stamp"
+}

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Makes .venv, installs magvit3d, and runs the small experiment end to end.
+#
+#   ./launch/quickstart.sh [FLAGS OF magvit3d.main ...]
+#
+# Run again, it continues where it stopped, or says that all is done.
+# PYTHON names the interpreter to use (3.11 to 3.13); python3 unless set.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source launch/environment.sh
+
+make_environment "."
+exec .venv/bin/python -m magvit3d.main --config=configs/traj3d.py:tiny \
+  --workdir=runs/quickstart "$@"
