@@ -72,7 +72,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   vqvae.norm_type = "GN"
   vqvae.num_groups = 32  # Ours.
   vqvae.activation_fn = "swish"
-  vqvae.output_init_scale = 1.0  # Ours.
+  vqvae.output_init_scale = 1.0  # Ours; see models/encoder_decoder.py.
   vqvae.conv_implementation = placeholder(str)  # Ours; None: by the device.
   vqvae.codebook_size = 2048
   vqvae.embedding_dim = 256
@@ -207,7 +207,7 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   data.image_size = 32
   data.size_min, data.size_max = 3.0, 5.0
   data.path_scale_min, data.path_scale_max = 0.5, 0.9
-  data.num_colors = 4
+  data.num_colors = 1  # Several colours take many more steps to tell apart.
   data.scenes_per_shard = 60
   config.num_reading_threads = 2
 
@@ -217,6 +217,7 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   vqvae.temporal_downsample = (True, True)
   vqvae.num_enc_res_blocks = vqvae.num_dec_res_blocks = 1
   vqvae.num_groups = 8
+  vqvae.upsample = "deconv"
   vqvae.output_init_scale = 0.01
   vqvae.codebook_size = 256
   vqvae.embedding_dim = 32

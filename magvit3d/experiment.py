@@ -27,7 +27,7 @@ from magvit3d.data.clips import (
   spread_indices,
 )
 from magvit3d.data.scenes import SceneSource, read_manifest
-from magvit3d.errors import UserError
+from magvit3d.errors import UserError, as_user_errors
 from magvit3d.evaluation import evaluate, tokenizer_scores, transformer_scores
 from magvit3d.evaluation.report import write_report
 from magvit3d.models.vqvae import latent_shape
@@ -67,11 +67,12 @@ class Experiment:
     self._stop_after = dict([stop_after]) if stop_after else {}
     self._mesh = sharding.make_mesh()
     self._stages = _chosen_stages(config["stages"])
-    self._latent_shape = latent_shape(
-      config["vqvae"],
-      config["data"]["num_frames"],
-      config["data"]["image_size"],
-    )
+    with as_user_errors(ValueError):
+      self._latent_shape = latent_shape(
+        config["vqvae"],
+        config["data"]["num_frames"],
+        config["data"]["image_size"],
+      )
     for section, field in _BATCH_FIELDS:
       size = config[section][field]
       sharding.check_batch_size(f"{section}.{field}", size, self._mesh)
@@ -114,6 +115,10 @@ class Experiment:
 
   # Data.
 
+  def _generate(self) -> None:
+    with as_user_errors(ValueError, OSError):
+      generate(self._dataset_options(), log=logging.info)
+
   def _dataset_options(self) -> DatasetOptions:
     names = {field.name for field in dataclasses.fields(DatasetOptions)}
     data = self._config["data"]
@@ -124,13 +129,13 @@ class Experiment:
     if self._config["data"]["data_dir"]:
       self._check_given_data()
       return True
-    # With nothing missing this only compares the options.
-    return self._manifest_path.exists() and bool(
-      generate(self._dataset_options(), log=logging.info)
-    )
+    if not self._manifest_path.exists():
+      return False
+    self._generate()  # Compares the options; makes shards that are missing.
+    return True
 
   def _run_data(self) -> None:
-    generate(self._dataset_options(), log=logging.info)
+    self._generate()
 
   def _check_given_data(self) -> None:
     manifest = read_manifest(self._data_dir)

@@ -3,7 +3,7 @@
 import pathlib
 import sys
 
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import config_flags
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -31,21 +31,19 @@ def main(argv: list[str]) -> int:
   # After the flags, so that a mistake in them is told at once.
   import jax
 
+  from magvit3d import console
   from magvit3d.errors import UserError
   from magvit3d.experiment import Experiment
   from magvit3d.training.loop import Interrupted
 
-  logging.set_verbosity(logging.INFO)
+  console.set_up()
   cache = pathlib.Path("~/.cache/magvit3d/xla").expanduser()
   jax.config.update("jax_compilation_cache_dir", str(cache))
   config = _CONFIG.value
   workdir = _WORKDIR.value or f"runs/{config.experiment_name}"
   try:
     report = Experiment(config.to_dict(), pathlib.Path(workdir)).run()
-  except Interrupted as interruption:
-    return _fail(str(interruption))
-  except (UserError, ValueError, OSError) as error:
-    logging.debug("Cause:", exc_info=True)
+  except (Interrupted, UserError) as error:
     return _fail(str(error))
   if report.exists():
     print(f"Report: {report.absolute()}")

@@ -29,7 +29,6 @@ class BackboneOptions:
     norm_type: 'GN', 'LN' or None.
     num_groups: Groups of 'GN'.
     activation_fn: 'swish' or 'relu'.
-    residual_init_scale: See `layers.ResBlock.init_scale`.
     padding_mode: None (zeros) or a `numpy.pad` mode; see `layers.Conv`.
     conv_implementation: See `layers.Conv`.
     dtype: Type of the computation.
@@ -42,7 +41,6 @@ class BackboneOptions:
   norm_type: str | None = "GN"
   num_groups: int = 32
   activation_fn: str = "swish"
-  residual_init_scale: float = 1.0
   padding_mode: str | None = None
   conv_implementation: str = "xla"
   dtype: jnp.dtype = jnp.float32
@@ -112,7 +110,6 @@ class _BlockMaker:
       options.conv,
       options.norm,
       options.activation,
-      options.residual_init_scale,
       name=name,
     )
 
@@ -202,7 +199,9 @@ class Decoder(nn.Module):
       if level > 0:
         x = self._upsample(x, options.strides(level - 1))
     features = options.activation(options.norm()(x))
-    kernel_init = layers.scaled_init(self.output_init_scale)
+    kernel_init = nn.initializers.variance_scaling(
+      self.output_init_scale**2, "fan_in", "truncated_normal"
+    )
     return options.conv(3, 3, kernel_init=kernel_init)(features), features
 
   def _upsample(self, x: Array, factors: Sequence[int]) -> Array:

@@ -30,15 +30,6 @@ def default_conv_implementation() -> str:
   return "frames" if jax.default_backend() == "cpu" else "xla"
 
 
-def scaled_init(scale: float) -> Callable:
-  """LeCun's normal initializer, its values multiplied by `scale`."""
-  if scale == 0:
-    return nn.initializers.zeros_init()
-  return nn.initializers.variance_scaling(
-    scale**2, "fan_in", "truncated_normal"
-  )
-
-
 def _conv(x: Array, kernel: Array, strides, padding) -> Array:
   spatial = "THW"[-(kernel.ndim - 2) :]
   return lax.conv_general_dilated(
@@ -260,15 +251,12 @@ class ResBlock(nn.Module):
       `conv(features, kernel_width, use_bias=...)`.
     norm: Returns a new normalisation layer.
     activation: Pointwise function.
-    init_scale: Factor on the second kernel's initial values: at 0 a block
-      starts as its shortcut.
   """
 
   features: int
   conv: Callable
   norm: Callable
   activation: Callable
-  init_scale: float = 1.0
 
   @nn.compact
   def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -276,8 +264,7 @@ class ResBlock(nn.Module):
     x = self.activation(self.norm()(x))
     x = self.conv(self.features, 3, use_bias=False)(x)
     x = self.activation(self.norm()(x))
-    kernel_init = scaled_init(self.init_scale)
-    x = self.conv(self.features, 3, use_bias=False, kernel_init=kernel_init)(x)
+    x = self.conv(self.features, 3, use_bias=False)(x)
     if shortcut.shape[-1] != self.features:
       shortcut = self.conv(self.features, 1, use_bias=False)(shortcut)
     return x + shortcut

@@ -152,7 +152,6 @@ class Tokenizer(nn.Module):
       norm_type=vqvae.get("norm_type", "GN"),
       num_groups=vqvae.get("num_groups", 32),
       activation_fn=vqvae.get("activation_fn", "swish"),
-      residual_init_scale=vqvae.get("residual_init_scale", 1.0),
       padding_mode=vqvae.get(padding_field) if padding_field else None,
       conv_implementation=vqvae.get("conv_implementation")
       or layers.default_conv_implementation(),

@@ -10,13 +10,13 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 import grain
 import jax
 import numpy as np
 from absl import logging
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree
 
 from magvit3d.errors import UserError
@@ -26,9 +26,15 @@ from magvit3d.training.monitor import Monitor
 
 
 class Stage(Protocol):
-  """What the loop needs of a stage; `frozen` is passed to every step."""
+  """What the loop needs of a stage.
+
+  Attributes:
+    frozen: Arrays that are passed to every step.
+    headline: Metrics that are shown first.
+  """
 
   frozen: PyTree
+  headline: tuple[str, ...]
 
   def init_state(self) -> PyTree:
     """The state before the first step; it has a scalar `step`."""
@@ -39,7 +45,7 @@ class Stage(Protocol):
     """One step; traced once."""
 
   def before_step(self, state: PyTree, step: int) -> PyTree:
-    """Called on the host before each step."""
+    """Called on the host before each step; mostly returns `state`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +88,7 @@ def train(
     name: Name of the stage.
     stage: See `Stage`.
     workdir: Folder of the run.
-    batches: This process's share of each batch, dicts of arrays.
+    batches: Endless; dicts of NumPy arrays.
     options: See `LoopOptions`.
     checkpoints: Of this stage.
     mesh: Devices.
@@ -99,35 +105,38 @@ def train(
   frozen = sharding.replicate(stage.frozen, mesh)
   if checkpoints.latest_step() is not None:
     state = checkpoints.restore(state, mesh, batches)
+  logging.info("%s: %s parameters.", name, count_parameters(state))
   step = int(state.step)
   if step >= options.num_steps:
     return state
   compiled = None
   with (
     Monitor(
-      workdir,
-      name,
-      options.num_steps,
-      options.log_every_steps,
+      workdir, name, options.num_steps, options.log_every_steps
     ) as monitor,
     _stop_signals() as stop_requested,
   ):
     monitor.start(step)
     while step < options.num_steps:
-      state = stage.before_step(state, step)
+      changed = stage.before_step(state, step)
+      if changed is not state:
+        state = sharding.replicate(changed, mesh)
       batch = sharding.shard_batch(next(batches), mesh)
       if compiled is None:
-        compiled = _compile(stage.train_step, state, batch, frozen)
+        compiled = _compile(stage.train_step, mesh, state, batch, frozen)
       state, metrics = compiled(state, batch, frozen)
       step += 1
       is_last = step == options.num_steps
       scores = {}
       if is_last or step % options.validate_every_steps == 0:
         scores = {f"validation/{k}": v for k, v in validate(state).items()}
-      if scores or step == 1 or step % options.log_every_steps == 0:
-        values = {f"train/{k}": float(v) for k, v in metrics.items()}
+      if scores or monitor.is_log_step(step):
+        values = {key: float(metrics[key]) for key in stage.headline}
+        values |= {key: float(value) for key, value in metrics.items()}
         _check_finite(name, step, values)
-        monitor.log(step, values | scores)
+        shown = {f"train/{key}": values.pop(key) for key in stage.headline}
+        rest = {f"train/{key}": value for key, value in values.items()}
+        monitor.log(step, shown | scores | rest)
       is_stopping = stop_requested.is_set() or step == options.stop_after_step
       if is_last or is_stopping or step % options.checkpoint_every_steps == 0:
         checkpoints.save(step, state, batches)
@@ -142,8 +151,12 @@ def train(
   return state
 
 
-def _compile(train_step, state, batch, frozen):
-  step = jax.jit(train_step, donate_argnums=0)
+def _compile(train_step, mesh, state, batch, frozen):
+  step = jax.jit(
+    train_step,
+    donate_argnums=0,
+    out_shardings=NamedSharding(mesh, PartitionSpec()),
+  )
   compiled = step.lower(state, batch, frozen).compile()
   analysis = compiled.memory_analysis()
   if analysis is not None:
@@ -182,11 +195,11 @@ def _stop_signals() -> Iterator[threading.Event]:
       signal.signal(number, handler)
 
 
-def describe_parameters(params: Mapping[str, Any]) -> str:
-  """Says how many parameters there are, in all and per part."""
+def count_parameters(state: PyTree) -> str:
+  """Says how many parameters each of a state's `*params` has."""
   counts = {
-    key: sum(int(np.prod(np.shape(x))) for x in jax.tree.leaves(value))
-    for key, value in params.items()
+    field: sum(x.size for x in jax.tree.leaves(getattr(state, field)))
+    for field in state.__dataclass_fields__
+    if field.endswith("params")
   }
-  parts = ", ".join(f"{key} {count:,}" for key, count in counts.items())
-  return f"{sum(counts.values()):,} ({parts})"
+  return ", ".join(f"{key} {count:,}" for key, count in counts.items())

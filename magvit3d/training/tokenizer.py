@@ -66,6 +66,7 @@ class TokenizerStage:
   """
 
   frozen = ()
+  headline = ("g_loss", "reconstruction_loss", "code_perplexity")
 
   def __init__(
     self,

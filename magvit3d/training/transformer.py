@@ -219,6 +219,8 @@ class TransformerStage:
       tokenized with them in the step.
   """
 
+  headline = ("loss", "masked_accuracy")
+
   def __init__(
     self,
     config: Mapping[str, Any],

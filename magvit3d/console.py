@@ -1,0 +1,26 @@
+"""What a run prints: its own messages, not those of its libraries."""
+
+import logging as python_logging
+import pathlib
+
+from absl import logging
+
+_TALKATIVE = ("orbax", "grain", "jax")
+
+
+def set_up() -> None:
+  """Shows this project's messages, and only the warnings of libraries."""
+  logging.set_verbosity(logging.INFO)
+  handler = logging.get_absl_handler()
+  handler.addFilter(_is_ours_or_grave)
+  handler.setFormatter(
+    python_logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S")
+  )
+
+
+def _is_ours_or_grave(record: python_logging.LogRecord) -> bool:
+  parts = pathlib.PurePath(record.pathname).parts
+  is_foreign = any(name in parts for name in _TALKATIVE)
+  # Orbax warns of items that a caller did not ask to restore.
+  least = python_logging.ERROR if is_foreign else python_logging.INFO
+  return record.levelno >= least
