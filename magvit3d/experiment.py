@@ -220,7 +220,7 @@ class Experiment:
       self._clips("train"),
       self._tokenizer_checkpoints(),
       lambda state: tokenizer_scores.validation_scores(
-        reconstruct, state.ema_params, clips
+        reconstruct, state.ema_params, clips, stage.has_quantized(state)
       ),
     )
 

@@ -17,22 +17,25 @@ from magvit3d.training.tokenizer import to_unit_range
 
 def make_reconstruct(
   tokenizer: Tokenizer, batch_size: int, mesh: Mesh
-) -> Callable[[PyTree, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
   """Returns `(params, frames) -> (reconstruction, tokens)`, jitted.
 
   `frames` is uint8 (n, t, h, w, 3); the reconstruction is float32, clipped to
-  [0, 1]; tokens are (n, t', h', w').
+  [0, 1]; tokens are (n, t', h', w'). `is_quantizing=False` reconstructs from
+  the features themselves, as training does before the quantizer's first step.
   """
 
   @jax.jit
-  def reconstruct(params, batch):
+  def reconstruct(params, batch, is_quantizing):
     clips = to_unit_range(batch["frames"])
-    out = tokenizer.apply({"params": params}, clips)
+    out = tokenizer.apply(
+      {"params": params}, clips, is_quantizing=is_quantizing
+    )
     return jnp.clip(out.reconstruction, 0, 1), out.quantized.tokens
 
-  def run(params, frames):
+  def run(params, frames, is_quantizing=True):
     return map_batches(
-      lambda batch: reconstruct(params, batch),
+      lambda batch: reconstruct(params, batch, is_quantizing),
       {"frames": frames},
       batch_size,
       mesh,
@@ -79,7 +82,10 @@ def image_scores(
 
 
 def validation_scores(
-  reconstruct: Callable, params: PyTree, clips: Mapping[str, np.ndarray]
+  reconstruct: Callable,
+  params: PyTree,
+  clips: Mapping[str, np.ndarray],
+  is_quantizing: bool = True,
 ) -> dict[str, float]:
   """Scores that training logs, and the oracle gate reads.
 
@@ -88,7 +94,7 @@ def validation_scores(
   baseline's, in dB.
   """
   real = clips["frames"].astype(np.float32) / 255
-  reconstruction, tokens = reconstruct(params, clips["frames"])
+  reconstruction, tokens = reconstruct(params, clips["frames"], is_quantizing)
   is_object = clips["masks"] > 0
   background = image_metrics.background_only(clips["background"], real.shape)
   foreground = np.nanmean(

@@ -111,6 +111,10 @@ class TokenizerStage:
       logit_ema=jnp.zeros(2),
     )
 
+  def has_quantized(self, state: TokenizerState) -> bool:
+    """Whether the codebook has been in use."""
+    return int(state.step) > self.settings["quantizer_start_step"]
+
   def before_step(self, state: TokenizerState, step: int) -> TokenizerState:
     """Puts the codebook on encoder outputs just before it is first used."""
     is_first = step == self.settings["quantizer_start_step"]
