@@ -207,7 +207,7 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   data.image_size = 32
   data.size_min, data.size_max = 3.0, 5.0
   data.path_scale_min, data.path_scale_max = 0.5, 0.9
-  data.num_colors = 1  # Several colours take many more steps to tell apart.
+  data.num_colors = 4
   data.scenes_per_shard = 60
   config.num_reading_threads = 2
 
@@ -219,7 +219,7 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   vqvae.num_groups = 8
   vqvae.upsample = "deconv"
   vqvae.output_init_scale = 0.01
-  vqvae.codebook_size = 256
+  vqvae.codebook_size = 128
   vqvae.embedding_dim = 32
   vqvae.entropy_loss_ratio = 0.002
   config.discriminator.filters = 8
@@ -227,14 +227,14 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   config.discriminator.num_groups = 8
   vqgan = config.vqgan
   vqgan.g_adversarial_loss_weight = 0.0005
-  vqgan.polyak_decay = 0.99
+  vqgan.polyak_decay = 0.98
   vqgan.discriminator_start_step = 700
   vqgan.quantizer_start_step = 300
   vqgan.codebook_init_clips = 32
   vqgan.dead_code_reset_steps = 100
   training = config.train_tokenizer
   training.batch_size = 2
-  training.num_steps = 900
+  training.num_steps = 850
   training.g_lr = training.d_lr = 1e-3
   training.warmup_steps = 20
   training.optimizer.beta1 = 0.9
