@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
+from magvit3d.evaluation import image_metrics
 from magvit3d.models.bert import Bert
 from magvit3d.models.discriminator import Discriminator
 from magvit3d.models.vqvae import Tokenizer
@@ -33,6 +34,16 @@ def _numpy(tree):
   return jax.tree.map(np.asarray, tree)
 
 
+def _jax(*trees):
+  return jax.tree.map(jnp.asarray, trees)
+
+
+def _apply(module, params, *inputs, **options):
+  """One compiled call, rather than one for each operation."""
+  run = jax.jit(lambda p, *x: module.apply({"params": p}, *x, **options))
+  return run(*_jax(params, *inputs))
+
+
 def _tokenizer(config):
   return Tokenizer.from_config(config["vqvae"])
 
@@ -42,7 +53,7 @@ def tokenizer_param_shapes(config, video_shape):
 
 
 def tokenizer_forward(config, params, video):
-  out = _tokenizer(config).apply({"params": params}, video)
+  out = _apply(_tokenizer(config), params, video)
   return _numpy(
     dict(
       latents=out.quantized.latents,
@@ -54,31 +65,29 @@ def tokenizer_forward(config, params, video):
 
 
 def tokenizer_train_forward(config, params, video):
-  out = _tokenizer(config).apply({"params": params}, video, train=True)
+  out = _apply(_tokenizer(config), params, video, train=True)
   return _numpy(out.quantized.losses)
 
 
 def tokenizer_objective(config, params, video):
+  params, video = _jax(params, video)
+
   def objective(params):
     out = _tokenizer(config).apply({"params": params}, video, train=True)
     error = jnp.mean((out.reconstruction - video) ** 2)
     return error + out.quantized.losses["quantizer_loss"]
 
-  return _numpy(jax.value_and_grad(objective)(params))
+  return _numpy(jax.jit(jax.value_and_grad(objective))(params))
 
 
 def tokenizer_decode_indices(config, params, indices):
   tokenizer = _tokenizer(config)
-  return np.asarray(
-    tokenizer.apply({"params": params}, indices, method="decode_tokens")
-  )
+  return np.asarray(_apply(tokenizer, params, indices, method="decode_tokens"))
 
 
 def tokenizer_stage1(config, params, indices):
   tokenizer = _tokenizer(config)
-  return np.asarray(
-    tokenizer.apply({"params": params}, indices, method="stage1")
-  )
+  return np.asarray(_apply(tokenizer, params, indices, method="stage1"))
 
 
 def discriminator_param_shapes(config, video_shape):
@@ -89,11 +98,12 @@ def discriminator_param_shapes(config, video_shape):
 
 def discriminator_logits(config, params, video):
   module = Discriminator.from_config(config["discriminator"])
-  return np.asarray(module.apply({"params": params}, video))
+  return np.asarray(_apply(module, params, video))
 
 
 def discriminator_losses(config, params, real, fake, r1_weight):
   module = Discriminator.from_config(config["discriminator"])
+  params, real, fake = _jax(params, real, fake)
 
   def d_loss(params, kind):
     apply = functools.partial(module.apply, {"params": params})
@@ -103,10 +113,11 @@ def discriminator_losses(config, params, real, fake, r1_weight):
     out = dict(real_logit=real_logit, fake_logit=fake_logit, r1=penalty)
     return d_adversarial + r1_weight * penalty, out
 
-  (nonsat, out), grads = jax.value_and_grad(d_loss, has_aux=True)(
+  step = jax.value_and_grad(d_loss, has_aux=True)
+  (nonsat, out), grads = jax.jit(step, static_argnums=1)(
     params, "non-saturating"
   )
-  hinge, _ = d_loss(params, "hinge")
+  hinge, _ = jax.jit(d_loss, static_argnums=1)(params, "hinge")
   fake_logit = out["fake_logit"]
   return _numpy(
     dict(
@@ -123,7 +134,8 @@ def discriminator_losses(config, params, real, fake, r1_weight):
 
 
 def lecam(real_mean, fake_mean, ema_real, ema_fake):
-  return np.asarray(losses.lecam(real_mean, fake_mean, ema_real, ema_fake))
+  means = _jax(real_mean, fake_mean, ema_real, ema_fake)
+  return np.asarray(losses.lecam(*means))
 
 
 def _bert(kwargs):
@@ -144,7 +156,7 @@ def transformer_param_shapes(kwargs, shape):
 
 def transformer_logits(kwargs, params, ids, segment_ids):
   module = _bert(kwargs)
-  return np.asarray(module.apply({"params": params}, ids, segment_ids))
+  return np.asarray(_apply(module, params, ids, segment_ids))
 
 
 def transformer_loss(
@@ -157,13 +169,16 @@ def transformer_loss(
   label_smoothing,
   num_targets,
 ):
+  params, ids, segment_ids = _jax(params, ids, segment_ids)
+  targets, weights = _jax(targets, weights)
+
   def loss_fn(params):
     logits = _bert(kwargs).apply({"params": params}, ids, segment_ids)
     return losses.masked_cross_entropy(
       logits[..., :num_targets], targets, weights, label_smoothing
     )
 
-  return _numpy(jax.value_and_grad(loss_fn)(params))
+  return _numpy(jax.jit(jax.value_and_grad(loss_fn))(params))
 
 
 def _masked_dict(masked):
@@ -184,6 +199,9 @@ def _masked_dict(masked):
 def random_mask(
   inputs, cond_inputs, cond_mask, mask_score, ratio, condition_mode, weight_mode
 ):
+  inputs, cond_inputs, cond_mask, mask_score = _jax(
+    inputs, cond_inputs, cond_mask, mask_score
+  )
   return _masked_dict(
     masking.random_mask(
       inputs,
@@ -204,6 +222,7 @@ def mask_schedule(method, ratios, total):
 def decode(
   logits_fn, shape, cond_inputs, cond_mask, condition_mode, num_iter, schedule
 ):
+  cond_inputs, cond_mask = _jax(cond_inputs, cond_mask)
   return np.asarray(
     decoding.decode(
       jax.random.key(0),
@@ -234,16 +253,17 @@ def task_sequence(settings, task, inputs, cond_inputs, label):
     for name in settings["tasks"]
   }
   chosen = built[task]
+  inputs, cond_inputs, label = _jax(inputs, cond_inputs, label)
   masked = masking.random_mask(
     inputs,
     cond_inputs,
-    chosen.latent_mask(inputs.shape[1:])[None],
-    np.zeros(inputs.shape, np.float32),
+    jnp.asarray(chosen.latent_mask(inputs.shape[1:])[None]),
+    jnp.zeros(inputs.shape),
     1.0,
     settings["condition_mode"],
     settings["weight_mode"],
   )
-  class_ids = np.full(len(label), vocab.no_class)
+  class_ids = jnp.full(len(label), vocab.no_class)
   if chosen.class_conditional:
     class_ids = settings["codebook_size"] + label[:, 0]
   return _masked_dict(
@@ -264,3 +284,11 @@ def learning_rate(lr_configs, steps):
     lr_configs["steps_per_cycle"],
   )
   return [float(schedule(step)) for step in steps]
+
+
+def psnr(a, b):
+  return image_metrics.psnr(a, b)
+
+
+def ssim(a, b):
+  return image_metrics.ssim(a, b)

@@ -1,0 +1,190 @@
+"""Tests of convolutions, padding, pooling and norms against other routes."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from magvit3d.models import layers
+from magvit3d.models.vqvae import Tokenizer
+
+pytestmark = pytest.mark.usefixtures("exact_products")
+
+
+@pytest.fixture
+def exact_products():
+  with jax.default_matmul_precision("highest"):
+    yield
+
+
+def _normal(seed, *shape):
+  rng = np.random.default_rng(seed)
+  return jnp.asarray(rng.normal(size=shape).astype(np.float32))
+
+
+def _value_and_grads(function, x, kernel):
+  """Output, and gradients of a sum that weighs every output differently."""
+
+  def objective(x, kernel):
+    out = function(x, kernel)
+    return jnp.sum(out * _normal(9, *out.shape)), out
+
+  grad = jax.value_and_grad(objective, argnums=(0, 1), has_aux=True)
+  (_, out), grads = jax.jit(grad)(x, kernel)
+  return out, *grads
+
+
+def _assert_same(function, reference, x, kernel):
+  got = _value_and_grads(function, x, kernel)
+  expected = _value_and_grads(reference, x, kernel)
+  # Sums of up to 420 products of order 1, float32: 420 * 6e-8 at the most.
+  for a, b in zip(got, expected, strict=True):
+    np.testing.assert_allclose(a, b, rtol=0, atol=3e-5 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4])
+def test_convolution_over_frames_equals_xlas(depth):
+  x, kernel = _normal(0, 2, 5, 7, 3, 2), _normal(1, depth, 3, 3, 2, 3)
+  dimensions = ("NTHWC", "THWIO", "NTHWC")
+
+  def reference(x, kernel):
+    return lax.conv_general_dilated(
+      x, kernel, (1, 1, 1), "SAME", dimension_numbers=dimensions
+    )
+
+  _assert_same(layers.conv3d_over_frames, reference, x, kernel)
+
+
+@pytest.mark.parametrize("time_stride", [1, 2])
+@pytest.mark.parametrize("grid", [(3, 5, 4), (1, 2, 3)])
+def test_transposed_convolution_over_frames_equals_xlas(grid, time_stride):
+  x, kernel = _normal(0, 2, *grid, 3), _normal(1, 4, 4, 4, 3, 2)
+
+  def over_frames(x, kernel):
+    return layers.conv_transpose3d_over_frames(x, kernel, time_stride)
+
+  def reference(x, kernel):
+    return lax.conv_transpose(x, kernel, (time_stride, 2, 2), "SAME")
+
+  _assert_same(over_frames, reference, x, kernel)
+
+
+def test_average_pool_leaves_what_is_outside_out_of_the_mean():
+  x = _normal(0, 2, 1, 5, 4, 3)
+  got = layers.average_pool(x, (2, 2, 2))
+  expected = np.zeros((2, 1, 3, 2, 3))
+  for t, row, column in np.ndindex(1, 3, 2):
+    window = (
+      slice(None),
+      slice(2 * t, 2 * t + 2),
+      slice(2 * row, 2 * row + 2),
+      slice(2 * column, 2 * column + 2),
+    )
+    expected[:, t, row, column] = np.mean(np.asarray(x)[window], axis=(1, 2, 3))
+  np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+def test_average_pool_leaves_axes_of_window_one_alone():
+  x = _normal(0, 1, 3, 2, 2, 1)
+  got = layers.average_pool(x, (1, 2, 2))
+  np.testing.assert_allclose(
+    got[:, :, 0, 0], jnp.mean(x, axis=(2, 3)), atol=1e-6
+  )
+
+
+def test_average_pool_refuses_other_windows():
+  with pytest.raises(ValueError, match="windows of 1 or 2, not 3"):
+    layers.average_pool(jnp.zeros((1, 3, 3, 1)), (3, 3))
+
+
+@pytest.mark.parametrize("kernel_width", [3, 4])
+@pytest.mark.parametrize(
+  ("mode", "options"),
+  [
+    ("edge", {"mode": "edge"}),
+    ("constant", {"mode": "constant"}),
+    ("wrap", {"mode": "wrap"}),
+    ("reflect", {"mode": "reflect"}),
+    ("reflect_even", {"mode": "reflect", "reflect_type": "even"}),
+    ("reflect_odd", {"mode": "reflect", "reflect_type": "odd"}),
+    ("symmetric_odd", {"mode": "symmetric", "reflect_type": "odd"}),
+  ],
+)
+def test_padding_is_numpys(mode, options, kernel_width):
+  x = _normal(0, 1, 4, 5, 3, 2)
+  before, after = (kernel_width - 1) // 2, kernel_width // 2
+  widths = [(0, 0), *[(before, after)] * 3, (0, 0)]
+  got = layers.pad_spatial(x, (kernel_width,) * 3, mode)
+  # Odd reflections are 2 a - b: one rounding a step.
+  np.testing.assert_allclose(got, np.pad(x, widths, **options), atol=1e-6)
+
+
+def test_constant_padding_equals_zero_padding():
+  x = _normal(0, 1, 3, 4, 5, 2)
+  same = layers.Conv(3, (3, 3, 3))
+  padded = layers.Conv(3, (3, 3, 3), padding_mode="constant")
+  variables = same.init(jax.random.key(0), x)
+  np.testing.assert_allclose(
+    padded.apply(variables, x), same.apply(variables, x), atol=1e-5
+  )
+
+
+def test_group_norm_standardises_each_group():
+  x = 3 + 2 * _normal(0, 2, 3, 4, 5, 6)
+
+  class Norm(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+      return layers.make_norm("GN", 3, jnp.float32)(x)
+
+  got, variables = Norm().init_with_output(jax.random.key(0), x)
+  assert set(variables["params"]) == {"GroupNorm_0"}
+  groups = np.asarray(x, np.float64).reshape(2, -1, 3, 2)
+  mean = groups.mean(axis=(1, 3), keepdims=True)
+  deviation = np.sqrt(groups.var(axis=(1, 3), keepdims=True) + 1e-6)
+  expected = ((groups - mean) / deviation).reshape(x.shape)
+  np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_no_norm_is_the_identity():
+  x = _normal(0, 2, 3)
+  assert layers.make_norm(None, 32, jnp.float32)(x) is x
+
+
+def test_an_unknown_norm_names_the_known_ones():
+  with pytest.raises(ValueError, match=r"'BN' is unknown; use 'GN', 'LN'"):
+    layers.make_norm("BN", 32, jnp.float32)
+
+
+def test_a_2d_tokenizer_sees_each_frame_on_its_own():
+  tokenizer = Tokenizer.from_config(
+    dict(
+      architecture="2dcnn",
+      filters=4,
+      channel_multipliers=(1, 2),
+      num_enc_res_blocks=1,
+      num_dec_res_blocks=1,
+      num_groups=2,
+      codebook_size=8,
+      embedding_dim=4,
+      commitment_cost=0.25,
+      entropy_loss_ratio=0.1,
+      entropy_temperature=0.01,
+      entropy_loss_type="softmax",
+    )
+  )
+  clips = jax.nn.sigmoid(_normal(0, 2, 3, 4, 4, 3))
+  variables = jax.jit(tokenizer.init)(jax.random.key(0), clips)
+  run = jax.jit(tokenizer.apply)
+  whole = run(variables, clips)
+  frames = run(variables, clips.reshape(6, 1, 4, 4, 3))
+  np.testing.assert_array_equal(
+    whole.quantized.tokens, frames.quantized.tokens.reshape(2, 3, 2, 2)
+  )
+  np.testing.assert_allclose(
+    whole.reconstruction,
+    frames.reconstruction.reshape(clips.shape),
+    atol=1e-5,
+  )
