@@ -1,6 +1,7 @@
 """Runs an experiment: `python -m magvit3d.main --config=configs/traj3d.py`."""
 
 import pathlib
+import signal
 import sys
 
 from absl import app, flags
@@ -20,6 +21,7 @@ _WORKDIR = flags.DEFINE_string(
   "unless given. If it holds a run already, finished stages are skipped and "
   "an interrupted one goes on from its last checkpoint.",
 )
+_INTERRUPTED = 130  # Exit status, as after Ctrl-C in a shell.
 
 
 def main(argv: list[str]) -> int:
@@ -40,19 +42,26 @@ def main(argv: list[str]) -> int:
   cache = pathlib.Path("~/.cache/magvit3d/xla").expanduser()
   jax.config.update("jax_compilation_cache_dir", str(cache))
   config = _CONFIG.value
-  workdir = _WORKDIR.value or f"runs/{config.experiment_name}"
+  workdir = pathlib.Path(_WORKDIR.value or f"runs/{config.experiment_name}")
+  # Training takes SIGTERM in its own way; elsewhere it is as Ctrl-C.
+  signal.signal(signal.SIGTERM, signal.default_int_handler)
   try:
-    report = Experiment(config.to_dict(), pathlib.Path(workdir)).run()
-  except (Interrupted, UserError) as error:
+    report = Experiment(config.to_dict(), workdir.expanduser()).run()
+  except UserError as error:
     return _fail(str(error))
+  except Interrupted as error:
+    return _fail(str(error), _INTERRUPTED)
+  except KeyboardInterrupt:
+    message = "interrupted; run the same command again to continue."
+    return _fail(message, _INTERRUPTED)
   if report.exists():
     print(f"Report: {report.absolute()}")
   return 0
 
 
-def _fail(message: str) -> int:
+def _fail(message: str, status: int = 1) -> int:
   print(f"Error: {message}", file=sys.stderr)
-  return 1
+  return status
 
 
 def parse_flags(argv: list[str]) -> list[str]:
