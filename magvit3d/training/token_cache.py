@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import zipfile
 
 import jax
 import numpy as np
@@ -84,7 +85,11 @@ def load_or_make(
 def _load(path: pathlib.Path, key: str) -> dict[str, np.ndarray] | None:
   if not path.exists():
     return None
-  with np.load(path) as kept:
-    if str(kept["key"]) != key:
-      return None
-    return {name: kept[name] for name in kept.files if name != "key"}
+  try:
+    with np.load(path) as kept:
+      if str(kept["key"]) != key:
+        return None
+      return {name: kept[name] for name in kept.files if name != "key"}
+  except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    logging.warning("%s is damaged (%s) and made again.", path, error)
+    return None
