@@ -11,6 +11,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 LAYER_NORM_EPSILON = 1e-12
@@ -65,7 +66,7 @@ class SelfAttention(nn.Module):
 
   num_heads: int
   dropout_rate: float
-  dtype: jnp.dtype
+  dtype: DTypeLike
 
   @nn.compact
   def __call__(
@@ -104,7 +105,7 @@ class BertAttention(nn.Module):
   num_heads: int
   dropout_rate: float
   attention_dropout_rate: float
-  dtype: jnp.dtype
+  dtype: DTypeLike
 
   @nn.compact
   def __call__(
@@ -125,7 +126,7 @@ class BertMlp(nn.Module):
 
   mlp_dim: int
   dropout_rate: float
-  dtype: jnp.dtype
+  dtype: DTypeLike
 
   @nn.compact
   def __call__(
@@ -146,7 +147,7 @@ class BertLayer(nn.Module):
   mlp_dim: int
   dropout_rate: float
   attention_dropout_rate: float
-  dtype: jnp.dtype
+  dtype: DTypeLike
 
   @nn.compact
   def __call__(
@@ -173,7 +174,7 @@ class Bias(nn.Module):
 class BertMlmLayer(nn.Module):
   """Maps hidden states to a float32 logit for every id."""
 
-  dtype: jnp.dtype
+  dtype: DTypeLike
 
   @nn.compact
   def __call__(
@@ -215,7 +216,7 @@ class Bert(nn.Module):
   num_segments: int = 0
   dropout_rate: float = 0.0
   attention_dropout_rate: float = 0.0
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(
@@ -255,7 +256,7 @@ class Bert(nn.Module):
     transformer: Mapping[str, Any],
     vocab_size: int,
     sequence_length: int,
-    dtype: jnp.dtype = jnp.float32,
+    dtype: DTypeLike = jnp.float32,
   ) -> "Bert":
     """Builds the network that `config.transformer` describes."""
     return cls(

@@ -10,6 +10,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from magvit3d.models import layers
@@ -61,7 +62,7 @@ class Discriminator(nn.Module):
   num_groups: int = 32
   num_remat_blocks: int = 0
   conv_implementation: str = "xla"
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b 1"]:
@@ -98,7 +99,7 @@ class Discriminator(nn.Module):
     cls,
     discriminator: Mapping[str, Any],
     conv_implementation: str | None = None,
-    dtype: jnp.dtype = jnp.float32,
+    dtype: DTypeLike = jnp.float32,
   ) -> "Discriminator":
     """Builds the network that `config.discriminator` describes."""
     return cls(

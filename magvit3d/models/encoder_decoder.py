@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from magvit3d.models import layers
@@ -43,7 +44,7 @@ class BackboneOptions:
   activation_fn: str = "swish"
   padding_mode: str | None = None
   conv_implementation: str = "xla"
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   def halves_time(self) -> tuple[bool, ...]:
     """For each halving of the resolution, whether time is halved too."""

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -86,7 +87,7 @@ class Conv(nn.Module):
   padding_mode: str | None = None
   implementation: str = "xla"
   kernel_init: Callable = nn.initializers.lecun_normal()
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -170,7 +171,7 @@ class ConvTranspose(nn.Module):
   features: int
   strides: Sequence[int]
   implementation: str = "xla"
-  dtype: jnp.dtype = jnp.float32
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -196,7 +197,7 @@ def pad_spatial(x: Array, kernel_size: Sequence[int], mode: str) -> Array:
 
 
 def make_norm(
-  norm_type: str | None, num_groups: int, dtype: jnp.dtype
+  norm_type: str | None, num_groups: int, dtype: DTypeLike
 ) -> Callable[[Array], Array]:
   """Returns a new normalisation layer: 'GN', 'LN', or None for identity.
 

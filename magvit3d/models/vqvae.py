@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 import flax.struct
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from magvit3d.models import encoder_decoder, layers, quantizer
@@ -128,7 +129,7 @@ class Tokenizer(nn.Module):
 
   @classmethod
   def from_config(
-    cls, vqvae: Mapping[str, Any], dtype: jnp.dtype = jnp.float32
+    cls, vqvae: Mapping[str, Any], dtype: DTypeLike = jnp.float32
   ) -> "Tokenizer":
     """Builds the network that `config.vqvae` describes.
 

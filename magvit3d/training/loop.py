@@ -10,7 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import grain
 import jax
@@ -25,6 +25,7 @@ from magvit3d.training.checkpoints import Checkpoints
 from magvit3d.training.monitor import DONE, INTERRUPTED, Monitor
 
 
+@runtime_checkable
 class Stage(Protocol):
   """What the loop needs of a stage.
 
