@@ -346,9 +346,13 @@ class Experiment:
     identity = {
       key: self._config[key] for key in ("transformer", "tasks", "maskgvt")
     }
+    folder = self._workdir / "transformer"
     return Checkpoints(
-      self._workdir / "transformer" / "checkpoints",
-      identity | {"tokenizer": {"fingerprint": _fingerprint(tokenizer_params)}},
+      folder / "checkpoints",
+      identity
+      | {"tokenizer": {"fingerprint": _fingerprint(tokenizer_params)[:16]}},
+      advice="Use the config and the tokenizer it was trained with, or another "
+      f"--workdir, or delete {folder} to train it anew.",
     )
 
   def _is_transformer_complete(self) -> bool:

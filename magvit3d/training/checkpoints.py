@@ -29,6 +29,7 @@ class Checkpoints:
     identity: What a checkpoint must agree with to be restored: sections of
       the config and the like, JSON-serialisable. `{section: {field: value}}`.
     max_to_keep: Newest checkpoints that are kept.
+    advice: What to do where the identity differs.
   """
 
   def __init__(
@@ -36,8 +37,10 @@ class Checkpoints:
     folder: pathlib.Path,
     identity: Mapping[str, Any],
     max_to_keep: int = 2,
+    advice: str = "Use the config it was trained with, or another --workdir.",
   ):
     self._folder = folder
+    self._advice = advice
     self._identity = json.loads(json.dumps(identity))
     self._manager = ocp.CheckpointManager(
       folder.absolute(),
@@ -141,8 +144,7 @@ class Checkpoints:
     more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
     raise UserError(
       f"The checkpoint {self._folder / str(step)} does not fit this config: "
-      f"{'; '.join(differing[:3])}{more}. Use the config it was trained with, "
-      "or another --workdir."
+      f"{'; '.join(differing[:3])}{more}. {self._advice}"
     )
 
 
