@@ -3,6 +3,7 @@
 import os
 import pathlib
 import zipfile
+from typing import SupportsIndex
 
 import jax
 import numpy as np
@@ -30,7 +31,9 @@ class TokenSource:
   def __len__(self) -> int:
     return len(self._arrays["labels"])
 
-  def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+  def __getitem__(
+    self, index: SupportsIndex
+  ) -> dict[str, np.ndarray | np.generic]:
     return {key: value[index] for key, value in self._arrays.items()}
 
   def __repr__(self) -> str:
