@@ -89,7 +89,7 @@ def _load(path: pathlib.Path, key: str) -> dict[str, np.ndarray] | None:
   if not path.exists():
     return None
   try:
-    with np.load(path) as kept:
+    with open(path, "rb") as file, np.load(file) as kept:
       if str(kept["key"]) != key:
         return None
       return {name: kept[name] for name in kept.files if name != "key"}
