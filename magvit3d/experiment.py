@@ -130,16 +130,23 @@ class Experiment:
   # Checks.
 
   def _check_networks(self) -> None:
-    """Builds all networks without values.
+    """Traces a step of each stage without values: seconds, even for `:L`.
 
     Raises:
       ValueError: A field of the config is wrong.
     """
+    frames = jax.ShapeDtypeStruct((1, *self._clip_shape), np.uint8)
+    masks = jax.ShapeDtypeStruct(frames.shape[:-1], np.uint8)
+    labels = jax.ShapeDtypeStruct((1,), np.int32)
     tokenizer = TokenizerStage(self._config, _MANY_STEPS, self._clip_shape)
-    params = jax.eval_shape(tokenizer.init_state).ema_params
+    state = jax.eval_shape(tokenizer.init_state)
+    batch = {"frames": frames, "masks": masks, "labels": labels}
+    jax.eval_shape(tokenizer.train_step, state, batch, ())
+    params = state.ema_params
     model = self._make_token_model(len(schema.CLASSES))
     transformer = TransformerStage(self._config, model, _MANY_STEPS, params)
-    jax.eval_shape(transformer.init_state)
+    state = jax.eval_shape(transformer.init_state)
+    jax.eval_shape(transformer.train_step, state, batch, params)
 
   def _check_fits_workdir(self) -> None:
     """Raises UserError if the work folder was made by another config."""
@@ -152,6 +159,14 @@ class Experiment:
       with contextlib.closing(self._tokenizer_checkpoints()) as checkpoints:
         if checkpoints.latest_step() is not None:
           checkpoints.check_identity()
+    if self._has_checkpoint_folder("transformer"):
+      # Whether the tokenizer is still the same is seen once it is trained.
+      sections = self._transformer_sections()
+      with contextlib.closing(
+        self._make_transformer_checkpoints(sections)
+      ) as checkpoints:
+        if checkpoints.latest_step() is not None:
+          checkpoints.check_identity(sections=sections)
 
   def _has_checkpoint_folder(self, stage: str) -> bool:
     return (self._workdir / stage / "checkpoints").exists()
@@ -343,14 +358,22 @@ class Experiment:
       return TransformerStage(self._config, model, num_steps, tokenizer_params)
 
   def _transformer_checkpoints(self, tokenizer_params: PyTree) -> Checkpoints:
-    identity = {
-      key: self._config[key] for key in ("transformer", "tasks", "maskgvt")
-    }
+    fingerprint = _fingerprint(tokenizer_params)[:16]
+    return self._make_transformer_checkpoints(
+      self._transformer_sections() | {"tokenizer": {"fingerprint": fingerprint}}
+    )
+
+  def _transformer_sections(self) -> dict[str, Any]:
+    names = ("transformer", "tasks", "maskgvt")
+    return {name: self._config[name] for name in names}
+
+  def _make_transformer_checkpoints(
+    self, identity: Mapping[str, Any]
+  ) -> Checkpoints:
     folder = self._workdir / "transformer"
     return Checkpoints(
       folder / "checkpoints",
-      identity
-      | {"tokenizer": {"fingerprint": _fingerprint(tokenizer_params)[:16]}},
+      identity,
       advice="Use the config and the tokenizer it was trained with, or another "
       f"--workdir, or delete {folder} to train it anew.",
     )

@@ -30,6 +30,10 @@ def main(argv: list[str]) -> int:
     return _fail(f"{argv[1]!r} is no flag; --help lists them.")
   if _CONFIG.value is None:
     return _fail("--config is missing, for example configs/traj3d.py:tiny.")
+  try:
+    config = _CONFIG.value.to_dict()
+  except OSError as error:  # Only now does the flag tell of it.
+    return _fail(f"--config cannot be loaded: {_last_line(error)}")
   # After the flags, so that a mistake in them is told at once.
   import jax
 
@@ -41,12 +45,11 @@ def main(argv: list[str]) -> int:
   console.set_up()
   cache = pathlib.Path("~/.cache/magvit3d/xla").expanduser()
   jax.config.update("jax_compilation_cache_dir", str(cache))
-  config = _CONFIG.value
-  workdir = pathlib.Path(_WORKDIR.value or f"runs/{config.experiment_name}")
+  workdir = pathlib.Path(_WORKDIR.value or f"runs/{config['experiment_name']}")
   # Training takes SIGTERM in its own way; elsewhere it is as Ctrl-C.
   signal.signal(signal.SIGTERM, signal.default_int_handler)
   try:
-    report = Experiment(config.to_dict(), workdir.expanduser()).run()
+    report = Experiment(config, workdir.expanduser()).run()
   except UserError as error:
     return _fail(str(error))
   except Interrupted as error:
@@ -64,13 +67,18 @@ def _fail(message: str, status: int = 1) -> int:
   return status
 
 
+def _last_line(error: Exception) -> str:
+  return str(error).strip().splitlines()[-1].strip()
+
+
 def parse_flags(argv: list[str]) -> list[str]:
   """Parses flags; a misspelled one ends the program with one sentence."""
   try:
     return flags.FLAGS(argv, known_only=False)
   except (flags.Error, AttributeError, KeyError, ValueError, OSError) as error:
-    print(f"Error: {error}", file=sys.stderr)
-    sys.exit(2)
+    # The text of a config's own error is a traceback.
+    text = _last_line(error) if "Traceback" in str(error) else str(error)
+    sys.exit(_fail(text, 2))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Every test compares the whole work folder before and after, but for the files
 that tell of the attempt itself.
 """
 
+import json
 import shutil
 
 import pytest
@@ -13,7 +14,7 @@ from magvit3d.errors import UserError
 from magvit3d.experiment import Experiment
 from magvit3d.training.loop import Interrupted
 
-_ACCOUNTS = ("stages.json", "status.json", "PROGRESS.txt")
+_ACCOUNTS = ("stages.json", "status.json", "PROGRESS.txt", "config.json")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def _read_all(folder):
 
 
 def _fail(workdir, **fields):
-  """Runs; returns the error's text, having checked that nothing changed."""
+  """Runs; returns the error's text, having checked that nothing is damaged."""
   before = _read_all(workdir)
   with pytest.raises(UserError) as caught:
     Experiment(shrunk.make_config(**fields), workdir).run()
@@ -136,12 +137,16 @@ def test_split_without_scenes_is_named(tmp_path):
 def test_tokenizer_of_another_architecture_is_named(workdir):
   message = _fail(workdir, vqvae__filters=16)
   assert "vqvae.filters is 8 there and 16 here" in message
+  config = json.loads((workdir / "config.json").read_text())
+  assert config["vqvae"]["filters"] == 8
   assert str(workdir / "tokenizer" / "checkpoints") in message
 
 
 def test_transformer_of_another_architecture_is_named(workdir):
   message = _fail(workdir, transformer__hidden_size=64)
   assert "transformer.hidden_size is 32 there and 64 here" in message
+  config = json.loads((workdir / "config.json").read_text())
+  assert config["transformer"]["hidden_size"] == 32
 
 
 def test_transformer_of_another_tokenizer_is_refused(workdir):

@@ -46,6 +46,7 @@ def _losses(workdir, num_devices):
   return [json.loads(line)["train/g_loss"] for line in lines]
 
 
+@pytest.mark.slow
 def test_eight_devices_train_as_one_does(tmp_path):
   """The same global batch; only the order of float32 sums differs."""
   wanted = _losses(tmp_path / "one", 1)

@@ -6,7 +6,7 @@ interruption leaves the previous checkpoint as it was.
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import grain
@@ -115,11 +115,16 @@ class Checkpoints:
     self.wait()
     self._manager.close()
 
-  def check_identity(self, like: PyTree | None = None) -> None:
+  def check_identity(
+    self,
+    like: PyTree | None = None,
+    sections: Collection[str] | None = None,
+  ) -> None:
     """Checks that the newest checkpoint belongs to this config.
 
     Args:
       like: State, or its shapes, that it must also agree with, if given.
+      sections: The only sections of the identity to compare; None for all.
 
     Raises:
       UserError: It does not; the message names what differs.
@@ -129,6 +134,8 @@ class Checkpoints:
       step, args=ocp.args.Composite(**{_IDENTITY: ocp.args.JsonRestore()})
     )[_IDENTITY]
     saved_leaves = restored.pop(_LEAVES)
+    if sections is not None:
+      restored = {key: restored.get(key) for key in sections}
     saved, wanted = _flatten(restored), _flatten(self._identity)
     if like is not None and saved == wanted:
       saved, wanted = saved_leaves, _leaf_shapes(like)
