@@ -176,7 +176,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   config.evaluation = evaluation = mlc.ConfigDict()
   evaluation.split = "test"
   evaluation.batch_size = 24  # Clips, over all devices.
-  evaluation.num_clips = 600  # At most; the first ones of the split.
+  evaluation.num_clips = 600  # At most; spread evenly over the split.
   evaluation.num_shown_clips = 12  # In the report.
   evaluation.num_samples_per_class = 2
   # Targets that the report checks.

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import pathlib
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -42,14 +43,10 @@ def generate(
   """
   folder = pathlib.Path(options.output_dir)
   path, partial = folder / schema.MANIFEST_NAME, folder / manifest.PARTIAL_NAME
-  num_views = len(cameras.DEFAULT_POSITIONS)
-  header = manifest.make_header(options, num_views)
-  found = {p: manifest.read(p) for p in (path, partial)}
-  for name, content in found.items():
-    if content is not None:
-      manifest.check_same_options(name, content, header)
-  missing = _missing_shards(options, folder, found[path])
-  if found[path] and not missing:
+  header = check_options(options)
+  found = manifest.read(path)
+  missing = _missing_shards(options, folder, found)
+  if found and not missing:
     return path
 
   _make_writable(folder)
@@ -64,11 +61,26 @@ def generate(
     split: manifest.describe_split(options, split, folder)
     for split in schema.SPLITS
   }
-  _check_same_shards(found[path], header)
+  _check_same_shards(found, header)
   manifest.write(path, header)
   partial.unlink()
   log(f"The data set is complete: {path}")
   return path
+
+
+def check_options(options: DatasetOptions) -> dict:
+  """Returns the manifest's header for some options.
+
+  Raises:
+    ValueError: The folder holds a data set with other options.
+  """
+  header = manifest.make_header(options, len(cameras.DEFAULT_POSITIONS))
+  folder = pathlib.Path(options.output_dir)
+  for name in (schema.MANIFEST_NAME, manifest.PARTIAL_NAME):
+    found = manifest.read(folder / name)
+    if found is not None:
+      manifest.check_same_options(folder / name, found, header)
+  return header
 
 
 def write_shard(options: DatasetOptions, split: str, shard: int) -> int:
@@ -173,7 +185,9 @@ def _written_counts(options, missing, num_workers) -> Iterator[int]:
     return
   # Not "fork": the caller may have threads, such as JAX's.
   context = multiprocessing.get_context("spawn")
-  with concurrent.futures.ProcessPoolExecutor(num_workers, context) as pool:
+  with concurrent.futures.ProcessPoolExecutor(
+    num_workers, context, initializer=_ignore_ctrl_c
+  ) as pool:
     tasks = [pool.submit(write_shard, options, *shard) for shard in missing]
     try:
       for task in concurrent.futures.as_completed(tasks):
@@ -188,6 +202,11 @@ def _written_counts(options, missing, num_workers) -> Iterator[int]:
     except BaseException:
       pool.shutdown(wait=False, cancel_futures=True)
       raise
+
+
+def _ignore_ctrl_c() -> None:
+  """Leaves Ctrl-C, which all processes get, to the one that started them."""
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _check_same_shards(found: dict | None, made: dict) -> None:

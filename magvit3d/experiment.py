@@ -4,6 +4,7 @@ Each stage finds out by itself what is done already; `Experiment.run` goes
 through those that `config.stages` names, in order.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -17,7 +18,8 @@ import numpy as np
 from absl import logging
 from jaxtyping import PyTree
 
-from data_gen.generate import generate
+from data_gen import schema
+from data_gen.generate import check_options, generate
 from data_gen.options import DatasetOptions
 from magvit3d import run_files
 from magvit3d.data.clips import (
@@ -27,6 +29,7 @@ from magvit3d.data.clips import (
   spread_indices,
 )
 from magvit3d.data.scenes import SceneSource, read_manifest
+from magvit3d.data.tfrecord import DataError
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.evaluation import evaluate, tokenizer_scores, transformer_scores
 from magvit3d.evaluation.report import write_report
@@ -36,6 +39,14 @@ from magvit3d.training.checkpoints import Checkpoints
 from magvit3d.training.tokenizer import TokenizerStage
 from magvit3d.training.transformer import TokenModel, TransformerStage
 
+_DTYPES = ("float32", "bfloat16")
+_MANY_STEPS = 2**31 - 1
+_COUNTS = (
+  "num_steps",
+  "log_every_steps",
+  "validate_every_steps",
+  "checkpoint_every_steps",
+)
 STAGES = ("data", "tokenizer", "transformer", "evaluate", "report")
 _BATCH_FIELDS = (
   ("train_tokenizer", "batch_size"),
@@ -67,12 +78,14 @@ class Experiment:
     self._stop_after = dict([stop_after]) if stop_after else {}
     self._mesh = sharding.make_mesh()
     self._stages = _chosen_stages(config["stages"])
+    _check_fields(config)
     with as_user_errors(ValueError):
       self._latent_shape = latent_shape(
         config["vqvae"],
         config["data"]["num_frames"],
         config["data"]["image_size"],
       )
+      self._check_networks()
     for section, field in _BATCH_FIELDS:
       size = config[section][field]
       sharding.check_batch_size(f"{section}.{field}", size, self._mesh)
@@ -80,7 +93,6 @@ class Experiment:
     self._data_dir = pathlib.Path(data_dir) if data_dir else workdir / "data"
     self._sources: dict[str, ClipSource] = {}
     run_files.make_workdir(workdir)
-    run_files.write_json(workdir / "config.json", config)
     self._record = run_files.StageRecord(workdir, STAGES)
 
   def run(self) -> pathlib.Path:
@@ -97,14 +109,16 @@ class Experiment:
       devices[0].platform.upper(),
       devices[0].device_kind,
     )
+    self._check_fits_workdir()
+    run_files.write_json(self._workdir / "config.json", self._config)
     has_worked = False
     for name in self._stages:
-      if name == "report" and not has_worked and self._report_path.exists():
-        logging.info("The report is complete.")
-      elif getattr(self, f"_is_{name}_complete")():
+      if getattr(self, f"_is_{name}_complete")():
         logging.info("Stage %s is complete.", name)
+        self._record.note_done(name)
       else:
         has_worked = True
+        self._record.note_outdated("report")
         with self._record.running(name):
           getattr(self, f"_run_{name}")()
     if has_worked and "report" in self._stages:
@@ -112,6 +126,50 @@ class Experiment:
     elif not has_worked:
       logging.info("All is done: %s.", ", ".join(self._stages))
     return self._report_path
+
+  # Checks.
+
+  def _check_networks(self) -> None:
+    """Traces a step of each stage without values: seconds, even for `:L`.
+
+    Raises:
+      ValueError: A field of the config is wrong.
+    """
+    frames = jax.ShapeDtypeStruct((1, *self._clip_shape), np.uint8)
+    masks = jax.ShapeDtypeStruct(frames.shape[:-1], np.uint8)
+    labels = jax.ShapeDtypeStruct((1,), np.int32)
+    tokenizer = TokenizerStage(self._config, _MANY_STEPS, self._clip_shape)
+    state = jax.eval_shape(tokenizer.init_state)
+    batch = {"frames": frames, "masks": masks, "labels": labels}
+    jax.eval_shape(tokenizer.train_step, state, batch, ())
+    params = state.ema_params
+    model = self._make_token_model(len(schema.CLASSES))
+    transformer = TransformerStage(self._config, model, _MANY_STEPS, params)
+    state = jax.eval_shape(transformer.init_state)
+    jax.eval_shape(transformer.train_step, state, batch, params)
+
+  def _check_fits_workdir(self) -> None:
+    """Raises UserError if the work folder was made by another config."""
+    if self._config["data"]["data_dir"]:
+      self._check_given_data()
+    else:
+      with as_user_errors(ValueError):
+        check_options(self._dataset_options())
+    if self._has_checkpoint_folder("tokenizer"):
+      with contextlib.closing(self._tokenizer_checkpoints()) as checkpoints:
+        if checkpoints.latest_step() is not None:
+          checkpoints.check_identity()
+    if self._has_checkpoint_folder("transformer"):
+      # Whether the tokenizer is still the same is seen once it is trained.
+      sections = self._transformer_sections()
+      with contextlib.closing(
+        self._make_transformer_checkpoints(sections)
+      ) as checkpoints:
+        if checkpoints.latest_step() is not None:
+          checkpoints.check_identity(sections=sections)
+
+  def _has_checkpoint_folder(self, stage: str) -> bool:
+    return (self._workdir / stage / "checkpoints").exists()
 
   # Data.
 
@@ -126,12 +184,15 @@ class Experiment:
     return DatasetOptions(output_dir=str(self._data_dir), **chosen)
 
   def _is_data_complete(self) -> bool:
-    if self._config["data"]["data_dir"]:
-      self._check_given_data()
-      return True
-    if not self._manifest_path.exists():
+    if not (self._data_dir / schema.MANIFEST_NAME).exists():
       return False
-    self._generate()  # Compares the options; makes shards that are missing.
+    try:
+      for split in schema.SPLITS:
+        SceneSource(self._data_dir, split)
+    except DataError:
+      if self._config["data"]["data_dir"]:
+        raise  # It is not ours to repair.
+      return False
     return True
 
   def _run_data(self) -> None:
@@ -144,20 +205,23 @@ class Experiment:
       if manifest[field] != wanted:
         raise UserError(
           f"config.data.{field}={wanted}, but the data set in "
-          f"config.data.data_dir={self._data_dir} has {manifest[field]}."
+          f"{self._data_dir} has {manifest[field]}. Use that, or other data."
         )
-
-  @property
-  def _manifest_path(self) -> pathlib.Path:
-    return self._data_dir / "manifest.json"
 
   def _clips(self, split: str) -> ClipSource:
     if split not in self._sources:
+      self._check_given_data()
       self._sources[split] = ClipSource(SceneSource(self._data_dir, split))
     return self._sources[split]
 
   def _some_clips(self, split: str, count: int) -> dict[str, np.ndarray]:
     source = self._clips(split)
+    if not count or not len(source):
+      raise UserError(
+        f"{count} clips of the {len(source)} in the {split} split of "
+        f"{self._data_dir} are none. Make scenes (config.data.num_{split}), "
+        "and look at some (num_validation_clips, num_clips)."
+      )
     return load_clips(source, spread_indices(source, count))
 
   # Tokenizer.
@@ -179,17 +243,18 @@ class Experiment:
   def _tokenizer_stage(self) -> TokenizerStage:
     count = self._config["vqgan"]["codebook_init_clips"]
     frames = self._some_clips("train", count)["frames"] if count else None
-    return TokenizerStage(
-      self._config,
-      self._num_steps("train_tokenizer"),
-      (
-        self._config["data"]["num_frames"],
-        self._config["data"]["image_size"],
-        self._config["data"]["image_size"],
-        3,
-      ),
-      frames,
-    )
+    with as_user_errors(ValueError):
+      return TokenizerStage(
+        self._config,
+        self._num_steps("train_tokenizer"),
+        self._clip_shape,
+        frames,
+      )
+
+  @property
+  def _clip_shape(self) -> tuple[int, int, int, int]:
+    data = self._config["data"]
+    return data["num_frames"], data["image_size"], data["image_size"], 3
 
   def _is_tokenizer_complete(self) -> bool:
     return self._is_trained("tokenizer", self._tokenizer_checkpoints)
@@ -197,7 +262,7 @@ class Experiment:
   def _is_trained(
     self, stage: str, make_checkpoints: Callable[[], Checkpoints]
   ) -> bool:
-    if not (self._workdir / stage / "checkpoints").exists():
+    if not self._has_checkpoint_folder(stage):
       return False
     checkpoints = make_checkpoints()
     try:
@@ -275,24 +340,46 @@ class Experiment:
   # Transformer.
 
   def _token_model(self) -> TokenModel:
+    return self._make_token_model(len(self._clips("train").scenes.class_names))
+
+  def _make_token_model(self, num_classes: int) -> TokenModel:
     return TokenModel(
       self._config,
       self._config["data"]["num_frames"],
-      len(self._clips("train").scenes.class_names),
+      num_classes,
       self._latent_shape,
     )
 
+  def _transformer_stage(
+    self, model: TokenModel, tokenizer_params: PyTree
+  ) -> TransformerStage:
+    num_steps = self._num_steps("train_transformer")
+    with as_user_errors(ValueError):
+      return TransformerStage(self._config, model, num_steps, tokenizer_params)
+
   def _transformer_checkpoints(self, tokenizer_params: PyTree) -> Checkpoints:
-    identity = {
-      key: self._config[key] for key in ("transformer", "tasks", "maskgvt")
-    }
+    fingerprint = _fingerprint(tokenizer_params)[:16]
+    return self._make_transformer_checkpoints(
+      self._transformer_sections() | {"tokenizer": {"fingerprint": fingerprint}}
+    )
+
+  def _transformer_sections(self) -> dict[str, Any]:
+    names = ("transformer", "tasks", "maskgvt")
+    return {name: self._config[name] for name in names}
+
+  def _make_transformer_checkpoints(
+    self, identity: Mapping[str, Any]
+  ) -> Checkpoints:
+    folder = self._workdir / "transformer"
     return Checkpoints(
-      self._workdir / "transformer" / "checkpoints",
-      identity | {"tokenizer": {"fingerprint": _fingerprint(tokenizer_params)}},
+      folder / "checkpoints",
+      identity,
+      advice="Use the config and the tokenizer it was trained with, or another "
+      f"--workdir, or delete {folder} to train it anew.",
     )
 
   def _is_transformer_complete(self) -> bool:
-    if not (self._workdir / "transformer" / "checkpoints").exists():
+    if not self._has_checkpoint_folder("transformer"):
       return False
     params = self._tokenizer_params()
     return self._is_trained(
@@ -304,12 +391,7 @@ class Experiment:
     model = self._token_model()
     self._pass_oracle_gate(model, tokenizer_params)
     training = self._config["train_transformer"]
-    stage = TransformerStage(
-      self._config,
-      model,
-      self._num_steps("train_transformer"),
-      tokenizer_params,
-    )
+    stage = self._transformer_stage(model, tokenizer_params)
     source = self._clips("train")
     if training["token_cache"]:
       source = token_cache.load_or_make(
@@ -379,6 +461,7 @@ class Experiment:
       "data": read_manifest(self._data_dir)["splits"],
       "evaluation": self._config["evaluation"],
       "sampling": self._config["maskgvt"],
+      "seed": self._config["seed"],
     }
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -391,12 +474,7 @@ class Experiment:
           f"{self._workdir}/transformer has no checkpoint: add 'transformer' "
           f"to config.stages={self._config['stages']!r}."
         )
-      stage = TransformerStage(
-        self._config,
-        self._token_model(),
-        self._num_steps("train_transformer"),
-        tokenizer_params,
-      )
+      stage = self._transformer_stage(self._token_model(), tokenizer_params)
       like = jax.eval_shape(stage.init_state)
       return checkpoints.restore(like, mesh=self._mesh).params
     finally:
@@ -435,7 +513,7 @@ class Experiment:
     return self._workdir / "report" / "index.html"
 
   def _is_report_complete(self) -> bool:
-    return False  # Whether anything is newer is known in `run`.
+    return self._report_path.exists() and self._record.is_done("report")
 
   def _run_report(self) -> None:
     write_report(self._workdir)
@@ -450,6 +528,26 @@ def _chosen_stages(text: str) -> list[str]:
       f"stage; the stages are {','.join(STAGES)}."
     )
   return [name for name in STAGES if name in names]
+
+
+def _check_fields(config: Mapping[str, Any]) -> None:
+  """Raises UserError for values that would be met late or not at all."""
+  choices = {
+    "dtype": (config["dtype"], _DTYPES),
+    "evaluation.split": (config["evaluation"]["split"], schema.SPLITS),
+  }
+  for field, (value, known) in choices.items():
+    if value not in known:
+      raise UserError(
+        f"config.{field}={value!r} is unknown; use one of {', '.join(known)}."
+      )
+  for section in ("train_tokenizer", "train_transformer"):
+    for field in _COUNTS:
+      value = config[section][field]
+      if value is not None and value < 1:
+        raise UserError(
+          f"config.{section}.{field}={value} counts steps; use 1 or more."
+        )
 
 
 def _fingerprint(params: PyTree) -> str:

@@ -1,6 +1,7 @@
 """Runs an experiment: `python -m magvit3d.main --config=configs/traj3d.py`."""
 
 import pathlib
+import signal
 import sys
 
 from absl import app, flags
@@ -20,6 +21,7 @@ _WORKDIR = flags.DEFINE_string(
   "unless given. If it holds a run already, finished stages are skipped and "
   "an interrupted one goes on from its last checkpoint.",
 )
+_INTERRUPTED = 130  # Exit status, as after Ctrl-C in a shell.
 
 
 def main(argv: list[str]) -> int:
@@ -28,6 +30,10 @@ def main(argv: list[str]) -> int:
     return _fail(f"{argv[1]!r} is no flag; --help lists them.")
   if _CONFIG.value is None:
     return _fail("--config is missing, for example configs/traj3d.py:tiny.")
+  try:
+    config = _CONFIG.value.to_dict()
+  except OSError as error:  # Only now does the flag tell of it.
+    return _fail(f"--config cannot be loaded: {_last_line(error)}")
   # After the flags, so that a mistake in them is told at once.
   import jax
 
@@ -39,20 +45,30 @@ def main(argv: list[str]) -> int:
   console.set_up()
   cache = pathlib.Path("~/.cache/magvit3d/xla").expanduser()
   jax.config.update("jax_compilation_cache_dir", str(cache))
-  config = _CONFIG.value
-  workdir = _WORKDIR.value or f"runs/{config.experiment_name}"
+  workdir = pathlib.Path(_WORKDIR.value or f"runs/{config['experiment_name']}")
+  # Training takes SIGTERM in its own way; elsewhere it is as Ctrl-C.
+  signal.signal(signal.SIGTERM, signal.default_int_handler)
   try:
-    report = Experiment(config.to_dict(), pathlib.Path(workdir)).run()
-  except (Interrupted, UserError) as error:
+    report = Experiment(config, workdir.expanduser()).run()
+  except UserError as error:
     return _fail(str(error))
+  except Interrupted as error:
+    return _fail(str(error), _INTERRUPTED)
+  except KeyboardInterrupt:
+    message = "interrupted; run the same command again to continue."
+    return _fail(message, _INTERRUPTED)
   if report.exists():
     print(f"Report: {report.absolute()}")
   return 0
 
 
-def _fail(message: str) -> int:
+def _fail(message: str, status: int = 1) -> int:
   print(f"Error: {message}", file=sys.stderr)
-  return 1
+  return status
+
+
+def _last_line(error: Exception) -> str:
+  return str(error).strip().splitlines()[-1].strip()
 
 
 def parse_flags(argv: list[str]) -> list[str]:
@@ -60,8 +76,9 @@ def parse_flags(argv: list[str]) -> list[str]:
   try:
     return flags.FLAGS(argv, known_only=False)
   except (flags.Error, AttributeError, KeyError, ValueError, OSError) as error:
-    print(f"Error: {error}", file=sys.stderr)
-    sys.exit(2)
+    # The text of a config's own error is a traceback.
+    text = _last_line(error) if "Traceback" in str(error) else str(error)
+    sys.exit(_fail(text, 2))
 
 
 if __name__ == "__main__":

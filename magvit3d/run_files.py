@@ -35,11 +35,25 @@ class StageRecord:
     if self._path.exists():
       try:
         self._stages |= json.loads(self._path.read_text())
-      except ValueError as error:
+      except (TypeError, ValueError) as error:
         raise UserError(
           f"{self._path} is damaged ({error}). Delete it and run the same "
           "command again: finished work is recognised without it."
         ) from error
+
+  def is_done(self, name: str) -> bool:
+    """Returns whether a stage is noted as done."""
+    return self._stages[name].get("status") == DONE
+
+  def note_done(self, name: str) -> None:
+    """Notes that a stage was found complete, if that is news."""
+    if not self.is_done(name):
+      self._write(name, _without_reason(self._stages[name]) | {"status": DONE})
+
+  def note_outdated(self, name: str) -> None:
+    """Notes that a stage has to be done again, because another one ran."""
+    if self.is_done(name):
+      self._write(name, self._stages[name] | {"status": "pending"})
 
   @contextmanager
   def running(self, name: str) -> Iterator[None]:
@@ -69,6 +83,10 @@ class StageRecord:
   def _write(self, name: str, stage: Mapping[str, Any]) -> None:
     self._stages[name] = dict(stage)
     write_json(self._path, self._stages)
+
+
+def _without_reason(stage: Mapping[str, Any]) -> dict[str, Any]:
+  return {key: value for key, value in stage.items() if key != "reason"}
 
 
 def write_json(path: pathlib.Path, content: Any) -> None:

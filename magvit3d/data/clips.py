@@ -7,7 +7,7 @@ would have seen.
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 import grain
 import numpy as np
@@ -28,7 +28,9 @@ class ClipSource:
   def __len__(self) -> int:
     return len(self.scenes) * self.scenes.num_views
 
-  def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+  def __getitem__(
+    self, index: SupportsIndex
+  ) -> dict[str, np.ndarray | np.generic]:
     """Returns what one camera saw.
 
     Returns:
@@ -81,7 +83,7 @@ def make_batches(
 
 def load_clips(
   source: ClipSource,
-  indices: Iterable[int],
+  indices: Iterable[SupportsIndex],
   keys: Sequence[str] = ("frames", "masks", "labels", "background"),
 ) -> dict[str, np.ndarray]:
   """Returns some clips as arrays (n, ...), for what is not trained on.

@@ -6,7 +6,7 @@ interruption leaves the previous checkpoint as it was.
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import grain
@@ -29,6 +29,7 @@ class Checkpoints:
     identity: What a checkpoint must agree with to be restored: sections of
       the config and the like, JSON-serialisable. `{section: {field: value}}`.
     max_to_keep: Newest checkpoints that are kept.
+    advice: What to do where the identity differs.
   """
 
   def __init__(
@@ -36,8 +37,10 @@ class Checkpoints:
     folder: pathlib.Path,
     identity: Mapping[str, Any],
     max_to_keep: int = 2,
+    advice: str = "Use the config it was trained with, or another --workdir.",
   ):
     self._folder = folder
+    self._advice = advice
     self._identity = json.loads(json.dumps(identity))
     self._manager = ocp.CheckpointManager(
       folder.absolute(),
@@ -112,11 +115,16 @@ class Checkpoints:
     self.wait()
     self._manager.close()
 
-  def check_identity(self, like: PyTree | None = None) -> None:
+  def check_identity(
+    self,
+    like: PyTree | None = None,
+    sections: Collection[str] | None = None,
+  ) -> None:
     """Checks that the newest checkpoint belongs to this config.
 
     Args:
       like: State, or its shapes, that it must also agree with, if given.
+      sections: The only sections of the identity to compare; None for all.
 
     Raises:
       UserError: It does not; the message names what differs.
@@ -126,6 +134,8 @@ class Checkpoints:
       step, args=ocp.args.Composite(**{_IDENTITY: ocp.args.JsonRestore()})
     )[_IDENTITY]
     saved_leaves = restored.pop(_LEAVES)
+    if sections is not None:
+      restored = {key: restored.get(key) for key in sections}
     saved, wanted = _flatten(restored), _flatten(self._identity)
     if like is not None and saved == wanted:
       saved, wanted = saved_leaves, _leaf_shapes(like)
@@ -141,8 +151,7 @@ class Checkpoints:
     more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
     raise UserError(
       f"The checkpoint {self._folder / str(step)} does not fit this config: "
-      f"{'; '.join(differing[:3])}{more}. Use the config it was trained with, "
-      "or another --workdir."
+      f"{'; '.join(differing[:3])}{more}. {self._advice}"
     )
 
 

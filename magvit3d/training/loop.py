@@ -10,7 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import grain
 import jax
@@ -22,9 +22,10 @@ from jaxtyping import Array, PyTree
 from magvit3d.errors import UserError
 from magvit3d.training import sharding
 from magvit3d.training.checkpoints import Checkpoints
-from magvit3d.training.monitor import Monitor
+from magvit3d.training.monitor import DONE, INTERRUPTED, Monitor
 
 
+@runtime_checkable
 class Stage(Protocol):
   """What the loop needs of a stage.
 
@@ -130,24 +131,32 @@ def train(
       scores = {}
       if is_last or step % options.validate_every_steps == 0:
         scores = {f"validation/{k}": v for k, v in validate(state).items()}
-      if scores or monitor.is_log_step(step):
+      is_stopping = stop_requested.is_set() or step == options.stop_after_step
+      is_saving = (
+        is_last or is_stopping or step % options.checkpoint_every_steps == 0
+      )
+      # What is saved is looked at, so that no checkpoint holds a NaN.
+      if scores or is_saving or monitor.is_log_step(step):
         values = {key: float(metrics[key]) for key in stage.headline}
         values |= {key: float(value) for key, value in metrics.items()}
         _check_finite(name, step, values)
         shown = {f"train/{key}": values.pop(key) for key in stage.headline}
         rest = {f"train/{key}": value for key, value in values.items()}
         monitor.log(step, shown | scores | rest)
-      is_stopping = stop_requested.is_set() or step == options.stop_after_step
-      if is_last or is_stopping or step % options.checkpoint_every_steps == 0:
+      if is_saving:
         checkpoints.save(step, state, batches)
       if is_stopping and not is_last:
         checkpoints.wait()
-        raise Interrupted(
-          f"{name} stopped at step {step} and saved it; run the same command "
-          "again to continue."
-        )
+        reason = f"{name} stopped at step {step} and saved it"
+        monitor.finish(INTERRUPTED, reason)
+        raise Interrupted(f"{reason}; run the same command again to continue.")
     checkpoints.wait()
-    monitor.finish("DONE")
+    monitor.finish(DONE)
+    if stop_requested.is_set():
+      raise Interrupted(
+        f"{name} is complete, and the run was asked to stop; run the same "
+        "command again to continue."
+      )
   return state
 
 
@@ -173,9 +182,8 @@ def _check_finite(name: str, step: int, metrics: Mapping[str, float]) -> None:
   bad = [key for key, value in metrics.items() if not np.isfinite(value)]
   if bad:
     raise UserError(
-      f"{name} step {step}: {', '.join(bad)} is not finite. Lower the "
-      "learning rate or continue from an earlier checkpoint; none was saved "
-      "since the last interval."
+      f"{name} step {step}: {', '.join(bad)} is not finite. The checkpoints "
+      "are from before; lower the learning rate and run the same command again."
     )
 
 

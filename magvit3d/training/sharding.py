@@ -21,7 +21,7 @@ def check_batch_size(field: str, batch_size: int, mesh: Mesh) -> None:
   count = mesh.size
   if batch_size < 1 or batch_size % count:
     below, above = batch_size // count * count, -(-batch_size // count) * count
-    choices = " or ".join(str(n) for n in {below, above} if n > 0)
+    choices = " or ".join(str(n) for n in (below, above) if n > 0)
     raise UserError(
       f"config.{field}={batch_size} does not divide over {count} devices. "
       f"Use {choices or count}."

@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import zipfile
+from typing import SupportsIndex
 
 import jax
 import numpy as np
@@ -29,7 +31,9 @@ class TokenSource:
   def __len__(self) -> int:
     return len(self._arrays["labels"])
 
-  def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+  def __getitem__(
+    self, index: SupportsIndex
+  ) -> dict[str, np.ndarray | np.generic]:
     return {key: value[index] for key, value in self._arrays.items()}
 
   def __repr__(self) -> str:
@@ -84,7 +88,11 @@ def load_or_make(
 def _load(path: pathlib.Path, key: str) -> dict[str, np.ndarray] | None:
   if not path.exists():
     return None
-  with np.load(path) as kept:
-    if str(kept["key"]) != key:
-      return None
-    return {name: kept[name] for name in kept.files if name != "key"}
+  try:
+    with open(path, "rb") as file, np.load(file) as kept:
+      if str(kept["key"]) != key:
+        return None
+      return {name: kept[name] for name in kept.files if name != "key"}
+  except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    logging.warning("%s is damaged (%s) and made again.", path, error)
+    return None

@@ -27,31 +27,33 @@ from magvit3d.training.tokenizer import to_unit_range
 class TransformerState:
   """Everything a checkpoint needs for a run to resume exactly.
 
+  Its types are loose, because it also holds shapes or shardings of arrays.
+
   Attributes:
-    step: Steps taken.
+    step: Steps taken, int ().
     params: Parameters.
     opt_state: Optimizer of `params`.
   """
 
-  step: Int[Array, ""]
+  step: PyTree
   params: PyTree
   opt_state: PyTree
 
 
 @flax.struct.dataclass
 class TokenBatch:
-  """Tokens of clips and of what the tasks show of them.
+  """Tokens of clips and of what the tasks show of them, integers.
 
   Attributes:
-    tokens: (b, t, h, w) of the clips.
+    tokens: (b, t, h, w) of the clips; of JAX or, on the host, of NumPy.
     cond_tokens: (b, n, t, h, w) of the condition clips of n tasks; the clip's
       own tokens for a task without condition.
     labels: (b,) classes.
   """
 
-  tokens: Int[Array, "b t h w"]
-  cond_tokens: Int[Array, "b n t h w"]
-  labels: Int[Array, "b"]
+  tokens: PyTree
+  cond_tokens: PyTree
+  labels: PyTree
 
 
 class TokenModel:
