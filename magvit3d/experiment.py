@@ -535,12 +535,23 @@ def _check_fields(config: Mapping[str, Any]) -> None:
   choices = {
     "dtype": (config["dtype"], _DTYPES),
     "evaluation.split": (config["evaluation"]["split"], schema.SPLITS),
+    "vqgan.gradient_penalty": (
+      config["vqgan"]["gradient_penalty"],
+      ("r1", "none"),
+    ),
   }
   for field, (value, known) in choices.items():
     if value not in known:
       raise UserError(
         f"config.{field}={value!r} is unknown; use one of {', '.join(known)}."
       )
+  hidden_size = config["transformer"]["hidden_size"]
+  num_heads = config["transformer"]["num_heads"]
+  if num_heads < 1 or hidden_size % num_heads:
+    raise UserError(
+      f"config.transformer.num_heads={num_heads} does not divide "
+      f"config.transformer.hidden_size={hidden_size}. Change either."
+    )
   for section in ("train_tokenizer", "train_transformer"):
     for field in _COUNTS:
       value = config[section][field]
