@@ -21,7 +21,8 @@ from jaxtyping import PyTree
 from data_gen import schema
 from data_gen.generate import check_options, generate
 from data_gen.options import DatasetOptions
-from magvit3d import run_files
+from magvit3d import config_checks, run_files
+from magvit3d.config_checks import STAGES
 from magvit3d.data.clips import (
   ClipSource,
   load_clips,
@@ -39,15 +40,7 @@ from magvit3d.training.checkpoints import Checkpoints
 from magvit3d.training.tokenizer import TokenizerStage
 from magvit3d.training.transformer import TokenModel, TransformerStage
 
-_DTYPES = ("float32", "bfloat16")
 _MANY_STEPS = 2**31 - 1
-_COUNTS = (
-  "num_steps",
-  "log_every_steps",
-  "validate_every_steps",
-  "checkpoint_every_steps",
-)
-STAGES = ("data", "tokenizer", "transformer", "evaluate", "report")
 _BATCH_FIELDS = (
   ("train_tokenizer", "batch_size"),
   ("train_transformer", "batch_size"),
@@ -77,8 +70,8 @@ class Experiment:
     self._workdir = workdir
     self._stop_after = dict([stop_after]) if stop_after else {}
     self._mesh = sharding.make_mesh()
-    self._stages = _chosen_stages(config["stages"])
-    _check_fields(config)
+    self._stages = config_checks.chosen_stages(config["stages"])
+    config_checks.check_fields(config)
     with as_user_errors(ValueError):
       self._latent_shape = latent_shape(
         config["vqvae"],
@@ -517,37 +510,6 @@ class Experiment:
 
   def _run_report(self) -> None:
     write_report(self._workdir)
-
-
-def _chosen_stages(text: str) -> list[str]:
-  names = [name.strip() for name in text.split(",") if name.strip()]
-  unknown = [name for name in names if name not in STAGES]
-  if unknown or not names:
-    raise UserError(
-      f"--config.stages={text!r}: {', '.join(unknown) or 'nothing'} is no "
-      f"stage; the stages are {','.join(STAGES)}."
-    )
-  return [name for name in STAGES if name in names]
-
-
-def _check_fields(config: Mapping[str, Any]) -> None:
-  """Raises UserError for values that would be met late or not at all."""
-  choices = {
-    "dtype": (config["dtype"], _DTYPES),
-    "evaluation.split": (config["evaluation"]["split"], schema.SPLITS),
-  }
-  for field, (value, known) in choices.items():
-    if value not in known:
-      raise UserError(
-        f"config.{field}={value!r} is unknown; use one of {', '.join(known)}."
-      )
-  for section in ("train_tokenizer", "train_transformer"):
-    for field in _COUNTS:
-      value = config[section][field]
-      if value is not None and value < 1:
-        raise UserError(
-          f"config.{section}.{field}={value} counts steps; use 1 or more."
-        )
 
 
 def _fingerprint(params: PyTree) -> str:

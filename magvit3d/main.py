@@ -78,6 +78,9 @@ def parse_flags(argv: list[str]) -> list[str]:
   except (flags.Error, AttributeError, KeyError, ValueError, OSError) as error:
     # The text of a config's own error is a traceback.
     text = _last_line(error) if "Traceback" in str(error) else str(error)
+    if isinstance(error, KeyError):  # Its text is a representation.
+      name, _, advice = str(error.args[0]).partition("\n")
+      text = f"--config has no field {name}. {advice}"
     sys.exit(_fail(text, 2))
 
 

@@ -9,7 +9,8 @@ import orbax.checkpoint as ocp
 import pytest
 import shrunk
 
-from magvit3d.experiment import STAGES, Experiment
+from magvit3d.config_checks import STAGES
+from magvit3d.experiment import Experiment
 from magvit3d.training.loop import Interrupted
 
 pytestmark = pytest.mark.smoke

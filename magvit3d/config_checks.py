@@ -1,0 +1,59 @@
+"""What can be told of a config before anything is built."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from data_gen import schema
+from magvit3d.errors import UserError
+
+STAGES = ("data", "tokenizer", "transformer", "evaluate", "report")
+_DTYPES = ("float32", "bfloat16")
+_COUNTS = (
+  "num_steps",
+  "log_every_steps",
+  "validate_every_steps",
+  "checkpoint_every_steps",
+)
+
+
+def chosen_stages(text: str) -> list[str]:
+  """Returns the stages that a comma-separated text names, in their order."""
+  names = [name.strip() for name in text.split(",") if name.strip()]
+  unknown = [name for name in names if name not in STAGES]
+  if unknown or not names:
+    raise UserError(
+      f"--config.stages={text!r}: {', '.join(unknown) or 'nothing'} is no "
+      f"stage; the stages are {','.join(STAGES)}."
+    )
+  return [name for name in STAGES if name in names]
+
+
+def check_fields(config: Mapping[str, Any]) -> None:
+  """Raises UserError for values that would be met late or not at all."""
+  choices = {
+    "dtype": (config["dtype"], _DTYPES),
+    "evaluation.split": (config["evaluation"]["split"], schema.SPLITS),
+    "vqgan.gradient_penalty": (
+      config["vqgan"]["gradient_penalty"],
+      ("r1", "none"),
+    ),
+  }
+  for field, (value, known) in choices.items():
+    if value not in known:
+      raise UserError(
+        f"config.{field}={value!r} is unknown; use one of {', '.join(known)}."
+      )
+  hidden_size = config["transformer"]["hidden_size"]
+  num_heads = config["transformer"]["num_heads"]
+  if num_heads < 1 or hidden_size % num_heads:
+    raise UserError(
+      f"config.transformer.num_heads={num_heads} does not divide "
+      f"config.transformer.hidden_size={hidden_size}. Change either."
+    )
+  for section in ("train_tokenizer", "train_transformer"):
+    for field in _COUNTS:
+      value = config[section][field]
+      if value is not None and value < 1:
+        raise UserError(
+          f"config.{section}.{field}={value} counts steps; use 1 or more."
+        )
