@@ -114,7 +114,7 @@ def add_prefix(
   masked: masking.MaskedTokens,
   task_token: Int[Array, ""] | int,
   class_ids: Int[Array, "b"],
-  uncond_task_token: int,
+  uncond_task_token: Int[Array, ""] | int,
 ) -> masking.MaskedTokens:
   """Flattens token grids and puts task and class before them.
 
