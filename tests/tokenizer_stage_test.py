@@ -232,7 +232,7 @@ def test_the_codebook_starts_on_features_just_before_it_is_used(helped, batch):
 
 
 def test_discriminator_waits_for_its_first_step(helped, batch):
-  _, _, step, after, metrics = helped
+  _, state, step, after, metrics = helped
   _assert_trees_equal(after.d_params, state.d_params)
   _assert_trees_equal(after.d_opt_state, state.d_opt_state)
   np.testing.assert_array_equal(after.logit_ema, 0)
