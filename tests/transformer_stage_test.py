@@ -1,0 +1,152 @@
+"""Tests of the transformer stage's step."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from magvit3d.tokens import vocabulary
+from magvit3d.training.transformer import (
+  TokenBatch,
+  TokenModel,
+  TransformerStage,
+)
+
+_LATENT_SHAPE = (2, 2, 2)
+
+
+def _config():
+  return dict(
+    seed=0,
+    dtype="float32",
+    vqvae=dict(
+      architecture="3dcnn",
+      filters=4,
+      channel_multipliers=(1, 2),
+      temporal_downsample=(True,),
+      num_enc_res_blocks=1,
+      num_dec_res_blocks=1,
+      num_groups=2,
+      codebook_size=8,
+      embedding_dim=4,
+      commitment_cost=0.25,
+      entropy_loss_ratio=0.1,
+      entropy_temperature=0.01,
+      entropy_loss_type="softmax",
+    ),
+    transformer=dict(
+      num_layers=1,
+      hidden_size=16,
+      mlp_dim=32,
+      num_heads=2,
+      dropout_rate=0.1,
+    ),
+    tasks=dict(
+      full_generation=dict(weight=0.01, class_conditional=True),
+      frame_prediction=dict(
+        weight=0.01, cond_frames=1, cond_latent_frames=None
+      ),
+    ),
+    maskgvt=dict(
+      condition_mode="cond->input",
+      weight_mode="mask+refine+recons",
+      mask_schedule="cosine",
+      sampling=dict(mask_bins=3, choice_temperature=4.5),
+    ),
+    train_transformer=dict(
+      learning_rate=1e-2,
+      warmup_steps=0,
+      label_smoothing=1e-4,
+      optimizer=dict(
+        beta1=0.9, beta2=0.96, weight_decay=0.045, max_grad_norm=1.0
+      ),
+    ),
+  )
+
+
+@pytest.fixture(scope="module")
+def setup():
+  model = TokenModel(_config(), 4, 3, _LATENT_SHAPE)
+  rng = np.random.default_rng(0)
+  frames = rng.integers(0, 256, (4, 4, 4, 4, 3)).astype(np.uint8)
+  batch = {
+    "frames": jnp.asarray(frames),
+    "labels": jnp.asarray([0, 1, 2, 0]),
+  }
+  clips = batch["frames"].astype(jnp.float32) / 255
+  params = jax.jit(model.tokenizer.init)(jax.random.key(1), clips)["params"]
+  tokens = jax.jit(model.tokenize)(params, clips, batch["labels"])
+  cached = {
+    "tokens": tokens.tokens,
+    "cond_tokens": tokens.cond_tokens,
+    "labels": tokens.labels,
+  }
+  stage = TransformerStage(_config(), model, 1000, params)
+  state = jax.jit(stage.init_state)()
+  return stage, state, jax.jit(stage.train_step), batch, cached
+
+
+def test_cached_tokens_give_the_step_that_frames_give(setup):
+  stage, state, step, batch, cached = setup
+  with_cache, metrics = step(state, cached, stage.frozen)
+  without, expected = step(state, batch, stage.frozen)
+  np.testing.assert_array_equal(metrics["loss"], expected["loss"])
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
+    with_cache.params,
+    without.params,
+  )
+
+
+def test_same_seed_and_step_give_the_same_step(setup):
+  stage, state, step, _, cached = setup
+  a, first = step(state, cached, stage.frozen)
+  b, _ = step(jax.jit(stage.init_state)(), cached, stage.frozen)
+  for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+    np.testing.assert_array_equal(x, y)
+  _, later = step(state.replace(step=state.step + 1), cached, stage.frozen)
+  assert later["mask_ratio"] != first["mask_ratio"]
+
+
+def test_loss_falls_on_one_batch(setup):
+  stage, state, step, _, cached = setup
+  values = []
+  for _ in range(30):
+    state, metrics = step(state, cached, stage.frozen)
+    values.append(float(metrics["loss"]))
+  assert np.mean(values[-5:]) < 0.7 * np.mean(values[:5])
+
+
+def test_sequences_start_with_task_and_class(setup):
+  stage, _, _, _, cached = setup
+  model = stage.model
+  names = [task.name for task in model.tasks]
+  assert names == ["frame_prediction", "full_generation"]
+  batch = TokenBatch(**cached)
+  score = jax.random.uniform(jax.random.key(0), batch.tokens.shape)
+  full = vocabulary.TASK_TOKENS["full_generation"]
+  for index, class_ids in enumerate([[11] * 4, [8, 9, 10, 8]]):
+    masked = model.mask(batch, index, score, 1.0)
+    sequence = model.sequence(masked, batch.labels, index)
+    task = vocabulary.TASK_TOKENS[names[index]]
+    np.testing.assert_array_equal(sequence.masked_inputs[:, 0], task)
+    np.testing.assert_array_equal(sequence.masked_inputs[:, 1], class_ids)
+    np.testing.assert_array_equal(sequence.uncond_masked_inputs[:, 0], full)
+    np.testing.assert_array_equal(sequence.uncond_masked_inputs[:, 1], 11)
+    np.testing.assert_array_equal(sequence.weights[:, :2], 0)
+    latents = sequence.targets[:, 2:]
+    np.testing.assert_array_equal(latents, batch.tokens.reshape(4, -1))
+
+
+def test_generation_returns_codes(setup):
+  stage, state, _, _, cached = setup
+  generate = jax.jit(stage.model.generate, static_argnums=2)
+  got = generate(
+    state.params,
+    jax.random.key(0),
+    1,
+    cached["labels"],
+    cached["cond_tokens"][:, 1],
+  )
+  assert got.shape == (4, *_LATENT_SHAPE)
+  assert np.all((got >= 0) & (got < 8))
