@@ -131,6 +131,8 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   transformer.mlp_dim = 3072
   transformer.num_heads = 12
   transformer.num_segments = 0
+  transformer.kernel_init_stddev = 0.02
+  transformer.position_init = "normal"  # Ours: or 'sinusoidal'.
   transformer.dropout_rate = 0.1
   transformer.attention_dropout_rate = (
     0.0  # Above 0 attention takes a slow path.
@@ -205,8 +207,8 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   data = config.data
   data.num_train, data.num_validation, data.num_test = 600, 48, 96
   data.image_size = 32
-  data.size_min, data.size_max = 3.0, 5.0
-  data.path_scale_min, data.path_scale_max = 0.5, 0.9
+  data.size_min, data.size_max = 4.0, 6.5
+  data.path_scale_min, data.path_scale_max = 0.35, 0.6
   data.num_colors = 4
   data.scenes_per_shard = 60
   config.num_reading_threads = 2
@@ -216,10 +218,10 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   vqvae.channel_multipliers = (1, 2, 4)
   vqvae.temporal_downsample = (True, True)
   vqvae.num_enc_res_blocks = vqvae.num_dec_res_blocks = 1
-  vqvae.num_groups = 8
+  vqvae.norm_type = "LN"  # Groups would mix the object into all tokens.
   vqvae.upsample = "deconv"
   vqvae.output_init_scale = 0.01
-  vqvae.codebook_size = 128
+  vqvae.codebook_size = 64
   vqvae.embedding_dim = 32
   vqvae.entropy_loss_ratio = 0.002
   config.discriminator.filters = 8
@@ -228,7 +230,7 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   vqgan = config.vqgan
   vqgan.g_adversarial_loss_weight = 0.0005
   vqgan.polyak_decay = 0.98
-  vqgan.discriminator_start_step = 700
+  vqgan.discriminator_start_step = 750
   vqgan.quantizer_start_step = 300
   vqgan.codebook_init_clips = 32
   vqgan.dead_code_reset_steps = 100
@@ -243,19 +245,22 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   training.checkpoint_every_steps = 150
   training.num_validation_clips = 48
 
+  config.maskgvt.weight_mode = "mask+refine"
   transformer = config.transformer
-  transformer.num_layers = 4
+  transformer.num_layers = 2
+  transformer.kernel_init_stddev = 0.08
+  transformer.position_init = "sinusoidal"
   transformer.hidden_size = 128
   transformer.mlp_dim = 512
   transformer.num_heads = 4
   transformer.dropout_rate = 0.0
   training = config.train_transformer
-  training.batch_size = 16
-  training.num_steps = 900
-  training.learning_rate = 1e-3
-  training.warmup_steps = 100
-  training.log_every_steps = 20
-  training.validate_every_steps = 150
-  training.checkpoint_every_steps = 150
+  training.batch_size = 8
+  training.num_steps = 1500
+  training.learning_rate = 2.5e-3
+  training.warmup_steps = 50
+  training.log_every_steps = 50
+  training.validate_every_steps = 250
+  training.checkpoint_every_steps = 250
   training.num_validation_clips = 48
   config.evaluation.num_clips = 144

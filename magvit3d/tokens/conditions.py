@@ -39,7 +39,7 @@ def frame_prediction(
     video: Whole clips.
     num_latent_frames: t' of the token grid.
     cond_frames: Given frames, in [1, t).
-    cond_latent_frames: Latent frames that count as given, in [1, t').
+    cond_latent_frames: Latent frames that count as given, in [1, t'].
     cond_padding: Mode of `numpy.pad` that continues the given frames.
   """
   b, t = video.shape[:2]

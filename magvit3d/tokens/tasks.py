@@ -86,6 +86,12 @@ def tasks_from_config(
         f"config.tasks.{name} is unknown; the tasks are "
         f"{', '.join(TASK_NAMES)}."
       )
+    if 0 < fields["weight"] < 0.005:
+      raise ValueError(
+        f"config.tasks.{name}.weight={fields['weight']} is too small: a task "
+        "gets weight x 100 entries in the order of steps. Use 0, or 0.01 and "
+        "more."
+      )
     if name == "frame_prediction":
       cond_frames = fields["cond_frames"]
       if not 0 < cond_frames < num_frames:

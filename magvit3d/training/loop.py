@@ -102,7 +102,7 @@ def train(
     Interrupted: SIGTERM or SIGINT came, or `stop_after_step` was reached.
     UserError: The loss is not finite.
   """
-  state = sharding.replicate(jax.jit(stage.init_state)(), mesh)
+  state = sharding.replicate(_init_state(stage), mesh)
   frozen = sharding.replicate(stage.frozen, mesh)
   if checkpoints.latest_step() is not None:
     state = checkpoints.restore(state, mesh, batches)
@@ -158,6 +158,12 @@ def train(
         "command again to continue."
       )
   return state
+
+
+def _init_state(stage: Stage) -> PyTree:
+  """Makes the first state; the program runs once, so it is not optimised."""
+  program = jax.jit(stage.init_state).lower()
+  return program.compile({"xla_backend_optimization_level": 0})()
 
 
 def _compile(train_step, mesh, state, batch, frozen):

@@ -85,7 +85,9 @@ class TokenizerStage:
     )
     self.settings = config["vqgan"]
     self.codebook_size = config["vqvae"]["codebook_size"]
-    self._rng = jax.random.key(config["seed"])
+    # Steps fold in their number; what happens once has keys of its own.
+    keys = jax.random.split(jax.random.key(config["seed"]), 3)
+    self._rng, self._init_rng, self._codebook_rng = keys
     self._clip_shape = clip_shape
     self._codebook_frames = codebook_frames
     training = config["train_tokenizer"]
@@ -99,7 +101,7 @@ class TokenizerStage:
 
   def init_state(self) -> TokenizerState:
     """Returns the state before the first step."""
-    g_rng, d_rng = jax.random.split(self._rng)
+    g_rng, d_rng = jax.random.split(self._init_rng)
     clips = jnp.zeros((1, *self._clip_shape))
     g_params = self.tokenizer.init(g_rng, clips)["params"]
     d_params = self.discriminator.init(d_rng, clips)["params"]
@@ -130,7 +132,9 @@ class TokenizerStage:
       {"params": state.g_params}, to_unit_range(frames), method="features"
     )
     rows = codebook.spread_rows(
-      self._rng, features.reshape(-1, features.shape[-1]), self.codebook_size
+      self._codebook_rng,
+      features.reshape(-1, features.shape[-1]),
+      self.codebook_size,
     )
     return state.replace(
       g_params=_with_codebook(state.g_params, rows),

@@ -86,7 +86,8 @@ class TokenModel:
     self.transformer = Bert.from_config(
       config["transformer"],
       vocab_size=self.vocabulary.size,
-      sequence_length=self.vocabulary.prefix_length + self.num_tokens,
+      prefix_length=self.vocabulary.prefix_length,
+      grid=self.latent_shape,
       dtype=jnp.dtype(config["dtype"]),
     )
     self.tokenizer = Tokenizer.from_config(
@@ -232,7 +233,7 @@ class TransformerStage:
   ):
     self.model = model
     self.frozen = tokenizer_params
-    self._rng = jax.random.key(config["seed"])
+    self._rng, self._init_rng = jax.random.split(jax.random.key(config["seed"]))
     training = config["train_transformer"]
     self._schedule = warmup_cosine(
       training["learning_rate"], training["warmup_steps"], num_steps
@@ -248,7 +249,7 @@ class TransformerStage:
     model = self.model
     length = model.vocabulary.prefix_length + model.num_tokens
     ids = jnp.zeros((1, length), jnp.int32)
-    params = model.transformer.init(self._rng, ids)["params"]
+    params = model.transformer.init(self._init_rng, ids)["params"]
     return TransformerState(
       step=jnp.zeros((), jnp.int32),
       params=params,
