@@ -182,10 +182,14 @@ class Experiment:
     try:
       for split in schema.SPLITS:
         SceneSource(self._data_dir, split)
-    except DataError:
+    except DataError as error:
       if self._config["data"]["data_dir"]:
         raise  # It is not ours to repair.
-      return False
+      if self._stages == ["data"]:
+        return False
+      raise UserError(
+        f"{error} Or run this command once with --config.stages=data."
+      ) from error
     return True
 
   def _run_data(self) -> None:

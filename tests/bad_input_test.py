@@ -62,24 +62,29 @@ def _shard(workdir, split="train"):
 # Data.
 
 
-def test_missing_shard_is_named(workdir):
+ALL_STAGES = "data,tokenizer,transformer,evaluate,report"
+
+
+@pytest.mark.parametrize("stages", [ALL_STAGES, "transformer"])
+def test_missing_shard_is_named(workdir, stages):
   path = _shard(workdir)
   path.unlink()
-  message = _fail(workdir, stages="transformer")
+  message = _fail(workdir, stages=stages)
   assert f"{path} is missing" in message
 
 
-def test_truncated_shard_is_named_with_its_sizes(workdir):
+@pytest.mark.parametrize("stages", [ALL_STAGES, "transformer"])
+def test_truncated_shard_is_named_with_its_sizes(workdir, stages):
   path = _shard(workdir)
   data = path.read_bytes()
   path.write_bytes(data[:-10])
-  message = _fail(workdir, stages="transformer")
+  message = _fail(workdir, stages=stages)
   assert f"{path} has {len(data) - 10} bytes" in message
   assert f"{len(data)} bytes" in message
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
-def test_data_stage_makes_a_spoilt_shard_again(workdir, damage):
+def test_data_stage_alone_makes_a_spoilt_shard_again(workdir, damage):
   path = _shard(workdir)
   data = path.read_bytes()
   if damage == "missing":
@@ -281,7 +286,6 @@ def test_batch_that_does_not_divide_over_devices_is_named(tmp_path):
 def test_missing_shard_ends_the_command_with_one_sentence(workdir):
   path = _shard(workdir, "validation")
   path.unlink()
-  message = _fail_command(
-    *shrunk.make_arguments(stages="transformer"), f"--workdir={workdir}"
-  )
+  message = _fail_command(*shrunk.make_arguments(), f"--workdir={workdir}")
   assert f"{path} is missing" in message
+  assert "--config.stages=data" in message
