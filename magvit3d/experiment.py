@@ -5,7 +5,6 @@ through those that `config.stages` names, in order.
 """
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import math
@@ -19,22 +18,14 @@ from absl import logging
 from jaxtyping import PyTree
 
 from data_gen import schema
-from data_gen.generate import check_options, generate
-from data_gen.options import DatasetOptions
 from magvit3d import config_checks, run_files
 from magvit3d.config_checks import STAGES
-from magvit3d.data.clips import (
-  ClipSource,
-  load_clips,
-  make_batches,
-  spread_indices,
-)
-from magvit3d.data.scenes import SceneSource, read_manifest
-from magvit3d.data.tfrecord import DataError
+from magvit3d.data.clips import make_batches
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.evaluation import evaluate, tokenizer_scores, transformer_scores
 from magvit3d.evaluation.report import write_report
 from magvit3d.models.vqvae import latent_shape
+from magvit3d.run_data import RunData
 from magvit3d.training import loop, sharding, token_cache
 from magvit3d.training.checkpoints import Checkpoints
 from magvit3d.training.tokenizer import TokenizerStage
@@ -82,9 +73,7 @@ class Experiment:
     for section, field in _BATCH_FIELDS:
       size = config[section][field]
       sharding.check_batch_size(f"{section}.{field}", size, self._mesh)
-    data_dir = config["data"]["data_dir"]
-    self._data_dir = pathlib.Path(data_dir) if data_dir else workdir / "data"
-    self._sources: dict[str, ClipSource] = {}
+    self._data = RunData(config["data"], workdir)
     run_files.make_workdir(workdir)
     self._record = run_files.StageRecord(workdir, STAGES)
 
@@ -143,11 +132,7 @@ class Experiment:
 
   def _check_fits_workdir(self) -> None:
     """Raises UserError if the work folder was made by another config."""
-    if self._config["data"]["data_dir"]:
-      self._check_given_data()
-    else:
-      with as_user_errors(ValueError):
-        check_options(self._dataset_options())
+    self._data.check_fits()
     if self._has_checkpoint_folder("tokenizer"):
       with contextlib.closing(self._tokenizer_checkpoints()) as checkpoints:
         if checkpoints.latest_step() is not None:
@@ -166,60 +151,11 @@ class Experiment:
 
   # Data.
 
-  def _generate(self) -> None:
-    with as_user_errors(ValueError, OSError):
-      generate(self._dataset_options(), log=logging.info)
-
-  def _dataset_options(self) -> DatasetOptions:
-    names = {field.name for field in dataclasses.fields(DatasetOptions)}
-    data = self._config["data"]
-    chosen = {name: data[name] for name in names & set(data.keys())}
-    return DatasetOptions(output_dir=str(self._data_dir), **chosen)
-
   def _is_data_complete(self) -> bool:
-    if not (self._data_dir / schema.MANIFEST_NAME).exists():
-      return False
-    try:
-      for split in schema.SPLITS:
-        SceneSource(self._data_dir, split)
-    except DataError as error:
-      if self._config["data"]["data_dir"]:
-        raise  # It is not ours to repair.
-      if self._stages == ["data"]:
-        return False
-      raise UserError(
-        f"{error} Or run this command once with --config.stages=data."
-      ) from error
-    return True
+    return self._data.is_complete(may_mend=self._stages == ["data"])
 
   def _run_data(self) -> None:
-    self._generate()
-
-  def _check_given_data(self) -> None:
-    manifest = read_manifest(self._data_dir)
-    for field in ("num_frames", "image_size"):
-      wanted = self._config["data"][field]
-      if manifest[field] != wanted:
-        raise UserError(
-          f"config.data.{field}={wanted}, but the data set in "
-          f"{self._data_dir} has {manifest[field]}. Use that, or other data."
-        )
-
-  def _clips(self, split: str) -> ClipSource:
-    if split not in self._sources:
-      self._check_given_data()
-      self._sources[split] = ClipSource(SceneSource(self._data_dir, split))
-    return self._sources[split]
-
-  def _some_clips(self, split: str, count: int) -> dict[str, np.ndarray]:
-    source = self._clips(split)
-    if not count or not len(source):
-      raise UserError(
-        f"{count} clips of the {len(source)} in the {split} split of "
-        f"{self._data_dir} are none. Make scenes (config.data.num_{split}), "
-        "and look at some (num_validation_clips, num_clips)."
-      )
-    return load_clips(source, spread_indices(source, count))
+    self._data.generate()
 
   # Tokenizer.
 
@@ -227,19 +163,19 @@ class Experiment:
     training = self._config[section]
     if training["num_steps"] is not None:
       return training["num_steps"]
-    num_clips = len(self._clips("train")) * training["num_epochs"]
+    num_clips = len(self._data.clips("train")) * training["num_epochs"]
     return math.ceil(num_clips / training["batch_size"])
 
   def _tokenizer_checkpoints(self) -> Checkpoints:
     identity = {key: self._config[key] for key in ("vqvae", "discriminator")}
     return Checkpoints(
       self._workdir / "tokenizer" / "checkpoints",
-      identity | {"data": read_manifest(self._data_dir)["arguments"]},
+      identity | {"data": self._data.arguments()},
     )
 
   def _tokenizer_stage(self) -> TokenizerStage:
     count = self._config["vqgan"]["codebook_init_clips"]
-    frames = self._some_clips("train", count)["frames"] if count else None
+    frames = self._data.some_clips("train", count)["frames"] if count else None
     with as_user_errors(ValueError):
       return TokenizerStage(
         self._config,
@@ -274,12 +210,14 @@ class Experiment:
   def _run_tokenizer(self) -> None:
     training = self._config["train_tokenizer"]
     stage = self._tokenizer_stage()
-    clips = self._some_clips("validation", training["num_validation_clips"])
+    clips = self._data.some_clips(
+      "validation", training["num_validation_clips"]
+    )
     reconstruct = self._make_reconstruct(stage.tokenizer)
     self._train(
       "tokenizer",
       stage,
-      self._clips("train"),
+      self._data.clips("train"),
       self._tokenizer_checkpoints(),
       lambda state: tokenizer_scores.validation_scores(
         reconstruct, state.ema_params, clips, stage.has_quantized(state)
@@ -337,7 +275,9 @@ class Experiment:
   # Transformer.
 
   def _token_model(self) -> TokenModel:
-    return self._make_token_model(len(self._clips("train").scenes.class_names))
+    return self._make_token_model(
+      len(self._data.clips("train").scenes.class_names)
+    )
 
   def _make_token_model(self, num_classes: int) -> TokenModel:
     return TokenModel(
@@ -362,7 +302,9 @@ class Experiment:
 
   def _transformer_sections(self) -> dict[str, Any]:
     names = ("transformer", "tasks", "maskgvt")
-    return {name: self._config[name] for name in names}
+    sections = {name: dict(self._config[name]) for name in names}
+    del sections["maskgvt"]["sampling"]  # May change after training.
+    return sections
 
   def _make_transformer_checkpoints(
     self, identity: Mapping[str, Any]
@@ -389,7 +331,7 @@ class Experiment:
     self._pass_oracle_gate(model, tokenizer_params)
     training = self._config["train_transformer"]
     stage = self._transformer_stage(model, tokenizer_params)
-    source = self._clips("train")
+    source = self._data.clips("train")
     if training["token_cache"]:
       source = token_cache.load_or_make(
         self._workdir / "transformer" / "token_cache.npz",
@@ -400,7 +342,9 @@ class Experiment:
         batch_size=self._config["evaluation"]["batch_size"],
         mesh=self._mesh,
       )
-    clips = self._some_clips("validation", training["num_validation_clips"])
+    clips = self._data.some_clips(
+      "validation", training["num_validation_clips"]
+    )
     validate = transformer_scores.make_validation(
       model,
       tokenizer_params,
@@ -420,7 +364,7 @@ class Experiment:
     """Names all that cached tokens depend on."""
     parts = {
       "tokenizer": _fingerprint(tokenizer_params),
-      "data": read_manifest(self._data_dir)["splits"]["train"]["shards"],
+      "data": self._data.splits()["train"]["shards"],
       "tasks": self._config["tasks"],
     }
     text = json.dumps(parts, sort_keys=True)
@@ -429,7 +373,7 @@ class Experiment:
   def _pass_oracle_gate(self, model: TokenModel, params: PyTree) -> None:
     """Stops the run where the tokenizer does not show the object."""
     count = self._config["train_tokenizer"]["num_validation_clips"]
-    clips = self._some_clips("validation", count)
+    clips = self._data.some_clips("validation", count)
     scores = tokenizer_scores.validation_scores(
       self._make_reconstruct(model.tokenizer), params, clips
     )
@@ -455,7 +399,7 @@ class Experiment:
     parts = {
       "tokenizer": _fingerprint(tokenizer_params),
       "transformer": _fingerprint(params),
-      "data": read_manifest(self._data_dir)["splits"],
+      "data": self._data.splits(),
       "evaluation": self._config["evaluation"],
       "sampling": self._config["maskgvt"],
       "seed": self._config["seed"],
@@ -490,8 +434,8 @@ class Experiment:
     tokenizer_params = self._tokenizer_params()
     params = self._transformer_params(tokenizer_params)
     settings = self._config["evaluation"]
-    clips = self._some_clips(settings["split"], settings["num_clips"])
-    names = self._clips(settings["split"]).scenes.class_names
+    clips = self._data.some_clips(settings["split"], settings["num_clips"])
+    names = self._data.clips(settings["split"]).scenes.class_names
     evaluate.evaluate(
       self._workdir / "evaluation",
       self._token_model(),

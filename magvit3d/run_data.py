@@ -1,0 +1,113 @@
+"""The data set of a run: made by it, or given by `config.data.data_dir`."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from data_gen import schema
+from data_gen.generate import check_options, generate
+from data_gen.options import DatasetOptions
+from magvit3d.data.clips import ClipSource, load_clips, spread_indices
+from magvit3d.data.scenes import SceneSource, read_manifest
+from magvit3d.data.tfrecord import DataError
+from magvit3d.errors import UserError, as_user_errors
+
+
+class RunData:
+  """Makes, checks and opens the data set of a run.
+
+  Args:
+    config: `config.data`.
+    workdir: Folder of the run; the data lie in its `data` unless they are
+      given.
+  """
+
+  def __init__(self, config: Mapping[str, Any], workdir: pathlib.Path):
+    self._config = config
+    self.is_given = bool(config["data_dir"])
+    self.folder = pathlib.Path(config["data_dir"] or workdir / "data")
+    self._sources: dict[str, ClipSource] = {}
+
+  def generate(self) -> None:
+    """Makes the data set, or what is missing of it."""
+    with as_user_errors(ValueError, OSError):
+      generate(self._options(), log=logging.info)
+
+  def _options(self) -> DatasetOptions:
+    names = {field.name for field in dataclasses.fields(DatasetOptions)}
+    chosen = {name: self._config[name] for name in names & set(self._config)}
+    return DatasetOptions(output_dir=str(self.folder), **chosen)
+
+  def check_fits(self) -> None:
+    """Raises UserError if what is there was made with other options."""
+    if self.is_given:
+      self._check_manifest()
+      return
+    with as_user_errors(ValueError):
+      check_options(self._options())
+
+  def _check_manifest(self) -> None:
+    manifest = read_manifest(self.folder)
+    for field in ("num_frames", "image_size"):
+      wanted = self._config[field]
+      if manifest[field] != wanted:
+        raise UserError(
+          f"config.data.{field}={wanted}, but the data set in {self.folder} "
+          f"has {manifest[field]}. Use that, or other data."
+        )
+
+  def is_complete(self, *, may_mend: bool) -> bool:
+    """Whether nothing is left to make.
+
+    Args:
+      may_mend: Whether spoilt shards of the run's own data count as not made
+        yet; otherwise they are an error.
+
+    Raises:
+      DataError, UserError: A shard is missing or has another size than the
+        manifest says.
+    """
+    if not (self.folder / schema.MANIFEST_NAME).exists():
+      return False
+    try:
+      for split in schema.SPLITS:
+        SceneSource(self.folder, split)
+    except DataError as error:
+      if self.is_given:
+        raise  # It is not ours to mend.
+      if may_mend:
+        return False
+      raise UserError(
+        f"{error} Or run this command once with --config.stages=data."
+      ) from error
+    return True
+
+  def clips(self, split: str) -> ClipSource:
+    """Returns all clips of a split."""
+    if split not in self._sources:
+      self._check_manifest()
+      self._sources[split] = ClipSource(SceneSource(self.folder, split))
+    return self._sources[split]
+
+  def some_clips(self, split: str, count: int) -> dict[str, np.ndarray]:
+    """Returns up to `count` clips, spread over a split; see `load_clips`."""
+    source = self.clips(split)
+    if not count or not len(source):
+      raise UserError(
+        f"{count} clips of the {len(source)} in the {split} split of "
+        f"{self.folder} are none. Make scenes (config.data.num_{split}), and "
+        "look at some (num_validation_clips, num_clips)."
+      )
+    return load_clips(source, spread_indices(source, count))
+
+  def arguments(self) -> dict[str, Any]:
+    """Returns the options that the data set was made with."""
+    return read_manifest(self.folder)["arguments"]
+
+  def splits(self) -> dict[str, Any]:
+    """Returns counts and shards of each split, SHA-256 included."""
+    return read_manifest(self.folder)["splits"]
