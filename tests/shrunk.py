@@ -25,6 +25,7 @@ _FIELDS = {
   "vqvae.filters": 8,
   "vqvae.channel_multipliers": (1, 2),
   "vqvae.temporal_downsample": (True,),
+  "vqvae.norm_type": "GN",
   "vqvae.num_groups": 4,
   "vqvae.codebook_size": 32,
   "vqvae.embedding_dim": 8,
