@@ -99,3 +99,8 @@ def test_guidance_uses_full_generation_where_it_is_a_task():
   prediction = tasks.Task("frame_prediction")
   assert tasks.uncond_task_token([full, prediction], prediction) == full.token
   assert tasks.uncond_task_token([prediction], prediction) == prediction.token
+
+
+def test_task_weight_that_rounds_to_no_step_is_refused():
+  with pytest.raises(ValueError, match=r"weight=0.004 is too small"):
+    tasks.tasks_from_config({"full_generation": {"weight": 0.004}}, 16, 4)

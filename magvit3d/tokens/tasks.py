@@ -86,9 +86,10 @@ def tasks_from_config(
         f"config.tasks.{name} is unknown; the tasks are "
         f"{', '.join(TASK_NAMES)}."
       )
-    if 0 < fields["weight"] < 0.005:
+    weight = fields.get("weight", Task.weight)
+    if 0 < weight < 0.005:
       raise ValueError(
-        f"config.tasks.{name}.weight={fields['weight']} is too small: a task "
+        f"config.tasks.{name}.weight={weight} is too small: a task "
         "gets weight x 100 entries in the order of steps. Use 0, or 0.01 and "
         "more."
       )
