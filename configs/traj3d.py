@@ -230,19 +230,19 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   vqgan = config.vqgan
   vqgan.g_adversarial_loss_weight = 0.0005
   vqgan.polyak_decay = 0.98
-  vqgan.discriminator_start_step = 640
-  vqgan.quantizer_start_step = 250
+  vqgan.discriminator_start_step = 750
+  vqgan.quantizer_start_step = 300
   vqgan.codebook_init_clips = 32
   vqgan.dead_code_reset_steps = 100
   training = config.train_tokenizer
   training.batch_size = 2
-  training.num_steps = 700
+  training.num_steps = 850
   training.g_lr = training.d_lr = 1e-3
   training.warmup_steps = 20
   training.optimizer.beta1 = 0.9
   training.log_every_steps = 20
-  training.validate_every_steps = 175
-  training.checkpoint_every_steps = 175
+  training.validate_every_steps = 150
+  training.checkpoint_every_steps = 150
   training.num_validation_clips = 48
 
   config.maskgvt.weight_mode = "mask+refine"
@@ -256,11 +256,11 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   transformer.dropout_rate = 0.0
   training = config.train_transformer
   training.batch_size = 8
-  training.num_steps = 1200
+  training.num_steps = 1500
   training.learning_rate = 2.5e-3
   training.warmup_steps = 50
   training.log_every_steps = 50
-  training.validate_every_steps = 300
-  training.checkpoint_every_steps = 300
+  training.validate_every_steps = 250
+  training.checkpoint_every_steps = 250
   training.num_validation_clips = 48
   config.evaluation.num_clips = 144
