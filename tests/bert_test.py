@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from magvit3d.models.bert import Bert
+from magvit3d.models.bert import Bert, grid_position_init
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +95,14 @@ def test_a_segment_changes_its_position(setup):
   )
   other = run(variables, ids, segments.at[0, 2].set(1))
   assert np.abs(other[0] - run(variables, ids)[0]).max() > 1e-3
+
+
+def test_default_position_init_is_upstreams_and_grid_init_keeps_the_prefix():
+  shape, rng = (2 + 8, 12), jax.random.key(0)
+  normal = Bert(9, 12, 1, 2, 12, 10).position_init(rng, shape)
+  assert np.abs(normal).max() <= 0.04 + 1e-6  # Cut at two deviations of .02.
+  grid = grid_position_init(2, (2, 2, 2))(rng, shape)
+  np.testing.assert_array_equal(grid[:2], normal[:2])
+  # Row 2 is the origin: sines 0, cosines at full height.
+  expected = np.tile([0.0, 0.0, 1.0, 1.0], 3) * np.sqrt(2) * 0.02
+  np.testing.assert_allclose(grid[2], expected, atol=1e-6)
