@@ -13,7 +13,9 @@ from flax.traverse_util import flatten_dict
 
 from magvit3d.evaluation import image_metrics
 from magvit3d.models.bert import Bert
+from magvit3d.models.c3d import C3D
 from magvit3d.models.discriminator import Discriminator
+from magvit3d.models.i3d import I3D
 from magvit3d.models.vqvae import Tokenizer
 from magvit3d.tokens import decoding, masking, schedules, tasks, vocabulary
 from magvit3d.training import losses
@@ -292,3 +294,12 @@ def psnr(a, b):
 
 def ssim(a, b):
   return image_metrics.ssim(a, b)
+
+
+def i3d(params, video):
+  logits_mean, pool = _apply(I3D(), params, video)
+  return _numpy(dict(logits_mean=logits_mean, pool=pool))
+
+
+def c3d(params, video):
+  return np.asarray(_apply(C3D(), params, video))

@@ -286,3 +286,22 @@ def test_image_scores_equal_upstream():
   # Upstream's numbers are float32: 24 bits, and a few sums.
   np.testing.assert_allclose(adapter.psnr(a, b), case["psnr"], rtol=1e-6)
   np.testing.assert_allclose(adapter.ssim(a, b), case["ssim"], rtol=1e-5)
+
+
+def test_i3d_equals_upstream():
+  case = _load("i3d")
+  seed, shapes = int(case["seed"]), _text(case, "param_shapes")
+  video = recipe.array("i3d/video", (1, 16, 32, 32, 3), "uniform", seed)
+  out = adapter.i3d(recipe.params(shapes, seed), video)
+  # Some 30 layers at full float32 precision.
+  _assert_close(out["logits_mean"], case["logits_mean"], 1e-5)
+  _assert_close(out["pool"], case["pool"], 1e-5)
+
+
+def test_c3d_equals_upstream():
+  case = _load("c3d")
+  seed, shapes = int(case["seed"]), _text(case, "param_shapes")
+  video = recipe.array("c3d/video", (1, 16, 40, 48, 3), "uniform", seed)
+  logits = adapter.c3d(recipe.params(shapes, seed), video)
+  # Sums of up to 14 000 products a layer.
+  _assert_close(logits, case["logits"], 1e-4)
