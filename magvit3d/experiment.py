@@ -18,7 +18,7 @@ from absl import logging
 from jaxtyping import PyTree
 
 from data_gen import schema
-from magvit3d import config_checks, run_files
+from magvit3d import config_checks, run_files, sharding
 from magvit3d.config_checks import STAGES
 from magvit3d.data.clips import make_batches
 from magvit3d.errors import UserError, as_user_errors
@@ -26,10 +26,11 @@ from magvit3d.evaluation import evaluate, tokenizer_scores, transformer_scores
 from magvit3d.evaluation.report import write_report
 from magvit3d.models.vqvae import latent_shape
 from magvit3d.run_data import RunData
-from magvit3d.training import loop, sharding, token_cache
+from magvit3d.tokens.token_model import TokenModel
+from magvit3d.training import loop, token_cache
 from magvit3d.training.checkpoints import Checkpoints
 from magvit3d.training.tokenizer import TokenizerStage
-from magvit3d.training.transformer import TokenModel, TransformerStage
+from magvit3d.training.transformer import TransformerStage
 
 _MANY_STEPS = 2**31 - 1
 _BATCH_FIELDS = (

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from magvit3d.training import sharding
-from magvit3d.training.batched import map_batches
+from magvit3d import sharding
+from magvit3d.evaluation.batched import map_batches
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 8, 11])

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from magvit3d import sharding
 from magvit3d.data.clips import make_batches
 from magvit3d.errors import UserError
-from magvit3d.training import sharding
 from magvit3d.training.checkpoints import Checkpoints
 
 _IDENTITY = {"network": {"filters": 8, "sizes": (1, 2)}}

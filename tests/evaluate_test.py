@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import shrunk
 
+from magvit3d import sharding
 from magvit3d.evaluation import (
   evaluate,
   image_metrics,
   tokenizer_scores,
   transformer_scores,
 )
-from magvit3d.training import sharding
-from magvit3d.training.transformer import TokenBatch, TokenModel
+from magvit3d.tokens.token_model import TokenBatch, TokenModel
 
 _NUM_CLIPS, _FRAMES, _SIZE, _GIVEN = 5, 8, 24, 4
 _GRID = (4, 12, 12)

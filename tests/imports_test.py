@@ -1,5 +1,7 @@
 """Everything imports, from the checkout and from elsewhere."""
 
+import ast
+import pathlib
 import pkgutil
 import subprocess
 import sys
@@ -57,3 +59,23 @@ def test_importing_the_experiment_does_not_import_tensorflow(tmp_path):
     "import sys, magvit3d.experiment\nprint('tensorflow' in sys.modules)"
   )
   assert _run(program, tmp_path) == "False"
+
+
+def test_packages_import_in_one_direction():
+  """Later packages may import earlier ones; the same rank is no package."""
+  order = ("models", "data", "tokens", "evaluation", "training")
+  root = pathlib.Path(magvit3d.__file__).parent
+  imports = []
+  for path in sorted(root.rglob("*.py")):
+    importer = path.relative_to(root).parts[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+      if not isinstance(node, ast.ImportFrom) or importer not in order:
+        continue
+      parts = node.module.split(".")
+      if parts[0] == "magvit3d" and len(parts) > 1 and parts[1] in order:
+        imports.append((importer, parts[1], path.name))
+  assert len(imports) > 30
+  wrong = [
+    found for found in imports if order.index(found[1]) > order.index(found[0])
+  ]
+  assert not wrong

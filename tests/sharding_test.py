@@ -8,8 +8,8 @@ import jax
 import pytest
 import shrunk
 
+from magvit3d import sharding
 from magvit3d.errors import UserError
-from magvit3d.training import sharding
 
 _PROGRAM = """
 import sys, pathlib, jax, shrunk

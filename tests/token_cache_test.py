@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from magvit3d.training import sharding, token_cache
-from magvit3d.training.transformer import TokenBatch
+from magvit3d import sharding
+from magvit3d.tokens.token_model import TokenBatch
+from magvit3d.training import token_cache
 
 
 class _Clips:

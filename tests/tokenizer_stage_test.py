@@ -6,8 +6,9 @@ import numpy as np
 import optax
 import pytest
 
+from magvit3d.data.pixels import to_unit_range
 from magvit3d.training import losses
-from magvit3d.training.tokenizer import TokenizerStage, to_unit_range
+from magvit3d.training.tokenizer import TokenizerStage
 
 _CLIP_SHAPE = (2, 4, 4, 3)
 

@@ -6,11 +6,8 @@ import numpy as np
 import pytest
 
 from magvit3d.tokens import vocabulary
-from magvit3d.training.transformer import (
-  TokenBatch,
-  TokenModel,
-  TransformerStage,
-)
+from magvit3d.tokens.token_model import TokenBatch, TokenModel
+from magvit3d.training.transformer import TransformerStage
 
 _LATENT_SHAPE = (2, 2, 2)
 

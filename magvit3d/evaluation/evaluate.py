@@ -19,8 +19,8 @@ from magvit3d.evaluation import (
   tokenizer_scores,
   transformer_scores,
 )
-from magvit3d.training.batched import map_batches
-from magvit3d.training.transformer import TokenBatch, TokenModel
+from magvit3d.evaluation.batched import map_batches
+from magvit3d.tokens.token_model import TokenBatch, TokenModel
 
 _GENERATION, _PREDICTION = "full_generation", "frame_prediction"
 

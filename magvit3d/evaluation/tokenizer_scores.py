@@ -9,10 +9,10 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float, Int, PyTree
 
+from magvit3d.data.pixels import to_unit_range
 from magvit3d.evaluation import image_metrics
+from magvit3d.evaluation.batched import map_batches
 from magvit3d.models.vqvae import Tokenizer
-from magvit3d.training.batched import map_batches
-from magvit3d.training.tokenizer import to_unit_range
 
 
 def make_reconstruct(

@@ -8,11 +8,11 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Bool, PyTree
 
+from magvit3d.data.pixels import to_unit_range
 from magvit3d.evaluation import image_metrics
+from magvit3d.evaluation.batched import map_batches
 from magvit3d.tokens import vocabulary
-from magvit3d.training.batched import map_batches
-from magvit3d.training.tokenizer import to_unit_range
-from magvit3d.training.transformer import TokenBatch, TokenModel
+from magvit3d.tokens.token_model import TokenBatch, TokenModel
 
 MASKED_SHARE = 0.5
 

@@ -19,8 +19,8 @@ from absl import logging
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree
 
+from magvit3d import sharding
 from magvit3d.errors import UserError
-from magvit3d.training import sharding
 from magvit3d.training.checkpoints import Checkpoints
 from magvit3d.training.monitor import DONE, INTERRUPTED, Monitor
 

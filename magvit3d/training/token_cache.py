@@ -13,7 +13,7 @@ from jaxtyping import PyTree
 
 from magvit3d.data.clips import ClipSource, load_clips
 from magvit3d.evaluation.transformer_scores import make_tokenize
-from magvit3d.training.transformer import TokenModel
+from magvit3d.tokens.token_model import TokenModel
 
 _CHUNK = 64  # Batches that are read at once.
 

@@ -15,16 +15,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree, UInt8
 
+from magvit3d.data.pixels import to_unit_range
 from magvit3d.models.discriminator import Discriminator
 from magvit3d.models.vqvae import Tokenizer
 from magvit3d.training import codebook, losses
 from magvit3d.training.learning_rate import warmup_cosine
 from magvit3d.training.optimizers import make_adamw
-
-
-def to_unit_range(frames: UInt8[Array, "*n"]) -> Float[Array, "*n"]:
-  """Turns 8-bit values into float32 in [0, 1]."""
-  return frames.astype(jnp.float32) / 255
 
 
 @flax.struct.dataclass

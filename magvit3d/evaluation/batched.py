@@ -7,7 +7,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
-from magvit3d.training import sharding
+from magvit3d import sharding
 
 
 def map_batches(
