@@ -16,6 +16,7 @@ from magvit3d.models.bert import Bert
 from magvit3d.models.c3d import C3D
 from magvit3d.models.discriminator import Discriminator
 from magvit3d.models.i3d import I3D
+from magvit3d.models.transformer_lm import TransformerLM
 from magvit3d.models.vqvae import Tokenizer
 from magvit3d.tokens import decoding, masking, schedules, tasks, vocabulary
 from magvit3d.training import losses
@@ -303,3 +304,11 @@ def i3d(params, video):
 
 def c3d(params, video):
   return np.asarray(_apply(C3D(), params, video))
+
+
+def lm_param_shapes(kwargs, shape):
+  return _shapes(TransformerLM(**kwargs), _zeros(shape, jnp.int32))
+
+
+def lm_logits(kwargs, params, ids):
+  return np.asarray(_apply(TransformerLM(**kwargs), params, ids))

@@ -305,3 +305,17 @@ def test_c3d_equals_upstream():
   logits = adapter.c3d(recipe.params(shapes, seed), video)
   # Sums of up to 14 000 products a layer.
   _assert_close(logits, case["logits"], 1e-4)
+
+
+@pytest.mark.parametrize("name", _names("lm_*.npz"))
+def test_autoregressive_transformer_equals_upstream(name):
+  case = _load(name)
+  kwargs, shapes = _text(case, "config"), _text(case, "param_shapes")
+  seed, shape = int(case["seed"]), _ints(case, "shape")
+  _assert_same_shapes(adapter.lm_param_shapes(kwargs, shape), shapes)
+  prefix = f"lm/{name.removeprefix('lm_')}"
+  ids = 1 + recipe.integers(
+    f"{prefix}/ids", shape, kwargs["vocab_size"] - 1, seed
+  )
+  logits = adapter.lm_logits(kwargs, recipe.params(shapes, seed), ids)
+  _assert_close(logits, case["logits"], 1e-5)
