@@ -150,12 +150,20 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   task.cond_padding = "edge"
 
   config.maskgvt = maskgvt = mlc.ConfigDict()
+  maskgvt.multi_task = True  # Sequences start with a task token.
+  maskgvt.inpainting_token = False  # Upstream sends outpainting's.
   maskgvt.condition_mode = "cond->input"
   maskgvt.weight_mode = "mask+refine+recons"
+  maskgvt.mask_type = "random"  # Or 'block', 'frame_by_frame'.
+  maskgvt.mask_block_shape = (1, 1, 1)  # Time, height, width, in tokens.
   maskgvt.mask_schedule = "cosine"
   maskgvt.sampling = mlc.ConfigDict()
   maskgvt.sampling.mask_bins = 12  # Decoding steps.
-  maskgvt.sampling.choice_temperature = 4.5
+  maskgvt.sampling.choice_temperature = 4.5  # Of the tokens to keep.
+  maskgvt.sampling.temperature = 1.0  # Of the tokens; 0: the likeliest.
+  maskgvt.sampling.top_k = placeholder(int)
+  maskgvt.sampling.top_p = placeholder(float)
+  maskgvt.sampling.guidance = 0.0
 
   config.train_transformer = training = mlc.ConfigDict()
   training.batch_size = 48  # Clips: those of 16 scenes with 3 cameras.

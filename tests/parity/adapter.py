@@ -18,7 +18,16 @@ from magvit3d.models.discriminator import Discriminator
 from magvit3d.models.i3d import I3D
 from magvit3d.models.transformer_lm import TransformerLM
 from magvit3d.models.vqvae import Tokenizer
-from magvit3d.tokens import decoding, masking, schedules, tasks, vocabulary
+from magvit3d.tokens import (
+  decoding,
+  mask_scores,
+  masking,
+  sampling,
+  schedules,
+  tasks,
+  vocabulary,
+)
+from magvit3d.tokens.conditions import Condition
 from magvit3d.training import losses
 from magvit3d.training.learning_rate import warmup_cosine
 
@@ -218,8 +227,43 @@ def random_mask(
   )
 
 
+def frame_by_frame_mask(
+  inputs, cond_inputs, cond_mask, mask_score, ratio, condition_mode
+):
+  maskable = masking.is_maskable(
+    jnp.asarray(cond_mask), condition_mode, inputs.shape
+  )
+  score = jnp.where(maskable, mask_score, jnp.inf)
+  return random_mask(
+    inputs,
+    cond_inputs,
+    cond_mask,
+    mask_scores.order_frames(score),
+    ratio,
+    condition_mode,
+    "mask+refine+recons",
+  )
+
+
+def block_pool(score, poolable, window):
+  return np.asarray(mask_scores.pool_blocks(*_jax(score, poolable), window))
+
+
 def mask_schedule(method, ratios, total):
   return np.asarray(schedules.mask_ratio(method, jnp.asarray(ratios), total))
+
+
+def condition(task, video, latent_shape, **kwargs):
+  built = Condition(task, **kwargs)
+  return dict(
+    video=np.asarray(built.video(jnp.asarray(video))),
+    video_mask=built.video_mask(video.shape[1:4]),
+    latent_mask=built.latent_mask(latent_shape),
+  )
+
+
+def top_p(logits, p):
+  return np.asarray(sampling.keep_top_p(jnp.asarray(logits), p))
 
 
 def decode(
@@ -238,7 +282,7 @@ def decode(
       schedule=schedule,
       mask_temperature=0.0,
       sampling_temperature=0.0,
-    )
+    ).tokens[-1]
   )
 
 
@@ -246,16 +290,19 @@ def task_sequence(settings, task, inputs, cond_inputs, label):
   vocab = vocabulary.Vocabulary(
     settings["codebook_size"], settings["num_classes"], settings["multi_task"]
   )
-  built = {
-    name: tasks.Task(
-      name,
-      class_conditional=name == "full_generation"
-      and settings["class_conditional"],
-      cond_latent_frames=1,
-    )
-    for name in settings["tasks"]
-  }
-  chosen = built[task]
+  blocks = {}
+  for name in settings["tasks"]:
+    if name == "full_generation":
+      blocks[name] = dict(class_conditional=settings["class_conditional"])
+    elif name in settings["cond_regions"]:
+      blocks[name] = dict(cond_region=settings["cond_regions"][name])
+    else:
+      blocks[name] = dict(cond_latent_frames=1)
+  # Clips are as long as upstream's, so that one frame leaves some to predict.
+  built = tasks.tasks_from_config(
+    blocks, settings["condition_mode"], num_frames=16, time_stride=4
+  )
+  (chosen,) = (candidate for candidate in built if candidate.name == task)
   inputs, cond_inputs, label = _jax(inputs, cond_inputs, label)
   masked = masking.random_mask(
     inputs,
@@ -263,7 +310,7 @@ def task_sequence(settings, task, inputs, cond_inputs, label):
     jnp.asarray(chosen.latent_mask(inputs.shape[1:])[None]),
     jnp.zeros(inputs.shape),
     1.0,
-    settings["condition_mode"],
+    chosen.mask_mode,
     settings["weight_mode"],
   )
   class_ids = jnp.full(len(label), vocab.no_class)
@@ -275,7 +322,8 @@ def task_sequence(settings, task, inputs, cond_inputs, label):
       masked,
       chosen.token,
       class_ids,
-      tasks.uncond_task_token(list(built.values()), chosen),
+      tasks.uncond_task_token(built, chosen),
+      chosen.prefix_tokens(cond_inputs),
     )
   )
 

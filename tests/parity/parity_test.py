@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from parity import adapter, recipe
 
+from magvit3d.tokens.conditions import KINDS
+
 _CASES = pathlib.Path(__file__).parent / "cases"
 _MASK_FIELDS = (
   "masked_inputs",
@@ -23,8 +25,6 @@ _MASK_FIELDS = (
   "targets",
   "weights",
 )
-# Kinds of task_sequences.npz whose tasks the project has.
-_SEQUENCE_KINDS = ("single", "single_fp")
 
 
 @pytest.fixture(autouse=True)
@@ -212,6 +212,62 @@ def test_random_masks_equal_upstream():
     _assert_same_fields(got, case, setting)
 
 
+def test_frame_by_frame_masks_equal_upstream():
+  case = _load("masks_frame_by_frame")
+  seed, shape = int(case["seed"]), _ints(case, "shape")
+  inputs = recipe.integers("mask/inputs", shape, 64, seed)
+  cond_inputs = recipe.integers("mask/cond", shape, 64, seed)
+  score = recipe.array("mask/score", shape, "uniform", seed)
+  for setting in sorted({k.rsplit("|", 1)[0] for k in case if "|" in k}):
+    mode, ratio = setting.split("|")
+    got = adapter.frame_by_frame_mask(
+      inputs,
+      cond_inputs,
+      case["cond_mask"],
+      score,
+      float(ratio),
+      None if mode == "None" else mode,
+    )
+    _assert_same_fields(got, case, setting)
+
+
+def test_block_means_equal_upstream():
+  case = _load("masks_block_pool")
+  shape = _ints(case, "shape")
+  score = recipe.array("block/score", shape, "uniform", int(case["seed"]))
+  got = adapter.block_pool(score, score > 0.2, (2, 2, 2))
+  # Means of 8 float32 values below 1.
+  np.testing.assert_allclose(got, case["avg"], atol=8 * 2**-24)
+
+
+def test_conditions_equal_upstream():
+  case = _load("conditions")
+  video_shape = _ints(case, "video_shape")
+  latent_shape = _ints(case, "latent_shape")
+  video = recipe.array("cond/video", video_shape, "uniform", int(case["seed"]))
+  all_kwargs = _text(case, "kwargs")
+  assert len(all_kwargs) > 10
+  for name, kwargs in all_kwargs.items():
+    (kind,) = (kind for kind in KINDS if name.startswith(kind))
+    got = adapter.condition(kind, video, latent_shape, **kwargs)
+    np.testing.assert_allclose(
+      got["video"], case[f"{name}|video"], atol=2**-22, err_msg=name
+    )
+    for key in ("video_mask", "latent_mask"):
+      expected = case[f"{name}|{key}"]
+      np.testing.assert_array_equal(
+        np.broadcast_to(got[key], expected.shape), expected, err_msg=name
+      )
+
+
+def test_top_p_equals_upstream():
+  case = _load("sampling")
+  seed = int(case["seed"])
+  logits = 3 * recipe.array("sampling/logits", (3, 5, 40), seed=seed)
+  for mass, key in ((0.3, "top_p_03"), (0.9, "top_p_09")):
+    np.testing.assert_array_equal(adapter.top_p(logits, mass), case[key])
+
+
 def test_mask_schedules_equal_upstream():
   case = _load("mask_schedules")
   total = int(case.pop("total"))
@@ -221,7 +277,7 @@ def test_mask_schedules_equal_upstream():
     _assert_close(adapter.mask_schedule(method, used, total), expected)
 
 
-@pytest.mark.parametrize("kind", _SEQUENCE_KINDS)
+@pytest.mark.parametrize("kind", ["single", "single_fp", "multi"])
 def test_sequences_equal_upstream(kind):
   case = _load("task_sequences")
   seed, settings = int(case["seed"]), _text(case, "settings")[kind]
