@@ -73,7 +73,7 @@ def test_transposed_convolution_over_frames_equals_xlas(grid, time_stride):
 
 def test_average_pool_leaves_what_is_outside_out_of_the_mean():
   x = _normal(0, 2, 1, 5, 4, 3)
-  got = layers.average_pool(x, (2, 2, 2))
+  got = resampling.average_pool(x, (2, 2, 2))
   expected = np.zeros((2, 1, 3, 2, 3))
   for t, row, column in np.ndindex(1, 3, 2):
     window = (
@@ -88,7 +88,7 @@ def test_average_pool_leaves_what_is_outside_out_of_the_mean():
 
 def test_average_pool_leaves_axes_of_window_one_alone():
   x = _normal(0, 1, 3, 2, 2, 1)
-  got = layers.average_pool(x, (1, 2, 2))
+  got = resampling.average_pool(x, (1, 2, 2))
   np.testing.assert_allclose(
     got[:, :, 0, 0], jnp.mean(x, axis=(2, 3)), atol=1e-6
   )
@@ -96,7 +96,7 @@ def test_average_pool_leaves_axes_of_window_one_alone():
 
 def test_average_pool_refuses_other_windows():
   with pytest.raises(ValueError, match="windows of 1 or 2, not 3"):
-    layers.average_pool(jnp.zeros((1, 3, 3, 1)), (3, 3))
+    resampling.average_pool(jnp.zeros((1, 3, 3, 1)), (3, 3))
 
 
 @pytest.mark.parametrize("kernel_width", [3, 4])
