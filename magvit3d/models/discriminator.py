@@ -75,7 +75,7 @@ class Discriminator(nn.Module):
   """
 
   filters: int
-  channel_multipliers: Sequence[float]
+  channel_multipliers: Sequence[int | float]
   architecture: str = "3dcnn"
   norm_type: str | None = None
   num_groups: int = 32
