@@ -102,19 +102,23 @@ def tokenizer_stage1(config, params, indices):
   return np.asarray(_apply(tokenizer, params, indices, method="stage1"))
 
 
-def discriminator_param_shapes(config, video_shape):
-  return _shapes(
-    Discriminator.from_config(config["discriminator"]), _zeros(video_shape)
+def _discriminator(config):
+  return Discriminator.from_config(
+    config["discriminator"], config["vqvae"]["architecture"]
   )
 
 
+def discriminator_param_shapes(config, video_shape):
+  return _shapes(_discriminator(config), _zeros(video_shape))
+
+
 def discriminator_logits(config, params, video):
-  module = Discriminator.from_config(config["discriminator"])
+  module = _discriminator(config)
   return np.asarray(_apply(module, params, video))
 
 
 def discriminator_losses(config, params, real, fake, r1_weight):
-  module = Discriminator.from_config(config["discriminator"])
+  module = _discriminator(config)
   params, real, fake = _jax(params, real, fake)
 
   def d_loss(params, kind):

@@ -155,6 +155,22 @@ def test_discriminator_equals_upstream(name, quick_compilation):
   _assert_close(regulariser, case["lecam"], 1e-3)
 
 
+@pytest.mark.parametrize("name", _names("discriminator2d_*.npz"))
+def test_discriminator_of_frames_equals_upstream(name, quick_compilation):
+  case = _load(name)
+  config, shapes = _text(case, "config"), _text(case, "param_shapes")
+  seed, video_shape = int(case["seed"]), _ints(case, "video_shape")
+  _assert_same_shapes(
+    adapter.discriminator_param_shapes(config, video_shape), shapes
+  )
+  variant = name.removeprefix("discriminator2d_")
+  video = recipe.array(f"disc2d/{variant}/video", video_shape, "uniform", seed)
+  logits = adapter.discriminator_logits(
+    config, recipe.params(shapes, seed), video
+  )
+  _assert_close(logits, case["logits"], 1e-3)
+
+
 @pytest.mark.parametrize("name", _names("transformer_*.npz"))
 def test_transformer_equals_upstream(name, quick_compilation):
   case = _load(name)
