@@ -124,7 +124,7 @@ class Experiment:
     tokenizer = TokenizerStage(self._config, _MANY_STEPS, self._clip_shape)
     state = jax.eval_shape(tokenizer.init_state)
     batch = {"frames": frames, "masks": masks, "labels": labels}
-    jax.eval_shape(tokenizer.train_step, state, batch, ())
+    jax.eval_shape(tokenizer.train_step, state, batch, tokenizer.frozen)
     params = state.ema_params
     model = self._make_token_model(len(schema.CLASSES))
     transformer = TransformerStage(self._config, model, _MANY_STEPS, params)
