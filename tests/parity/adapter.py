@@ -11,6 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
+from configs import (
+  maskgvt_bair_config,
+  maskgvt_bair_multitask_config,
+  maskgvt_ucf101_config,
+  vqgan2d_ucf101_config,
+  vqgan3d_bair_config,
+  vqgan3d_ucf101_config,
+)
 from magvit3d.evaluation import image_metrics
 from magvit3d.models.bert import Bert
 from magvit3d.models.c3d import C3D
@@ -18,6 +26,7 @@ from magvit3d.models.discriminator import Discriminator
 from magvit3d.models.i3d import I3D
 from magvit3d.models.transformer_lm import TransformerLM
 from magvit3d.models.vqvae import Tokenizer
+from magvit3d.single_stage_config import stage_blocks
 from magvit3d.tokens import (
   decoding,
   mask_scores,
@@ -28,6 +37,7 @@ from magvit3d.tokens import (
   vocabulary,
 )
 from magvit3d.tokens.conditions import Condition
+from magvit3d.tokens.token_model import TokenModel
 from magvit3d.training import losses
 from magvit3d.training.learning_rate import warmup_cosine
 
@@ -364,3 +374,36 @@ def lm_param_shapes(kwargs, shape):
 
 def lm_logits(kwargs, params, ids):
   return np.asarray(_apply(TransformerLM(**kwargs), params, ids))
+
+
+_CONFIG_FILES = {
+  "maskgvt_ucf101_class_conditional": maskgvt_ucf101_config,
+  "maskgvt_bair_frame_prediction": maskgvt_bair_config,
+  "maskgvt_bair_multitask": maskgvt_bair_multitask_config,
+  "vqgan2d_ucf101": vqgan2d_ucf101_config,
+  "vqgan3d_ucf101": vqgan3d_ucf101_config,
+  "vqgan3d_bair": vqgan3d_bair_config,
+}
+
+
+def config_param_shapes(name):
+  file, variant, *part = name.split("/")
+  config = _CONFIG_FILES[file].get_config(variant).to_dict()
+  blocks = stage_blocks(config)
+  data = config["dataset_configs"]
+  size = config["image_size"]
+  if part == ["generator"]:
+    return tokenizer_param_shapes(
+      blocks, (1, data["num_frames"], size, size, 3)
+    )
+  if part == ["discriminator"]:
+    shape = (1, data["num_frames"], size, size, 3)
+    return discriminator_param_shapes(blocks, shape)
+  model = TokenModel(
+    blocks,
+    data["num_frames"],
+    data["num_classes"],
+    config["transformer"]["latent_shape"],
+  )
+  length = model.prefix_length + model.num_tokens
+  return _shapes(model.transformer, _zeros((1, length), jnp.int32))

@@ -18,6 +18,7 @@ from parity import adapter, recipe
 from magvit3d.tokens.conditions import KINDS
 
 _CASES = pathlib.Path(__file__).parent / "cases"
+_PARAM_TREES = json.loads((_CASES / "param_trees.json").read_text())
 _MASK_FIELDS = (
   "masked_inputs",
   "uncond_masked_inputs",
@@ -391,3 +392,8 @@ def test_autoregressive_transformer_equals_upstream(name):
   )
   logits = adapter.lm_logits(kwargs, recipe.params(shapes, seed), ids)
   _assert_close(logits, case["logits"], 1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(_PARAM_TREES))
+def test_parameters_of_the_configs_are_upstreams(name):
+  _assert_same_shapes(adapter.config_param_shapes(name), _PARAM_TREES[name])
