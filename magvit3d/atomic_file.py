@@ -5,7 +5,12 @@ import pathlib
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-  """Replaces the file at `path` by `text` (UTF-8) in one step.
+  """Replaces the file at `path` by `text` (UTF-8); see `write_bytes`."""
+  write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: pathlib.Path, content: bytes) -> None:
+  """Replaces the file at `path` by `content` in one step.
 
   A process that is killed half-way leaves the old file; its folder is made
   where it does not exist. The temporary file lies beside `path`, because only
@@ -14,7 +19,7 @@ def write_text(path: pathlib.Path, text: str) -> None:
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
   try:
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_bytes(content)
     os.replace(temporary, path)
   finally:
     temporary.unlink(missing_ok=True)

@@ -39,8 +39,12 @@ def main(argv: list[str]) -> int:
 
   from magvit3d import console
   from magvit3d.errors import UserError
-  from magvit3d.experiment import Experiment
   from magvit3d.training.loop import Interrupted
+
+  if "model_class" in config:  # Upstream's configs are of one stage.
+    from magvit3d.single_stage import SingleStage as Run
+  else:
+    from magvit3d.experiment import Experiment as Run
 
   console.set_up()
   cache = pathlib.Path("~/.cache/magvit3d/xla").expanduser()
@@ -49,7 +53,7 @@ def main(argv: list[str]) -> int:
   # Training takes SIGTERM in its own way; elsewhere it is as Ctrl-C.
   signal.signal(signal.SIGTERM, signal.default_int_handler)
   try:
-    report = Experiment(config, workdir.expanduser()).run()
+    result = Run(config, workdir.expanduser()).run()
   except UserError as error:
     return _fail(str(error))
   except Interrupted as error:
@@ -57,8 +61,9 @@ def main(argv: list[str]) -> int:
   except KeyboardInterrupt:
     message = "interrupted; run the same command again to continue."
     return _fail(message, _INTERRUPTED)
-  if report.exists():
-    print(f"Report: {report.absolute()}")
+  if result.exists():
+    kind = "Report" if result.suffix == ".html" else "Scores"
+    print(f"{kind}: {result.absolute()}")
   return 0
 
 

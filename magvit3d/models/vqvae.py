@@ -208,9 +208,12 @@ def check_architecture(architecture: str) -> None:
 
 
 def latent_shape(
-  vqvae: Mapping[str, Any], num_frames: int, image_size: int
+  vqvae: Mapping[str, Any],
+  num_frames: int,
+  image_size: int,
+  fields: tuple[str, str] = ("data.num_frames", "data.image_size"),
 ) -> tuple[int, int, int]:
-  """Token grid (t', h', w') of a clip.
+  """Token grid (t', h', w') of a clip; `fields` name the sizes in errors.
 
   Raises:
     ValueError: The clip does not divide by the tokenizer's strides.
@@ -220,8 +223,8 @@ def latent_shape(
   spatial_stride = 2**halvings
   time_stride = 2 ** sum(backbone.halves_time()) if backbone.ndim == 3 else 1
   for field, size, stride in (
-    ("data.image_size", image_size, spatial_stride),
-    ("data.num_frames", num_frames, time_stride),
+    (fields[1], image_size, spatial_stride),
+    (fields[0], num_frames, time_stride),
   ):
     if size % stride or size < stride:
       nearest = max(stride, round(size / stride) * stride)

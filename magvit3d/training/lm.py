@@ -12,6 +12,7 @@ from magvit3d.data.pixels import to_unit_range
 from magvit3d.tokens.language_model import LanguageModel
 from magvit3d.training import losses
 from magvit3d.training.learning_rate import warmup_cosine
+from magvit3d.training.optimizers import make_adamw
 from magvit3d.training.transformer import TransformerState
 
 
@@ -42,7 +43,9 @@ class LMStage:
     self._schedule = warmup_cosine(
       training["learning_rate"], training["warmup_steps"], num_steps
     )
-    self._optimizer = _make_adamw(self._schedule, training["optimizer"])
+    self._optimizer = make_adamw(
+      self._schedule, training["optimizer"], decays_all=True
+    )
     self._label_smoothing = training["label_smoothing"]
 
   def init_state(self) -> TransformerState:
@@ -114,18 +117,3 @@ class LMStage:
       opt_state=opt_state,
     )
     return state, metrics
-
-
-def _make_adamw(schedule, optimizer):
-  """AdamW that decays everything, as upstream's does for this stage."""
-  adamw = optax.adamw(
-    schedule,
-    b1=optimizer["beta1"],
-    b2=optimizer["beta2"],
-    weight_decay=optimizer["weight_decay"],
-  )
-  if optimizer["max_grad_norm"] is None:
-    return adamw
-  return optax.chain(
-    optax.clip_by_global_norm(optimizer["max_grad_norm"]), adamw
-  )

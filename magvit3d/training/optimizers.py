@@ -8,22 +8,26 @@ import optax
 
 
 def make_adamw(
-  learning_rate: Callable, optimizer: Mapping[str, Any]
+  learning_rate: Callable,
+  optimizer: Mapping[str, Any],
+  *,
+  decays_all: bool = False,
 ) -> optax.GradientTransformation:
   """AdamW, with the global gradient norm clipped first where asked.
 
   Args:
     learning_rate: Schedule `step -> rate`.
-    optimizer: Fields `beta1`, `beta2`, `weight_decay` (on kernels and
-      embeddings' tables named `kernel` only) and `max_grad_norm` (None: no
-      clipping).
+    optimizer: Fields `beta1`, `beta2`, `weight_decay` and `max_grad_norm`
+      (None: no clipping).
+    decays_all: Whether the weight decay is on all parameters; else it is on
+      those named `kernel` alone.
   """
   adamw = optax.adamw(
     learning_rate,
     b1=optimizer["beta1"],
     b2=optimizer["beta2"],
     weight_decay=optimizer["weight_decay"],
-    mask=_is_kernel,
+    mask=None if decays_all else _is_kernel,
   )
   if optimizer["max_grad_norm"] is None:
     return adamw

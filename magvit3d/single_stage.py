@@ -1,0 +1,257 @@
+"""One stage alone, as upstream's configs describe it.
+
+The work folder then holds the stage's checkpoints and metrics, as those of
+`experiment` do, and `evaluation`: scores.json and samples.webp.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from absl import logging
+from jaxtyping import PyTree
+
+from magvit3d import identities, run_files, sharding
+from magvit3d import single_stage_config as stage_config
+from magvit3d.data.clips import load_clips, make_batches, spread_indices
+from magvit3d.data.video_datasets import open_dataset
+from magvit3d.errors import UserError, as_user_errors
+from magvit3d.evaluation import single_stage_scores as scores
+from magvit3d.models.vqvae import Tokenizer, latent_shape
+from magvit3d.tokens.language_model import LanguageModel
+from magvit3d.tokens.token_model import TokenModel
+from magvit3d.training import loop
+from magvit3d.training.checkpoints import Checkpoints
+from magvit3d.training.lm import LMStage
+from magvit3d.training.tokenizer import TokenizerStage
+from magvit3d.training.transformer import TransformerStage
+from magvit3d.upstream import initial_trees
+
+_EVALUATION_SPLIT = "test"
+_VALIDATION_SPLIT = "validation"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+  """What differs between the stages.
+
+  Attributes:
+    name: Folder and name of the stage.
+    stage: For the loop.
+    identity: What its checkpoints must agree with.
+    params_of: Parameters to score, of a state.
+    validate: Maps parameters to scores that training logs.
+    evaluate: Maps parameters to `scores.Evaluation`.
+  """
+
+  name: str
+  stage: loop.Stage
+  identity: Mapping[str, Any]
+  params_of: Callable[[PyTree], PyTree]
+  validate: Callable[[PyTree], dict[str, float]]
+  evaluate: Callable[[PyTree], scores.Evaluation]
+
+
+class SingleStage:
+  """A run of one stage in one work folder; what is there is continued.
+
+  Args:
+    config: One of upstream's configs, see `configs/upstream_base.py`.
+    workdir: Holds everything the run makes.
+
+  Raises:
+    UserError: A field is wrong, or the work folder cannot be written.
+  """
+
+  def __init__(self, config: Mapping[str, Any], workdir: pathlib.Path):
+    self._config = config
+    self._workdir = workdir
+    self._mesh = sharding.make_mesh()
+    for field in ("batch_size", "eval_batch_size"):
+      sharding.check_batch_size(field, config[field], self._mesh)
+    data = config["dataset_configs"]
+    num_frames = 1 if config["dataset_type"] == "image" else data["num_frames"]
+    size = config["image_size"]
+    self._clip_shape = (num_frames, size, size, 3)
+    with as_user_errors(ValueError):
+      self._blocks = stage_config.stage_blocks(config)
+      self._grid = latent_shape(
+        config["vqvae"],
+        num_frames,
+        size,
+        fields=("dataset_configs.num_frames", "image_size"),
+      )
+      self._check_latent_shape()
+    run_files.make_workdir(workdir)
+
+  def run(self) -> pathlib.Path:
+    """Trains (unless `eval_only`) and scores; returns the scores' file.
+
+    Raises:
+      UserError: Something that the user can mend.
+      loop.Interrupted: Training was asked to stop.
+    """
+    with as_user_errors(ValueError):
+      job = self._make_job()
+    run_files.write_json(self._workdir / "config.json", self._config)
+    checkpoints = Checkpoints(
+      self._workdir / job.name / "checkpoints", job.identity
+    )
+    try:
+      state = self._trained_state(job, checkpoints)
+    finally:
+      checkpoints.close()
+    evaluation = job.evaluate(job.params_of(state))
+    folder = self._workdir / "evaluation"
+    evaluation.write(folder)
+    for line in evaluation.lines():
+      logging.info("%s", line)
+    return folder / scores.SCORES_NAME
+
+  def _trained_state(self, job: _Job, checkpoints: Checkpoints) -> PyTree:
+    config = self._config
+    if config["eval_only"]:
+      if checkpoints.latest_step() is None:
+        raise UserError(
+          f"config.eval_only scores a trained {job.name}, but "
+          f"{self._workdir / job.name} has no checkpoint. Train it in this "
+          "--workdir, or name the --workdir where it is."
+        )
+      like = jax.eval_shape(job.stage.init_state)
+      return checkpoints.restore(like, self._mesh)
+    options = loop.LoopOptions(
+      num_steps=stage_config.num_steps(config),
+      log_every_steps=config["log_summary_steps"],
+      validate_every_steps=config["log_eval_steps"],
+      checkpoint_every_steps=config["checkpoint_steps"],
+    )
+    batches = make_batches(
+      self._open("train", is_training=True),
+      batch_size=config["batch_size"],
+      seed=config["rng_seed"],
+      num_threads=config["num_reading_threads"],
+    )
+    return loop.train(
+      job.name,
+      job.stage,
+      workdir=self._workdir,
+      batches=batches,
+      options=options,
+      checkpoints=checkpoints,
+      mesh=self._mesh,
+      validate=lambda state: job.validate(job.params_of(state)),
+    )
+
+  def _open(self, split: str, *, is_training: bool = False) -> Any:
+    return open_dataset(
+      self._config["dataset_name"],
+      split,
+      self._config["dataset_configs"],
+      image_size=self._config["image_size"],
+      num_frames=self._clip_shape[0],
+      is_training=is_training,
+    )
+
+  def _some_clips(self, split: str) -> dict[str, np.ndarray]:
+    source = self._open(split)
+    count = self._config["num_eval_examples"]
+    return load_clips(source, spread_indices(source, count))
+
+  @property
+  def _data_identity(self) -> dict[str, Any]:
+    names = ("dataset_name", "dataset_type", "image_size")
+    data = {name: self._config[name] for name in names}
+    return data | {"num_frames": self._clip_shape[0]}
+
+  def _check_latent_shape(self) -> None:
+    transformer = self._config.get("transformer")
+    if transformer and tuple(transformer["latent_shape"]) != self._grid:
+      raise ValueError(
+        f"config.transformer.latent_shape={transformer['latent_shape']}, but "
+        f"config.vqvae makes {self._grid} of clips {self._clip_shape[:3]}."
+      )
+
+  def _make_job(self) -> _Job:
+    if self._config["model_class"] == "VQGAN":
+      return self._tokenizer_job()
+    return self._transformer_job(self._tokenizer_params())
+
+  def _tokenizer_job(self) -> _Job:
+    blocks, num_steps = self._blocks, stage_config.num_steps(self._config)
+    init_from = self._config["init_from"]
+    stage = TokenizerStage(blocks, num_steps, self._clip_shape)
+    if init_from["checkpoint_path"] and not self._config["eval_only"]:
+      fresh = jax.jit(stage.init_state)()
+      trees = {"g_params": fresh.g_params, "d_params": fresh.d_params}
+      stage = TokenizerStage(
+        blocks,
+        num_steps,
+        self._clip_shape,
+        initial_params=initial_trees(init_from, trees, "tokenizer"),
+      )
+    scorer = scores.TokenizerScorer(
+      stage.tokenizer,
+      blocks["vqvae"]["codebook_size"],
+      self._some_clips(_VALIDATION_SPLIT),
+      self._config["eval_batch_size"],
+      self._mesh,
+    )
+    return _Job(
+      "tokenizer",
+      stage,
+      identities.tokenizer_identity(blocks, self._data_identity),
+      lambda state: state.ema_params,
+      scorer.validate,
+      scorer.evaluate,
+    )
+
+  def _tokenizer_params(self) -> PyTree:
+    """The frozen tokenizer of a transformer."""
+    path = self._config["tokenizer"]["checkpoint_path"]
+    if not path:
+      raise UserError(
+        "config.tokenizer.checkpoint_path is missing: a transformer needs a "
+        "trained tokenizer, as RUN/tokenizer/checkpoints of a VQGAN's run or a "
+        "checkpoint in upstream's format."
+      )
+    tokenizer = Tokenizer.from_config(self._config["vqvae"])
+    clips = jax.ShapeDtypeStruct((1, *self._clip_shape), np.float32)
+    like = jax.eval_shape(tokenizer.init, jax.random.key(0), clips)["params"]
+    where = {"checkpoint_path": path}
+    trees = initial_trees(
+      where, {"ema_params": like}, "tokenizer", section="tokenizer"
+    )
+    return trees["ema_params"]
+
+  def _transformer_job(self, tokenizer_params: PyTree) -> _Job:
+    config, blocks = self._config, self._blocks
+    num_classes = config["dataset_configs"]["num_classes"]
+    num_steps = stage_config.num_steps(config)
+    if config["model_class"] == "LMGVT":
+      model = LanguageModel(blocks, num_classes, self._grid)
+      stage = LMStage(blocks, model, num_steps, tokenizer_params)
+      make_scorer = scores.AutoregressiveScorer
+    else:
+      num_frames = self._clip_shape[0]
+      model = TokenModel(blocks, num_frames, num_classes, self._grid)
+      stage = TransformerStage(blocks, model, num_steps, tokenizer_params)
+      make_scorer = scores.MaskedScorer
+    scorer = make_scorer(
+      model,
+      tokenizer_params,
+      self._some_clips(_VALIDATION_SPLIT),
+      config["eval_batch_size"],
+      self._mesh,
+      seed=config["rng_seed"],
+    )
+    return _Job(
+      "transformer",
+      stage,
+      identities.transformer_identity(blocks, tokenizer_params),
+      lambda state: state.params,
+      scorer.validate,
+      scorer.evaluate,
+    )
