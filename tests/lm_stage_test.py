@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_networks import VQVAE
 
 from magvit3d.tokens.language_model import LanguageModel
 from magvit3d.training.lm import LMStage
@@ -15,21 +16,7 @@ def _config():
   return dict(
     seed=0,
     dtype="float32",
-    vqvae=dict(
-      architecture="3dcnn",
-      filters=4,
-      channel_multipliers=(1, 2),
-      temporal_downsample=(True,),
-      num_enc_res_blocks=1,
-      num_dec_res_blocks=1,
-      num_groups=2,
-      codebook_size=8,
-      embedding_dim=4,
-      commitment_cost=0.25,
-      entropy_loss_ratio=0.1,
-      entropy_temperature=0.01,
-      entropy_loss_type="softmax",
-    ),
+    vqvae=dict(VQVAE),
     transformer=dict(
       num_layers=2,
       emb_dim=16,

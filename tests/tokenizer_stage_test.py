@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from small_networks import VQVAE
 
 from magvit3d.data.pixels import to_unit_range
 from magvit3d.training import losses, tokenizer
@@ -18,22 +19,7 @@ def _config(**vqgan):
   return dict(
     seed=3,
     dtype="float32",
-    vqvae=dict(
-      architecture="3dcnn",
-      filters=4,
-      channel_multipliers=(1, 2),
-      temporal_downsample=(True,),
-      num_enc_res_blocks=1,
-      num_dec_res_blocks=1,
-      num_groups=2,
-      conv_implementation=None,
-      codebook_size=8,
-      embedding_dim=4,
-      commitment_cost=0.25,
-      entropy_loss_ratio=0.1,
-      entropy_temperature=0.01,
-      entropy_loss_type="softmax",
-    ),
+    vqvae=dict(VQVAE),
     discriminator=dict(filters=2, channel_multipliers=(1,)),
     vqgan=dict(
       loss_type="non-saturating",

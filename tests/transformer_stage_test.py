@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_networks import MASKGVT, TRANSFORMER, VQVAE
 
 from magvit3d.tokens import vocabulary
 from magvit3d.tokens.token_model import TokenBatch, TokenModel
@@ -16,51 +17,15 @@ def _config():
   return dict(
     seed=0,
     dtype="float32",
-    vqvae=dict(
-      architecture="3dcnn",
-      filters=4,
-      channel_multipliers=(1, 2),
-      temporal_downsample=(True,),
-      num_enc_res_blocks=1,
-      num_dec_res_blocks=1,
-      num_groups=2,
-      codebook_size=8,
-      embedding_dim=4,
-      commitment_cost=0.25,
-      entropy_loss_ratio=0.1,
-      entropy_temperature=0.01,
-      entropy_loss_type="softmax",
-    ),
-    transformer=dict(
-      num_layers=1,
-      hidden_size=16,
-      mlp_dim=32,
-      num_heads=2,
-      dropout_rate=0.1,
-    ),
+    vqvae=dict(VQVAE),
+    transformer=TRANSFORMER,
     tasks=dict(
       full_generation=dict(weight=0.01, class_conditional=True),
       frame_prediction=dict(
         weight=0.01, cond_frames=1, cond_latent_frames=None
       ),
     ),
-    maskgvt=dict(
-      multi_task=True,
-      inpainting_token=False,
-      condition_mode="cond->input",
-      weight_mode="mask+refine+recons",
-      mask_type="random",
-      mask_block_shape=(1, 1, 1),
-      mask_schedule="cosine",
-      sampling=dict(
-        mask_bins=3,
-        choice_temperature=4.5,
-        temperature=1.0,
-        top_k=None,
-        top_p=None,
-        guidance=0.0,
-      ),
-    ),
+    maskgvt=MASKGVT,
     train_transformer=dict(
       learning_rate=1e-2,
       warmup_steps=0,

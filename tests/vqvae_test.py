@@ -4,28 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_networks import VQVAE
 
 from magvit3d.models.vqvae import Tokenizer
 
-_BASE = dict(
-  architecture="3dcnn",
-  filters=4,
-  channel_multipliers=(1, 2),
-  temporal_downsample=(True,),
-  num_enc_res_blocks=1,
-  num_dec_res_blocks=1,
-  num_groups=2,
-  codebook_size=8,
-  embedding_dim=4,
-  commitment_cost=0.25,
-  entropy_loss_ratio=0.1,
-  entropy_temperature=0.01,
-  entropy_loss_type="softmax",
-)
-
 
 def _make(**options):
-  return Tokenizer.from_config(_BASE | options)
+  return Tokenizer.from_config(VQVAE | options)
 
 
 def _clips(*shape):
@@ -182,7 +167,7 @@ def test_bfloat16_features_stay_near_float32_ones():
   clips = _clips(2, 4, 8, 8, 3)
   exact = _make()
   variables = _init(exact, clips)
-  rough = Tokenizer.from_config(_BASE, jnp.bfloat16)
+  rough = Tokenizer.from_config(VQVAE, jnp.bfloat16)
   a, b = (
     np.asarray(
       jax.jit(lambda v, x, t=t: t.apply(v, x, method="features"))(
