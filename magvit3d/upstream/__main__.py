@@ -5,11 +5,11 @@
 """
 
 import pathlib
-import sys
+from collections.abc import Mapping
 
 from absl import app, flags
 
-from magvit3d import command_line
+from magvit3d import command_line, console
 from magvit3d.errors import UserError
 from magvit3d.upstream import checkpoint, conversion, layouts, matching
 from magvit3d.upstream.inflation import MODES
@@ -45,6 +45,12 @@ _KIND = flags.DEFINE_enum(
   layouts.KINDS,
   "What the checkpoint must hold; told by its keys unless given.",
 )
+# Of mismatches that were allowed.
+_CONSEQUENCES = {
+  matching.MISSING: ": keeps a fresh initial value",
+  matching.SHAPE: ": keeps a fresh initial value",
+  matching.UNEXPECTED: ": dropped",
+}
 
 
 def main(argv: list[str]) -> int:
@@ -58,10 +64,11 @@ def main(argv: list[str]) -> int:
     config = _CONFIG.value.to_dict()
   except OSError as error:  # Only now does the flag tell of it.
     return command_line.fail(command_line.config_error(error))
+  console.set_up()
   try:
     _convert(config, pathlib.Path(_OUTPUT.value).expanduser())
   except matching.MismatchError as error:
-    _print_leaves(error.report)
+    _print_leaves(error.report, {})
     return command_line.fail(f"{error} Nothing was written.")
   except UserError as error:
     return command_line.fail(str(error))
@@ -82,7 +89,7 @@ def _convert(config: dict, output: pathlib.Path) -> None:
   trees, report = conversion.convert(
     loaded, config, _INFLATION.value, _ALLOW.value
   )
-  _print_leaves(report)
+  _print_leaves(report, _CONSEQUENCES)
   note = conversion.describe(
     loaded, config, report, _INFLATION.value, _ALLOW.value
   )
@@ -91,12 +98,14 @@ def _convert(config: dict, output: pathlib.Path) -> None:
   print(f"Written to {output}")
 
 
-def _print_leaves(report: matching.MatchReport) -> None:
+def _print_leaves(
+  report: matching.MatchReport, outcomes: Mapping[str, str]
+) -> None:
   for leaf in report.leaves:
-    print(f"{leaf.outcome:<10} {leaf}")
+    print(f"{leaf.outcome:<10} {leaf}{outcomes.get(leaf.outcome, '')}")
   counts = (f"{number} {name}" for name, number in report.counts().items())
   print(f"Leaves: {', '.join(counts)}.")
 
 
 if __name__ == "__main__":
-  sys.exit(app.run(main, flags_parser=command_line.parse_flags))
+  app.run(main, flags_parser=command_line.parse_flags)

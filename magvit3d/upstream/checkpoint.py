@@ -57,7 +57,7 @@ def load(path: str) -> UpstreamCheckpoint:
       found = _Picked(tree)
     step = _as_step(found[layout.step]) if layout.step else None
     if step is None:
-      step = locations.step_in_name(pathlib.PurePosixPath(source))
+      step = locations.step_in_name(source)
     trees = {
       name: _as_params(found[path], f"{name} of {source}")
       for name, path in layout.trees.items()

@@ -1,6 +1,6 @@
 """Writes loaded parameters as a folder that a run can start from.
 
-  OUTPUT/params/        Orbax checkpoint of the trees
+  OUTPUT/params/        Orbax checkpoint of the trees and the step
   OUTPUT/upstream.json  kind, source, SHA-256, step, counts, config
 
 The folder appears complete or not at all.
@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
@@ -110,13 +111,16 @@ def write(
   try:
     temporary.mkdir(parents=True)
     with ocp.StandardCheckpointer() as writer:
-      writer.save(temporary / CONVERTED_PARAMS, dict(trees))
+      step = note["step"]
+      item = {} if step is None else {"step": np.asarray(step)}
+      writer.save(temporary / CONVERTED_PARAMS, item | dict(trees))
     text = json.dumps(note, indent=2) + "\n"
     (temporary / CONVERTED_NOTE).write_text(text, encoding="utf-8")
     temporary.rename(output)
-  except OSError as error:
+  except (OSError, ValueError) as error:  # The latter are of Orbax's storage.
+    reason = getattr(error, "strerror", None) or error
     raise UserError(
-      f"--output={output} cannot be written ({error.strerror or error}). Name "
+      f"--output={output} cannot be written ({reason}). Name "
       "a folder that you may write to."
     ) from error
   finally:

@@ -9,10 +9,11 @@ plugins (gcsfs, s3fs, ...) have to be installed.
 import pathlib
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from magvit3d.errors import UserError
 from magvit3d.upstream import orbax_folder
@@ -20,7 +21,8 @@ from magvit3d.upstream import orbax_folder
 CONVERTED_NOTE = "upstream.json"  # In the folders that the converter writes.
 CONVERTED_PARAMS = "params"
 _RUN_STATE = "state"  # The item of a run's checkpoint that holds parameters.
-_STEP_NAME = re.compile(r"(?:checkpoint_)?(\d+)")
+# Names of Flax, then of this project's runs.
+_STEP_NAMES = (re.compile(r"checkpoint_(\d+)"), re.compile(r"(\d+)"))
 _MAX_LEVELS = 4
 _PLUGINS = {"gs": "gcsfs", "gcs": "gcsfs", "s3": "s3fs", "s3a": "s3fs"}
 
@@ -37,7 +39,7 @@ def fetched(path: str) -> Iterator[tuple[str, pathlib.Path]]:
   fs, root = _file_system(path)
   with _explaining(path):
     found = _find(fs, root, path)
-  if fs.protocol == "file" or "file" in fs.protocol:
+  if isinstance(fs, LocalFileSystem):
     yield found, pathlib.Path(found)
     return
   with tempfile.TemporaryDirectory(prefix="magvit3d_upstream_") as folder:
@@ -47,12 +49,21 @@ def fetched(path: str) -> Iterator[tuple[str, pathlib.Path]]:
     yield fs.unstrip_protocol(found), copy
 
 
-def step_in_name(path: pathlib.Path) -> int | None:
-  """Returns 1234 for `checkpoint_1234`, and for `1234/state`."""
-  for name in (path.name, path.parent.name):
-    if match := _STEP_NAME.fullmatch(name):
-      return int(match[1])
-  return None
+def step_in_name(source: str) -> int | None:
+  """Returns 1234 for `.../checkpoint_1234`, and for `.../1234/state`."""
+  path = pathlib.PurePosixPath(source)
+  is_run = path.name == _RUN_STATE
+  steps = _steps([path.parent.name if is_run else path.name])
+  return max(steps, default=None)
+
+
+def _steps(names: Collection[str]) -> dict[int, str]:
+  """Names of checkpoints by their step."""
+  for pattern in _STEP_NAMES:
+    matches = filter(None, map(pattern.fullmatch, names))
+    if steps := {int(match[1]): match[0] for match in matches}:
+      return steps
+  return {}
 
 
 def _file_system(path: str) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -99,11 +110,7 @@ def _find(fs: fsspec.AbstractFileSystem, root: str, path: str) -> str:
     names = {entry.rstrip("/").rsplit("/", 1)[-1] for entry in entries}
     if orbax_folder.MARKERS & names:
       return here
-    steps = {
-      int(match[1]): name
-      for name in names
-      if (match := _STEP_NAME.fullmatch(name))
-    }
+    steps = _steps(names)
     if CONVERTED_NOTE in names:
       name = CONVERTED_PARAMS
     elif _RUN_STATE in names:

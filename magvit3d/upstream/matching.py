@@ -24,7 +24,7 @@ LOADED, INFLATED = "loaded", "inflated"
 MISSING, UNEXPECTED, SHAPE = "missing", "unexpected", "shape"
 OUTCOMES = (LOADED, INFLATED, MISSING, UNEXPECTED, SHAPE)
 MISMATCHES = (MISSING, UNEXPECTED, SHAPE)
-_NUM_SHOWN = 4
+_NUM_SHOWN = 3
 
 
 @dataclasses.dataclass(frozen=True)
