@@ -31,7 +31,10 @@ def read_structure(folder: pathlib.Path) -> dict[str, Any]:
     UserError: The folder is damaged, or not Orbax's.
   """
   with _make_reader() as reader, _explaining(folder):
-    tree = reader.metadata(folder).item_metadata.tree
+    metadata = reader.metadata(folder).item_metadata
+  if metadata is None:  # Orbax logs why.
+    raise UserError(_text(folder, "its metadata are missing or damaged"))
+  tree = metadata.tree
   if not isinstance(tree, Mapping):
     raise UserError(_text(folder, "it holds no map"))
   return dict(tree)
