@@ -3,7 +3,6 @@
 import hashlib
 import json
 import pickle
-import re
 
 import fsspec
 import msgpack

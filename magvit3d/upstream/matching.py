@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from flax import traverse_util
 from jaxtyping import PyTree
 
@@ -160,7 +161,8 @@ def compare(
         merged[path] = source[path]
       elif leaf.outcome == INFLATED:
         depth = leaf.target_shape[0]
-        merged[path] = inflating.inflate_leaf(source[path], depth, mode)
+        kernel = np.asarray(source[path])
+        merged[path] = inflating.inflate_leaf(kernel, depth, mode)
       if leaf.outcome in (LOADED, INFLATED):
         merged[path] = jnp.asarray(merged[path], target[path].dtype)
     if name in targets:
