@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from flax import traverse_util
 from jaxtyping import PyTree
 
 from magvit3d.errors import UserError
@@ -50,16 +51,24 @@ def convert(
   trees, report = matching.match_trees(
     checkpoint.trees, targets, inflation, allow, checkpoint.source
   )
-  if report.kept():
-    fresh = jax.jit(lambda: networks.fresh_params(config, kind))()
-    trees = jax.tree.map(
-      lambda value, initial: (
-        initial if isinstance(value, jax.ShapeDtypeStruct) else value
-      ),
-      trees,
-      {name: fresh[name] for name in trees},
-    )
+  if kept := report.kept():
+    fresh = _fresh_leaves(config, kind, kept)
+    flat = traverse_util.flatten_dict(trees, sep="/")
+    trees = traverse_util.unflatten_dict(flat | fresh, sep="/")
   return trees, report
+
+
+def _fresh_leaves(
+  config: Mapping[str, Any], kind: str, names: list[str]
+) -> dict[str, jax.Array]:
+  """Initial values by name; the others are not even computed."""
+
+  def draw():
+    trees = networks.fresh_params(config, kind)
+    flat = traverse_util.flatten_dict(trees, sep="/")
+    return {name: flat[name] for name in names}
+
+  return jax.jit(draw)()
 
 
 def describe(
