@@ -13,6 +13,8 @@ from magvit3d.training.checkpoints import Checkpoints
 from magvit3d.training.tokenizer import TokenizerState
 from magvit3d.upstream import conversion
 
+pytestmark = pytest.mark.smoke
+
 _TREES = samples.make_params("tokenizer")
 _LIKE = jax.tree.map(np.zeros_like, _TREES)
 

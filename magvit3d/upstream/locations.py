@@ -76,10 +76,11 @@ def _file_system(path: str) -> tuple[fsspec.AbstractFileSystem, str]:
     raise UserError(
       f"{path} needs a plugin of fsspec that is not installed: {advice}."
     ) from error
-  except ValueError as error:
+  except Exception as error:  # Plugins differ in what they raise.
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
     raise UserError(
-      f"{path} cannot be opened: {error}. Use a local path, gs://, s3:// or "
-      "another scheme of fsspec."
+      f"{path} cannot be opened: {reason.rstrip('.')}. Use a local path, "
+      "gs://, s3:// or another scheme of fsspec."
     ) from error
 
 

@@ -29,8 +29,8 @@ _DTYPES = {
 } | {b"bool": np.dtype(bool)}
 _MAX_DEPTH = 64
 _MAX_AXES, _MAX_LENGTH = 32, 2**40
-# The longest list of a state dict is a shape; msgpack reserves memory for as
-# many entries as a list says it has.
+# The longest list of a state dict is a shape; msgpack may reserve memory for
+# as many entries as a list says it has.
 _MAX_LIST = 4096
 _MAX_CONTAINERS = 2**16  # H's transformer has about a thousand.
 # What else people name by mistake, by its first bytes.
@@ -72,7 +72,7 @@ def read(path: pathlib.Path) -> dict[str, Any]:
     RecursionError,  # Of msgpack without its compiled part.
     MemoryError,
   ) as error:
-    reason = str(error) or type(error).__name__
+    reason = str(error).rstrip(".") or type(error).__name__
     raise UserError(
       f"{path} holds no Flax state dict that can be read: {reason}. Copy it "
       "again if it was cut off, or name a checkpoint_<step> file, its folder, "
