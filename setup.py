@@ -30,6 +30,7 @@ setuptools.setup(
     "optax>=0.2.6",
     "orbax-checkpoint>=0.11.32",
     "pillow>=11.0",
+    "safetensors>=0.5",
     "scipy>=1.11",
     "tensorboardX>=2.6.4",
     "tensorflow-datasets>=4.9.9",

@@ -58,7 +58,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
 
   # Tokenizer network; fields are upstream's but for those marked "ours".
   config.vqvae = vqvae = mlc.ConfigDict()
-  vqvae.architecture = "3dcnn"
+  vqvae.architecture = "3dcnn"  # Or '2plus1dcnn', '2dcnn'.
   vqvae.filters = 64
   vqvae.channel_multipliers = (1, 2, 2, 4)
   vqvae.temporal_downsample = (True, True, False)
@@ -69,6 +69,11 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   vqvae.conv_downsample = False
   vqvae.upsample = "nearest"
   vqvae.custom_conv_padding = placeholder(str)
+  vqvae.encoder_conv_padding = placeholder(str)  # Of '2dcnn'.
+  vqvae.use_attn = False  # In '2dcnn'.
+  vqvae.num_attn_heads = 8
+  vqvae.expand_mid_features = False  # In '2plus1dcnn'.
+  vqvae.shortcut_reads_output = False  # Ours: MaskGIT's published tokenizers.
   vqvae.norm_type = "GN"
   vqvae.num_groups = 32  # Ours.
   vqvae.activation_fn = "swish"
@@ -89,6 +94,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   discriminator.norm_type = placeholder(str)
   discriminator.num_groups = 32  # Ours.
   discriminator.num_remat_blocks = 0
+  discriminator.blur_resample = False  # In '2dcnn'.
 
   # Tokenizer losses.
   config.vqgan = vqgan = mlc.ConfigDict()
@@ -97,6 +103,13 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   vqgan.gradient_penalty = "r1"  # Or 'none'.
   vqgan.grad_penalty_cost = 10.0
   vqgan.lecam_weight = 0.0
+  vqgan.perceptual_loss_weight = 0.0  # Upstream's is 0.1, with weights.
+  vqgan.perceptual_loss_on_logit = True  # Else on the 7x7x2048 map.
+  vqgan.perceptual_weights = placeholder(str)  # Ours: torchvision's ResNet-50.
+  vqgan.entropy_loss_enlarge_ratio = 0.0
+  vqgan.entropy_loss_enlarge_steps = 2000
+  vqgan.finetune_decoder = False
+  vqgan.num_train_sampled_frames = placeholder(int)  # Of clips, for 2D.
   vqgan.polyak_decay = 0.999
   vqgan.foreground_weight = 5.0  # Ours; upstream's is 1.
   vqgan.discriminator_start_step = 0  # Ours.
@@ -150,12 +163,20 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   task.cond_padding = "edge"
 
   config.maskgvt = maskgvt = mlc.ConfigDict()
+  maskgvt.multi_task = True  # Sequences start with a task token.
+  maskgvt.inpainting_token = False  # Upstream sends outpainting's.
   maskgvt.condition_mode = "cond->input"
   maskgvt.weight_mode = "mask+refine+recons"
+  maskgvt.mask_type = "random"  # Or 'block', 'frame_by_frame'.
+  maskgvt.mask_block_shape = (1, 1, 1)  # Time, height, width, in tokens.
   maskgvt.mask_schedule = "cosine"
   maskgvt.sampling = mlc.ConfigDict()
   maskgvt.sampling.mask_bins = 12  # Decoding steps.
-  maskgvt.sampling.choice_temperature = 4.5
+  maskgvt.sampling.choice_temperature = 4.5  # Of the tokens to keep.
+  maskgvt.sampling.temperature = 1.0  # Of the tokens; 0: the likeliest.
+  maskgvt.sampling.top_k = placeholder(int)
+  maskgvt.sampling.top_p = placeholder(float)
+  maskgvt.sampling.guidance = 0.0
 
   config.train_transformer = training = mlc.ConfigDict()
   training.batch_size = 48  # Clips: those of 16 scenes with 3 cameras.

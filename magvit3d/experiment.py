@@ -5,7 +5,6 @@ through those that `config.stages` names, in order.
 """
 
 import contextlib
-import hashlib
 import json
 import math
 import pathlib
@@ -18,7 +17,7 @@ from absl import logging
 from jaxtyping import PyTree
 
 from data_gen import schema
-from magvit3d import config_checks, run_files, sharding
+from magvit3d import config_checks, identities, run_files, sharding
 from magvit3d.config_checks import STAGES
 from magvit3d.data.clips import make_batches
 from magvit3d.errors import UserError, as_user_errors
@@ -124,7 +123,7 @@ class Experiment:
     tokenizer = TokenizerStage(self._config, _MANY_STEPS, self._clip_shape)
     state = jax.eval_shape(tokenizer.init_state)
     batch = {"frames": frames, "masks": masks, "labels": labels}
-    jax.eval_shape(tokenizer.train_step, state, batch, ())
+    jax.eval_shape(tokenizer.train_step, state, batch, tokenizer.frozen)
     params = state.ema_params
     model = self._make_token_model(len(schema.CLASSES))
     transformer = TransformerStage(self._config, model, _MANY_STEPS, params)
@@ -140,7 +139,7 @@ class Experiment:
           checkpoints.check_identity()
     if self._has_checkpoint_folder("transformer"):
       # Whether the tokenizer is still the same is seen once it is trained.
-      sections = self._transformer_sections()
+      sections = identities.transformer_sections(self._config)
       with contextlib.closing(
         self._make_transformer_checkpoints(sections)
       ) as checkpoints:
@@ -168,10 +167,9 @@ class Experiment:
     return math.ceil(num_clips / training["batch_size"])
 
   def _tokenizer_checkpoints(self) -> Checkpoints:
-    identity = {key: self._config[key] for key in ("vqvae", "discriminator")}
     return Checkpoints(
       self._workdir / "tokenizer" / "checkpoints",
-      identity | {"data": self._data.arguments()},
+      identities.tokenizer_identity(self._config, self._data.arguments()),
     )
 
   def _tokenizer_stage(self) -> TokenizerStage:
@@ -296,16 +294,9 @@ class Experiment:
       return TransformerStage(self._config, model, num_steps, tokenizer_params)
 
   def _transformer_checkpoints(self, tokenizer_params: PyTree) -> Checkpoints:
-    fingerprint = _fingerprint(tokenizer_params)[:16]
     return self._make_transformer_checkpoints(
-      self._transformer_sections() | {"tokenizer": {"fingerprint": fingerprint}}
+      identities.transformer_identity(self._config, tokenizer_params)
     )
-
-  def _transformer_sections(self) -> dict[str, Any]:
-    names = ("transformer", "tasks", "maskgvt")
-    sections = {name: dict(self._config[name]) for name in names}
-    del sections["maskgvt"]["sampling"]  # May change after training.
-    return sections
 
   def _make_transformer_checkpoints(
     self, identity: Mapping[str, Any]
@@ -363,13 +354,13 @@ class Experiment:
 
   def _token_key(self, tokenizer_params: PyTree) -> str:
     """Names all that cached tokens depend on."""
-    parts = {
-      "tokenizer": _fingerprint(tokenizer_params),
-      "data": self._data.splits()["train"]["shards"],
-      "tasks": self._config["tasks"],
-    }
-    text = json.dumps(parts, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return identities.key_of(
+      {
+        "tokenizer": identities.fingerprint(tokenizer_params),
+        "data": self._data.splits()["train"]["shards"],
+        "tasks": self._config["tasks"],
+      }
+    )
 
   def _pass_oracle_gate(self, model: TokenModel, params: PyTree) -> None:
     """Stops the run where the tokenizer does not show the object."""
@@ -397,16 +388,16 @@ class Experiment:
   # Evaluation and report.
 
   def _evaluation_key(self, tokenizer_params: PyTree, params: PyTree) -> str:
-    parts = {
-      "tokenizer": _fingerprint(tokenizer_params),
-      "transformer": _fingerprint(params),
-      "data": self._data.splits(),
-      "evaluation": self._config["evaluation"],
-      "sampling": self._config["maskgvt"],
-      "seed": self._config["seed"],
-    }
-    text = json.dumps(parts, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return identities.key_of(
+      {
+        "tokenizer": identities.fingerprint(tokenizer_params),
+        "transformer": identities.fingerprint(params),
+        "data": self._data.splits(),
+        "evaluation": self._config["evaluation"],
+        "sampling": self._config["maskgvt"],
+        "seed": self._config["seed"],
+      }
+    )
 
   def _transformer_params(self, tokenizer_params: PyTree) -> PyTree:
     checkpoints = self._transformer_checkpoints(tokenizer_params)
@@ -459,11 +450,3 @@ class Experiment:
 
   def _run_report(self) -> None:
     write_report(self._workdir)
-
-
-def _fingerprint(params: PyTree) -> str:
-  """SHA-256 of all values."""
-  digest = hashlib.sha256()
-  for leaf in jax.tree.leaves(params):
-    digest.update(np.ascontiguousarray(leaf).tobytes())
-  return digest.hexdigest()

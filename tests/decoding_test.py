@@ -30,7 +30,7 @@ def _decode_and_record(num_iter, mode=None, cond_mask=None, **options):
     return _oracle_logits(shown)
 
   cond_inputs = None if mode is None else _ORACLE
-  tokens = decoding.decode(
+  steps = decoding.decode(
     jax.random.key(0),
     logits_fn,
     _SHAPE,
@@ -41,7 +41,7 @@ def _decode_and_record(num_iter, mode=None, cond_mask=None, **options):
     **options,
   )
   jax.effects_barrier()
-  return np.asarray(tokens), np.stack(seen)
+  return np.asarray(steps.tokens[-1]), np.stack(seen)
 
 
 @pytest.mark.parametrize("method", ["uniform", "cosine", "pow2", "log"])
@@ -98,7 +98,7 @@ def test_given_tokens_stay_in_a_fixed_mode():
     cond_mask,
     condition_mode="cond->cond",
     num_iter=4,
-  )
+  ).tokens[-1]
   np.testing.assert_array_equal(tokens[:, 0], given[:, 0])
   np.testing.assert_array_equal(tokens[:, 1], _ORACLE[:, 1])
 
@@ -113,5 +113,30 @@ def test_commit_predicts_the_condition_region_too():
     cond_mask,
     condition_mode="cond->input",
     num_iter=4,
-  )
+  ).tokens[-1]
   np.testing.assert_array_equal(tokens, _ORACLE)
+
+
+def test_intermediate_steps_are_kept():
+  steps = decoding.decode(jax.random.key(0), _oracle_logits, _SHAPE, num_iter=4)
+  assert steps.tokens.shape == (4, *_SHAPE)
+  # The last step has no noise, so that an oracle's confidences all tie.
+  np.testing.assert_array_equal(
+    np.sum(steps.is_unknown, axis=(2, 3, 4))[:3],
+    np.array([22, 16, 9])[:, None] + [0, 0],  # floor(24 cos(pi s / 8)).
+  )
+  np.testing.assert_array_equal(steps.tokens[-1], _ORACLE)
+
+
+def test_decoding_draws_among_the_top_k_only():
+  ranks = jnp.arange(7.0)
+  steps = decoding.decode(
+    jax.random.key(0),
+    lambda shown: jnp.broadcast_to(ranks, (*_SHAPE, 7)),
+    _SHAPE,
+    num_iter=2,
+    sampling_temperature=100.0,
+    top_k=2,
+  )
+  # 48 draws of two nearly even choices: both appear but in 2 of 2**48 runs.
+  assert set(np.unique(steps.tokens)) == {5, 6}

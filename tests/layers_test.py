@@ -1,4 +1,4 @@
-"""Tests of convolutions, padding, pooling and norms against other routes."""
+"""Tests of convolutions, padding and norms against other routes."""
 
 import flax.linen as nn
 import jax
@@ -8,7 +8,6 @@ import pytest
 from jax import lax
 
 from magvit3d.models import layers
-from magvit3d.models.vqvae import Tokenizer
 
 pytestmark = pytest.mark.usefixtures("exact_products")
 
@@ -71,34 +70,6 @@ def test_transposed_convolution_over_frames_equals_xlas(grid, time_stride):
   _assert_same(over_frames, reference, x, kernel)
 
 
-def test_average_pool_leaves_what_is_outside_out_of_the_mean():
-  x = _normal(0, 2, 1, 5, 4, 3)
-  got = layers.average_pool(x, (2, 2, 2))
-  expected = np.zeros((2, 1, 3, 2, 3))
-  for t, row, column in np.ndindex(1, 3, 2):
-    window = (
-      slice(None),
-      slice(2 * t, 2 * t + 2),
-      slice(2 * row, 2 * row + 2),
-      slice(2 * column, 2 * column + 2),
-    )
-    expected[:, t, row, column] = np.mean(np.asarray(x)[window], axis=(1, 2, 3))
-  np.testing.assert_allclose(got, expected, atol=1e-6)
-
-
-def test_average_pool_leaves_axes_of_window_one_alone():
-  x = _normal(0, 1, 3, 2, 2, 1)
-  got = layers.average_pool(x, (1, 2, 2))
-  np.testing.assert_allclose(
-    got[:, :, 0, 0], jnp.mean(x, axis=(2, 3)), atol=1e-6
-  )
-
-
-def test_average_pool_refuses_other_windows():
-  with pytest.raises(ValueError, match="windows of 1 or 2, not 3"):
-    layers.average_pool(jnp.zeros((1, 3, 3, 1)), (3, 3))
-
-
 @pytest.mark.parametrize("kernel_width", [3, 4])
 @pytest.mark.parametrize(
   ("mode", "options"),
@@ -156,35 +127,3 @@ def test_no_norm_is_the_identity():
 def test_an_unknown_norm_names_the_known_ones():
   with pytest.raises(ValueError, match=r"'BN' is unknown; use 'GN', 'LN'"):
     layers.make_norm("BN", 32, jnp.float32)
-
-
-def test_a_2d_tokenizer_sees_each_frame_on_its_own():
-  tokenizer = Tokenizer.from_config(
-    dict(
-      architecture="2dcnn",
-      filters=4,
-      channel_multipliers=(1, 2),
-      num_enc_res_blocks=1,
-      num_dec_res_blocks=1,
-      num_groups=2,
-      codebook_size=8,
-      embedding_dim=4,
-      commitment_cost=0.25,
-      entropy_loss_ratio=0.1,
-      entropy_temperature=0.01,
-      entropy_loss_type="softmax",
-    )
-  )
-  clips = jax.nn.sigmoid(_normal(0, 2, 3, 4, 4, 3))
-  variables = jax.jit(tokenizer.init)(jax.random.key(0), clips)
-  run = jax.jit(tokenizer.apply)
-  whole = run(variables, clips)
-  frames = run(variables, clips.reshape(6, 1, 4, 4, 3))
-  np.testing.assert_array_equal(
-    whole.quantized.tokens, frames.quantized.tokens.reshape(2, 3, 2, 2)
-  )
-  np.testing.assert_allclose(
-    whole.reconstruction,
-    frames.reconstruction.reshape(clips.shape),
-    atol=1e-5,
-  )

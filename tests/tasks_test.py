@@ -1,10 +1,10 @@
-"""Tests of vocabulary, tasks and conditions."""
+"""Tests of vocabulary and tasks."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from magvit3d.tokens import conditions, tasks, vocabulary
+from magvit3d.tokens import masking, tasks, vocabulary
 
 
 @pytest.mark.parametrize(
@@ -30,31 +30,6 @@ def test_special_tokens_have_rows_that_no_other_id_has():
   assert min(rows) > vocab.no_class
 
 
-@pytest.mark.parametrize("mode", ["edge", "constant", "wrap", "reflect"])
-def test_frame_prediction_pads_as_numpy_does(mode):
-  rng = np.random.default_rng(0)
-  video = rng.uniform(size=(2, 8, 2, 3, 3)).astype(np.float32)
-  out = conditions.frame_prediction(jnp.asarray(video), 4, 5, 3, mode)
-  widths = [(0, 0), (0, 3), (0, 0), (0, 0), (0, 0)]
-  np.testing.assert_array_equal(out.video, np.pad(video[:, :5], widths, mode))
-  np.testing.assert_array_equal(
-    out.video_mask[:, :, 0, 0, 0], [[True] * 5 + [False] * 3] * 2
-  )
-  np.testing.assert_array_equal(
-    out.latent_mask[:, :, 0, 0], [[True] * 3 + [False]] * 2
-  )
-
-
-@pytest.mark.parametrize("cond_frames", [0, 4, 9])
-def test_given_frames_must_leave_something_to_predict(cond_frames):
-  video = jnp.zeros((1, 4, 1, 1, 3))
-  with pytest.raises(ValueError, match=f"={cond_frames} is not between 1 and"):
-    conditions.frame_prediction(video, 2, cond_frames, 1)
-  config = {"frame_prediction": dict(cond_frames=cond_frames)}
-  with pytest.raises(ValueError, match=r"frame_prediction.cond_frames=\d must"):
-    tasks.tasks_from_config(config, 4, 2)
-
-
 @pytest.mark.parametrize(
   ("cond_frames", "expected"), [(1, 1), (4, 1), (5, 2), (8, 2), (9, 3)]
 )
@@ -62,24 +37,118 @@ def test_given_latent_frames_are_those_with_a_given_frame(
   cond_frames, expected
 ):
   config = dict(cond_frames=cond_frames, cond_latent_frames=None)
-  (task,) = tasks.tasks_from_config({"frame_prediction": config}, 16, 4)
-  assert task.cond_latent_frames == expected
+  (task,) = tasks.tasks_from_config({"frame_prediction": config}, None, 16, 4)
+  assert task.condition.cond_latent_frames == expected
   mask = task.latent_mask((4, 2, 2))
   assert mask.sum() == 4 * expected and mask[:expected].all()
 
 
 def test_an_unknown_task_names_the_known_ones():
   with pytest.raises(ValueError, match=r"tasks.outpaint is unknown.*full_gen"):
-    tasks.tasks_from_config({"outpaint": {}}, 16, 4)
+    tasks.tasks_from_config({"outpaint": {}}, None, 16, 4)
 
 
-def test_tasks_without_weight_are_left_out():
-  config = {
-    "full_generation": dict(weight=0.0),
-    "frame_prediction": dict(cond_frames=1, cond_latent_frames=1),
+def test_full_generation_has_its_class_unless_a_block_says_otherwise():
+  def is_conditional(block):
+    (task,) = tasks.tasks_from_config({"full_generation": block}, None, 16, 4)
+    return task.class_conditional
+
+  assert is_conditional(None)
+  assert not is_conditional({"weight": 1.0})
+  assert is_conditional({"class_conditional": True})
+
+
+def test_bair_tasks_have_their_regions_and_tokens():
+  built = tasks.tasks_from_config(
+    dict.fromkeys(tasks.BAIR_TASKS), "cond->input", 16, 4
+  )
+  assert {task.name: task.condition.cond_region for task in built} == {
+    "frame_prediction": None,
+    "frame_interpolation": None,
+    "outpainting_h": "rectangle_horizontal",
+    "outpainting_v": "rectangle_vertical",
+    "outpainting_c": "rectangle_central",
+    "outpainting_dv": "dynamic_vertical",
+    "inpainting_c": "rectangle_central",
+    "inpainting_dv": "dynamic_central",
   }
-  built = tasks.tasks_from_config(config, 16, 4)
-  assert [task.name for task in built] == ["frame_prediction"]
+  tokens = {task.name: task.token for task in built}
+  # Ids as upstream's: inpainting borrows outpainting's.
+  assert tokens == {
+    "frame_prediction": -4,
+    "frame_interpolation": -5,
+    **dict.fromkeys(list(tasks.REGIONS), -6),
+  }
+
+
+def test_inpainting_sends_its_own_token_where_asked():
+  (task,) = tasks.tasks_from_config(
+    {"inpainting_c": {}}, None, 16, 4, has_inpainting_token=True
+  )
+  assert task.token == vocabulary.TASK_TOKENS["inpainting"]
+
+
+def test_latent_frame_prediction_is_a_generation_that_fixes_its_condition():
+  (task,) = tasks.tasks_from_config(
+    {"latent_frame_prediction": {}}, "cond->input", 16, 4
+  )
+  assert task.mask_mode == "cond->cond"
+  assert task.token == vocabulary.TASK_TOKENS["full_generation"]
+
+
+def test_prefix_mode_puts_the_condition_before_the_latents():
+  (task,) = tasks.tasks_from_config(
+    {"frame_prediction": {"cond_frames": 1}}, "prefix", 4, 2
+  )
+  vocab = vocabulary.Vocabulary(8, 3, multi_task=False)
+  tokens = jnp.arange(16).reshape(2, 2, 2, 2) % 8
+  cond_tokens = (tokens + 1) % 8
+  masked = masking.random_mask(
+    tokens,
+    cond_tokens,
+    jnp.asarray(task.latent_mask((2, 2, 2))[None]),
+    jnp.zeros(tokens.shape),
+    1.0,
+    task.mask_mode,
+    "mask+refine",
+  )
+  got = tasks.add_prefix(
+    vocab,
+    masked,
+    task.token,
+    jnp.full(2, vocab.no_class),
+    task.token,
+    task.prefix_tokens(cond_tokens),
+  )
+  np.testing.assert_array_equal(
+    got.masked_inputs,
+    [[11, 1, 2, 3, 4, vocabulary.SEPARATOR] + [vocabulary.MASK] * 8] * 2,
+  )
+  np.testing.assert_array_equal(got.weights, [[0] * 6 + [1] * 8] * 2)
+  np.testing.assert_array_equal(got.targets[:, 6:], tokens.reshape(2, -1))
+
+
+def test_prefix_mode_is_for_one_task():
+  blocks = {"frame_prediction": {}, "frame_prediction_2": {"cond_frames": 2}}
+  with pytest.raises(ValueError, match="for a single task"):
+    tasks.tasks_from_config(blocks, "prefix", 16, 4)
+  with pytest.raises(ValueError, match=r"full_generation.*frame_prediction"):
+    tasks.tasks_from_config({"full_generation": {}}, "prefix", 16, 4)
+
+
+@pytest.mark.parametrize(
+  ("name", "block", "message"),
+  [
+    ("frame_prediction", {"cond_frames": 16}, "between 1 and 15"),
+    ("frame_interpolation", {"cond_frames": 8}, "between 1 and 7"),
+    ("frame_prediction", {"frames": 8}, "frames"),
+    ("full_generation", {"cond_frames": 8}, "no field cond_frames"),
+    ("outpainting_c", {"cond_region": "middle"}, "cond_region of outpainting"),
+  ],
+)
+def test_a_wrong_field_is_named_with_its_task(name, block, message):
+  with pytest.raises(ValueError, match=rf"config.tasks.{name}: .*{message}"):
+    tasks.tasks_from_config({name: block}, None, 16, 4)
 
 
 def test_task_order_holds_each_task_weight_times_a_hundred():
@@ -103,4 +172,4 @@ def test_guidance_uses_full_generation_where_it_is_a_task():
 
 def test_task_weight_that_rounds_to_no_step_is_refused():
   with pytest.raises(ValueError, match=r"weight=0.004 is too small"):
-    tasks.tasks_from_config({"full_generation": {"weight": 0.004}}, 16, 4)
+    tasks.tasks_from_config({"full_generation": {"weight": 0.004}}, None, 16, 4)

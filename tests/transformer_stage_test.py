@@ -45,10 +45,21 @@ def _config():
       ),
     ),
     maskgvt=dict(
+      multi_task=True,
+      inpainting_token=False,
       condition_mode="cond->input",
       weight_mode="mask+refine+recons",
+      mask_type="random",
+      mask_block_shape=(1, 1, 1),
       mask_schedule="cosine",
-      sampling=dict(mask_bins=3, choice_temperature=4.5),
+      sampling=dict(
+        mask_bins=3,
+        choice_temperature=4.5,
+        temperature=1.0,
+        top_k=None,
+        top_p=None,
+        guidance=0.0,
+      ),
     ),
     train_transformer=dict(
       learning_rate=1e-2,
@@ -123,8 +134,9 @@ def test_sequences_start_with_task_and_class(setup):
   score = jax.random.uniform(jax.random.key(0), batch.tokens.shape)
   full = vocabulary.TASK_TOKENS["full_generation"]
   for index, class_ids in enumerate([[11] * 4, [8, 9, 10, 8]]):
-    masked = model.mask(batch, index, score, 1.0)
-    sequence = model.sequence(masked, batch.labels, index)
+    cond_tokens = batch.cond_tokens[:, index]
+    masked = model.mask(batch.tokens, cond_tokens, index, score, 1.0)
+    sequence = model.sequence(masked, batch.labels, cond_tokens, index)
     task = vocabulary.TASK_TOKENS[names[index]]
     np.testing.assert_array_equal(sequence.masked_inputs[:, 0], task)
     np.testing.assert_array_equal(sequence.masked_inputs[:, 1], class_ids)
@@ -138,12 +150,13 @@ def test_sequences_start_with_task_and_class(setup):
 def test_generation_returns_codes(setup):
   stage, state, _, _, cached = setup
   generate = jax.jit(stage.model.generate, static_argnums=2)
-  got = generate(
+  steps = generate(
     state.params,
     jax.random.key(0),
     1,
     cached["labels"],
     cached["cond_tokens"][:, 1],
   )
+  got = steps.tokens[-1]
   assert got.shape == (4, *_LATENT_SHAPE)
   assert np.all((got >= 0) & (got < 8))

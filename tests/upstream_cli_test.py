@@ -1,6 +1,7 @@
 """`python -m magvit3d.upstream`: what it prints, writes, and refuses to."""
 
 import hashlib
+import importlib
 import json
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import upstream_samples as samples
 from configs import maskgit_imagenet256_tokenizer
 from magvit3d import upstream
 from magvit3d.errors import UserError
-from magvit3d.upstream import conversion, networks
+from magvit3d.upstream import conversion, layouts, networks
 
 _CONFIG = f"--config={samples.__file__}"
 
@@ -281,6 +282,26 @@ def test_maskgit_file_is_converted_and_inflated(tmp_path):
   assert not kernel[[0, 2]].any()
   num_kernels = sum(leaf.ndim == 4 for leaf in jax.tree.leaves(params))
   assert report.counts()["inflated"] == num_kernels
+
+
+_UPSTREAM_CONFIGS = {
+  "vqgan2d_ucf101_config": "tokenizer",
+  "vqgan3d_bair_config": "tokenizer",
+  "maskgvt_bair_multitask_config": "transformer",
+  "lmgvt_ucf101_config": "transformer",
+}
+
+
+@pytest.mark.parametrize("name", _UPSTREAM_CONFIGS)
+def test_file_of_an_upstream_config_fits_it(name):
+  """As shapes alone: values would take long to draw."""
+  kind = _UPSTREAM_CONFIGS[name]
+  module = importlib.import_module(f"configs.{name}")
+  config = module.get_config("B").to_dict()
+  shapes = jax.eval_shape(lambda: networks.fresh_params(config, kind))
+  found = layouts.find(shapes, name)
+  assert found.kind == kind
+  assert set(found.trees) == set(shapes)
 
 
 def test_maskgit_config_has_the_published_sizes():

@@ -145,3 +145,9 @@ def test_checkpoint_of_another_kind_is_refused(file):
 def test_missing_path_names_the_field():
   with pytest.raises(UserError, match=r"config\.init_from: .*does not exist"):
     _initial("absent")
+
+
+def test_another_section_is_named():
+  where = {"checkpoint_path": "absent"}
+  with pytest.raises(UserError, match=r"config\.tokenizer: absent"):
+    upstream.initial_trees(where, {}, "tokenizer", section="tokenizer")

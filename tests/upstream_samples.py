@@ -50,7 +50,11 @@ def make_config(**vqvae: Any) -> dict[str, Any]:
       "tasks": {
         "full_generation": {"weight": 1.0, "class_conditional": True},
       },
-      "maskgvt": {"sampling": {}},
+      "maskgvt": {
+        "condition_mode": None,
+        "multi_task": True,
+        "inpainting_token": False,
+      },
     }
   )
 

@@ -8,6 +8,7 @@ given ones a grey one.
 
 import base64
 import io
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -70,13 +71,14 @@ def strip_frames(
 
 def animation_uri(frames: UInt8[np.ndarray, "t h w 3"]) -> str:
   """Returns `frames` as an endless animated WebP in a `data:` URI."""
-  data = _encode(frames, lossless=True)
+  data = encode_webp(frames, lossless=True)
   if len(data) > _MAX_LOSSLESS_BYTES:
-    data = _encode(frames, lossless=False, quality=_LOSSY_QUALITY)
+    data = encode_webp(frames, lossless=False, quality=_LOSSY_QUALITY)
   return f"data:image/webp;base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def _encode(frames: np.ndarray, **options) -> bytes:
+def encode_webp(frames: UInt8[np.ndarray, "t h w 3"], **options: Any) -> bytes:
+  """Returns `frames` as an endless animated WebP; `options` are Pillow's."""
   images = [Image.fromarray(frame) for frame in frames]
   durations = [_FRAME_MS] * (len(images) - 1) + [_LAST_FRAME_MS]
   buffer = io.BytesIO()

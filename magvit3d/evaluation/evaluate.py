@@ -203,7 +203,7 @@ class Evaluation:
     )
 
   def _score_prediction(self, tokens, index, reconstruction, captions) -> None:
-    given = self._model.tasks[index].cond_frames
+    given = self._model.tasks[index].condition.cond_frames
     generated = self._generate(index, tokens)
     predicted = self._decode(self._tokenizer_params, generated)
     copied = image_metrics.copy_last(self._real, given)
@@ -271,9 +271,10 @@ class Evaluation:
     @jax.jit
     def generate(params, batch):
       rng = jax.random.fold_in(jax.random.key(self._seed), batch["number"][0])
-      return self._model.generate(
+      steps = self._model.generate(
         params, rng, index, batch["labels"], batch["cond_tokens"][:, index]
       )
+      return steps.tokens[-1]
 
     return map_batches(
       lambda batch: generate(self._params, batch),

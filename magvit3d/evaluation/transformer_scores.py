@@ -26,13 +26,15 @@ def make_masked_errors(
   (n, t, h, w); the former is the likeliest code against the true one.
   """
   task_index = [task.name for task in model.tasks].index(task_name)
-  prefix = model.vocabulary.prefix_length
+  prefix = model.prefix_length
 
   @jax.jit
   def predict(params, batch):
-    tokens = TokenBatch(batch["tokens"], batch["cond_tokens"], batch["labels"])
-    masked = model.mask(tokens, task_index, batch["score"], MASKED_SHARE)
-    sequence = model.sequence(masked, tokens.labels, task_index)
+    cond_tokens = batch["cond_tokens"][:, task_index]
+    masked = model.mask(
+      batch["tokens"], cond_tokens, task_index, batch["score"], MASKED_SHARE
+    )
+    sequence = model.sequence(masked, batch["labels"], cond_tokens, task_index)
     logits = model.logits(params, sequence)[:, prefix:]
     guess = jnp.argmax(logits, axis=-1).reshape(batch["tokens"].shape)
     is_masked = masked.masked_inputs == vocabulary.MASK

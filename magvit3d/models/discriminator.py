@@ -1,10 +1,12 @@
-"""StyleGAN discriminator with 3D convolutions.
+"""StyleGAN discriminators of clips: 3D, (2+1)D, and 2D frame by frame.
 
 StyleGAN2 (https://arxiv.org/abs/1912.04958) inflated to clips, as MAGVIT uses
 it (https://arxiv.org/abs/2212.05199, appendix A). It is differentiated twice
 in training (R1), so every operation in it has a second derivative.
 """
 
+import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +15,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from magvit3d.models import layers
+from magvit3d.models import layers, resampling
+from magvit3d.models.blocks import Conv2Plus1D
+from magvit3d.models.vqvae import check_architecture
 
 _INIT = nn.initializers.xavier_uniform()
 
@@ -23,21 +27,30 @@ def _activation(x: Array) -> Array:
 
 
 class DiscriminatorBlock(nn.Module):
-  """Halves all axes and changes the channels, with a pooled shortcut."""
+  """Halves all axes and changes the channels, with a pooled shortcut.
+
+  Attributes:
+    features: Output channels.
+    conv: Makes a convolution: `conv(features, kernel_width)`.
+    shortcut_conv: Makes the shortcut's.
+    norm: Returns a new normalisation layer.
+    pool: Halves the axes.
+  """
 
   features: int
   conv: Callable
+  shortcut_conv: Callable
   norm: Callable
+  pool: Callable
 
   @nn.compact
-  def __call__(self, x: Float[Array, "b t h w c"]) -> Array:
+  def __call__(self, x: Float[Array, "b *grid c"]) -> Array:
     # The order of creation numbers the convolutions: 1 is the shortcut's.
-    window = (2, 2, 2)
     shortcut = x
     x = _activation(self.norm()(self.conv(x.shape[-1], 3)(x)))
-    x = layers.average_pool(x, window)
-    shortcut = layers.average_pool(shortcut, window)
-    shortcut = self.conv(self.features, 1, use_bias=False)(shortcut)
+    x = self.pool(x)
+    shortcut = self.pool(shortcut)
+    shortcut = self.shortcut_conv(self.features, 1, use_bias=False)(shortcut)
     x = _activation(self.norm()(self.conv(self.features, 3)(x)))
     return (shortcut + x) / jnp.sqrt(2.0).astype(x.dtype)
 
@@ -47,49 +60,79 @@ class Discriminator(nn.Module):
 
   Attributes:
     filters: Channels at full resolution.
-    channel_multipliers: Channels after each block, times `filters`.
+    channel_multipliers: Channels after each block, times `filters`; rounded
+      down, if they are fractions.
+    architecture: '3dcnn', '2plus1dcnn' (no norm) or '2dcnn' (no norm), which
+      scores each frame on its own.
     norm_type: 'GN', 'LN' or None.
     num_groups: Groups of 'GN'.
     num_remat_blocks: Leading blocks that are computed again in the backward
       pass to save memory.
+    blur_resample: Halve with a blur rather than a plain average; 2D only.
+    expand_mid_features: See `blocks.Conv2Plus1D`.
     conv_implementation: See `layers.Conv`.
     dtype: Type of the computation.
   """
 
   filters: int
-  channel_multipliers: Sequence[int]
+  channel_multipliers: Sequence[int | float]
+  architecture: str = "3dcnn"
   norm_type: str | None = None
   num_groups: int = 32
   num_remat_blocks: int = 0
+  blur_resample: bool = False
+  expand_mid_features: bool = False
   conv_implementation: str = "xla"
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b 1"]:
-    """Returns one float32 logit a clip; higher looks more real."""
+  def __call__(self, clips: Float[Array, "b t h w 3"]) -> Float[Array, "..."]:
+    """Returns float32 logits (b, 1), or (b, t, 1) in 2D; high looks real."""
+    # Functions, not methods: a method's modules would belong to `self`.
+    b = clips.shape[0]
+    is_2d = self.architecture == "2dcnn"
+    ndim = 2 if is_2d else 3
+    base_conv = functools.partial(
+      layers.Conv,
+      implementation=self.conv_implementation,
+      kernel_init=_INIT,
+      dtype=self.dtype,
+    )
 
-    def conv(features: int, width: int, **options) -> layers.Conv:
-      return layers.Conv(
+    def plain_conv(features: int, width: int, **options) -> nn.Module:
+      return base_conv(features, (width,) * ndim, **options)
+
+    def conv_2plus1d(features: int, width: int) -> nn.Module:
+      return Conv2Plus1D(
         features,
-        (width,) * 3,
-        implementation=self.conv_implementation,
-        kernel_init=_INIT,
-        dtype=self.dtype,
-        **options,
+        width,
+        None,
+        _activation,
+        base_conv,
+        expand_mid_features=self.expand_mid_features,
       )
 
-    def norm():
+    def norm() -> Callable[[Array], Array]:
       return layers.make_norm(self.norm_type, self.num_groups, self.dtype)
 
-    x = _activation(conv(self.filters, 3)(clips))
+    def pool(x: Array) -> Array:
+      if self.blur_resample:
+        return resampling.blur_pool(x)
+      return resampling.average_pool(x, (2,) * ndim)
+
+    is_factorized = self.architecture == "2plus1dcnn"
+    conv = conv_2plus1d if is_factorized else plain_conv
+    x = clips.reshape(-1, *clips.shape[2:]) if is_2d else clips
+    x = _activation(conv(self.filters, 3)(x))
     for i, multiplier in enumerate(self.channel_multipliers):
       remat = i < self.num_remat_blocks
       block = nn.remat(DiscriminatorBlock) if remat else DiscriminatorBlock
-      features = self.filters * multiplier
-      x = block(features, conv, norm, name=f"ResBlock_{i}")(x)
+      features = int(self.filters * multiplier)
+      x = block(features, conv, plain_conv, norm, pool, name=f"ResBlock_{i}")(x)
     width = x.shape[-1]
     x = _activation(norm()(conv(width, 3)(x)))
-    x = x.reshape(x.shape[0], -1)
+    frames = (-1,) if is_2d else ()
+    x = x.reshape(b, *frames, math.prod(x.shape[1:]))
     x = nn.Dense(width, kernel_init=_INIT, dtype=self.dtype)(x)
     x = nn.Dense(1, kernel_init=_INIT, dtype=self.dtype)(_activation(x))
     return x.astype(jnp.float32)
@@ -98,16 +141,37 @@ class Discriminator(nn.Module):
   def from_config(
     cls,
     discriminator: Mapping[str, Any],
+    architecture: str = "3dcnn",
     conv_implementation: str | None = None,
     dtype: DTypeLike = jnp.float32,
   ) -> "Discriminator":
-    """Builds the network that `config.discriminator` describes."""
+    """Builds the network that `config.discriminator` describes.
+
+    `architecture` is the tokenizer's. Optional fields of upstream's configs
+    may be absent.
+    """
+    check_architecture(architecture)
+    blur_resample = discriminator.get("blur_resample", False)
+    norm_type = discriminator.get("norm_type")
+    if blur_resample and architecture != "2dcnn":
+      raise ValueError(
+        "discriminator.blur_resample is for vqvae.architecture='2dcnn', not "
+        f"{architecture!r}."
+      )
+    if norm_type is not None and architecture != "3dcnn":
+      raise ValueError(
+        f"discriminator.norm_type={norm_type!r} is for "
+        f"vqvae.architecture='3dcnn', not {architecture!r}; use None."
+      )
     return cls(
       filters=discriminator["filters"],
       channel_multipliers=tuple(discriminator["channel_multipliers"]),
-      norm_type=discriminator.get("norm_type"),
+      architecture=architecture,
+      norm_type=norm_type,
       num_groups=discriminator.get("num_groups", 32),
       num_remat_blocks=discriminator.get("num_remat_blocks", 0),
+      blur_resample=blur_resample,
+      expand_mid_features=discriminator.get("expand_mid_features", False),
       conv_implementation=conv_implementation
       or layers.default_conv_implementation(),
       dtype=dtype,

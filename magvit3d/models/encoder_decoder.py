@@ -1,4 +1,4 @@
-"""Encoder and decoder of the tokenizer, for clips (3D) and frames (2D).
+"""Encoder and decoder of the tokenizer: 3D, (2+1)D and 2D from one code.
 
 MAGVIT (https://arxiv.org/abs/2212.05199), appendix A: residual blocks at each
 resolution, halved (doubled) in space and, where asked, in time between them.
@@ -7,6 +7,7 @@ time into the batch before it calls them.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from magvit3d.models import layers
+from magvit3d.models import blocks, layers, resampling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,12 @@ class BackboneOptions:
     num_groups: Groups of 'GN'.
     activation_fn: 'swish' or 'relu'.
     padding_mode: None (zeros) or a `numpy.pad` mode; see `layers.Conv`.
+    is_factorized: Whether the convolutions of clips are (2+1)D; see
+      `blocks.Conv2Plus1D`.
+    expand_mid_features: Likewise.
+    shortcut_reads_output: See `blocks.ResBlock`.
+    num_attn_heads: Of one attention block at the coarsest resolution of 2D
+      networks; 0 for none.
     conv_implementation: See `layers.Conv`.
     dtype: Type of the computation.
   """
@@ -43,6 +50,10 @@ class BackboneOptions:
   num_groups: int = 32
   activation_fn: str = "swish"
   padding_mode: str | None = None
+  is_factorized: bool = False
+  expand_mid_features: bool = False
+  shortcut_reads_output: bool = False
+  num_attn_heads: int = 0
   conv_implementation: str = "xla"
   dtype: DTypeLike = jnp.float32
 
@@ -66,15 +77,38 @@ class BackboneOptions:
       return (2, 2)
     return (2 if self.halves_time()[level] else 1, 2, 2)
 
-  def conv(self, features: int, width: int, **options) -> layers.Conv:
-    """A new convolution, `width` wide along every axis."""
-    options = {"padding_mode": self.padding_mode} | options
-    return layers.Conv(
-      features,
-      (width,) * self.ndim,
+  def conv(
+    self, features: int, width: int, *, has_norm: bool = True, **options
+  ) -> nn.Module:
+    """A new convolution, `width` wide along every axis.
+
+    `has_norm` is about the middle of a (2+1)D one; other options are
+    `layers.Conv`'s, of which a (2+1)D one takes `strides`, `use_bias` and
+    `kernel_init`.
+    """
+    common = dict(
+      padding_mode=self.padding_mode,
       implementation=self.conv_implementation,
       dtype=self.dtype,
+    )
+    if not self.is_factorized:
+      return layers.Conv(features, (width,) * self.ndim, **common, **options)
+    if "kernel_init" in options:
+      common["kernel_init"] = options.pop("kernel_init")
+    return blocks.Conv2Plus1D(
+      features,
+      width,
+      self.norm if has_norm else None,
+      self.activation,
+      functools.partial(layers.Conv, **common),
+      expand_mid_features=self.expand_mid_features,
       **options,
+    )
+
+  def attention(self) -> nn.Module:
+    """A new attention block."""
+    return blocks.AttnBlock(
+      self.num_attn_heads, self.norm_type, self.num_groups, self.dtype
     )
 
   def norm(self) -> Callable[[Array], Array]:
@@ -102,7 +136,7 @@ class _BlockMaker:
     self._count = 0
 
   def __call__(self, features: int, *, remat: bool) -> nn.Module:
-    block = nn.remat(layers.ResBlock) if remat else layers.ResBlock
+    block = nn.remat(blocks.ResBlock) if remat else blocks.ResBlock
     name = f"ResBlock_{self._count}"
     self._count += 1
     options = self._options
@@ -111,6 +145,7 @@ class _BlockMaker:
       options.conv,
       options.norm,
       options.activation,
+      options.shortcut_reads_output,
       name=name,
     )
 
@@ -151,8 +186,10 @@ class Encoder(nn.Module):
         if self.conv_downsample:
           x = options.conv(x.shape[-1], 4, strides=strides)(x)
         else:
-          x = layers.average_pool(x, strides)
-    for _ in range(self.num_res_blocks):
+          x = resampling.average_pool(x, strides)
+    for i in range(self.num_res_blocks):
+      if options.num_attn_heads and i == self.num_res_blocks - 1:
+        x = options.attention()(x)
       x = make_block(options.filters * multipliers[-1], remat=False)(x)
     x = options.activation(options.norm()(x))
     return options.conv(self.embedding_dim, 1)(x)
@@ -164,7 +201,8 @@ class Decoder(nn.Module):
   Attributes:
     options: Shared with the encoder.
     num_res_blocks: Residual blocks at each resolution, and at the start.
-    upsample: 'nearest' (then a 3-wide convolution) or 'deconv'.
+    upsample: 'nearest' (then a 3-wide convolution), 'deconv' or, for frames,
+      'depth_to_space' (after a 3-wide convolution).
     num_remat_levels: As in `Encoder`.
     output_init_scale: Factor on the last kernel's initial values. Upstream's
       is 1; near 0 the first reconstructions are flat, which trains faster
@@ -191,8 +229,10 @@ class Decoder(nn.Module):
     multipliers = options.channel_multipliers
     make_block = _BlockMaker(options)
     x = options.conv(options.filters * multipliers[-1], 3)(x)
-    for _ in range(self.num_res_blocks):
+    for i in range(self.num_res_blocks):
       x = make_block(options.filters * multipliers[-1], remat=False)(x)
+      if options.num_attn_heads and i == 0:
+        x = options.attention()(x)
     for level in reversed(range(len(multipliers))):
       remat = train and level < self.num_remat_levels
       for _ in range(self.num_res_blocks):
@@ -203,12 +243,13 @@ class Decoder(nn.Module):
     kernel_init = nn.initializers.variance_scaling(
       self.output_init_scale**2, "fan_in", "truncated_normal"
     )
-    return options.conv(3, 3, kernel_init=kernel_init)(features), features
+    to_pixels = options.conv(3, 3, kernel_init=kernel_init, has_norm=False)
+    return to_pixels(features), features
 
   def _upsample(self, x: Array, factors: Sequence[int]) -> Array:
     options, features = self.options, x.shape[-1]
     if self.upsample == "nearest":
-      x = layers.upsample_nearest(x, factors)
+      x = resampling.upsample_nearest(x, factors)
       return options.conv(features, 3)(x)
     if self.upsample == "deconv":
       return layers.ConvTranspose(
@@ -217,6 +258,9 @@ class Decoder(nn.Module):
         implementation=options.conv_implementation,
         dtype=options.dtype,
       )(x)
+    if self.upsample == "depth_to_space" and options.ndim == 2:
+      return resampling.depth_to_space(options.conv(4 * features, 3)(x))
     raise ValueError(
-      f"vqvae.upsample={self.upsample!r} is unknown; use 'nearest', 'deconv'."
+      f"vqvae.upsample={self.upsample!r} is unknown; use 'nearest', 'deconv' "
+      "or, in 2D, 'depth_to_space'."
     )

@@ -1,4 +1,4 @@
-"""Convolution, normalisation and resampling blocks of the tokenizer.
+"""Convolutions and normalisation of the tokenizer.
 
 All of them act on channel-last arrays of any number of spatial axes: clips
 (b, t, h, w, c) with 3D kernels, or frames (n, h, w, c) with 2D kernels. Module
@@ -197,7 +197,10 @@ def pad_spatial(x: Array, kernel_size: Sequence[int], mode: str) -> Array:
 
 
 def make_norm(
-  norm_type: str | None, num_groups: int, dtype: DTypeLike
+  norm_type: str | None,
+  num_groups: int,
+  dtype: DTypeLike,
+  name: str | None = None,
 ) -> Callable[[Array], Array]:
   """Returns a new normalisation layer: 'GN', 'LN', or None for identity.
 
@@ -205,67 +208,9 @@ def make_norm(
   the layers in order. Statistics are float32 whatever `dtype` is.
   """
   if norm_type == "GN":
-    return nn.GroupNorm(num_groups, epsilon=1e-6, dtype=dtype)
+    return nn.GroupNorm(num_groups, epsilon=1e-6, dtype=dtype, name=name)
   if norm_type == "LN":
-    return nn.LayerNorm(epsilon=1e-6, dtype=dtype)
+    return nn.LayerNorm(epsilon=1e-6, dtype=dtype, name=name)
   if norm_type is None:
     return lambda x: x
   raise ValueError(f"norm_type={norm_type!r} is unknown; use 'GN', 'LN', None.")
-
-
-def average_pool(x: Array, window: Sequence[int]) -> Array:
-  """Averages windows of the spatial axes of (n, *spatial, c), stride = window.
-
-  Windows are 1 or 2 long. An odd axis keeps its last value alone in its
-  window, as 'SAME' padding that is left out of the mean does; an axis of
-  length 1 thus stays as it is. Written without reduce_window, which XLA folds
-  for seconds at compile time on CPU.
-  """
-  for axis, size in enumerate(window, start=1):
-    if size == 1:
-      continue
-    if size != 2:
-      raise ValueError(f"average_pool has windows of 1 or 2, not {size}.")
-    if x.shape[axis] % 2:
-      last = lax.slice_in_dim(x, x.shape[axis] - 1, x.shape[axis], axis=axis)
-      x = jnp.concatenate([x, last], axis=axis)
-    shape = (*x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1 :])
-    x = x.reshape(shape).mean(axis=axis + 1)
-  return x
-
-
-def upsample_nearest(x: Array, factors: Sequence[int]) -> Array:
-  """Repeats values along the spatial axes of (n, *spatial, c)."""
-  for axis, factor in enumerate(factors, start=1):
-    if factor > 1:
-      x = jnp.repeat(x, factor, axis=axis)
-  return x
-
-
-class ResBlock(nn.Module):
-  """Two normalised 3-wide convolutions with a shortcut.
-
-  Attributes:
-    features: Output channels; a 1-wide convolution adapts the shortcut where
-      the input has another number.
-    conv: `Conv` with its common options bound, called as
-      `conv(features, kernel_width, use_bias=...)`.
-    norm: Returns a new normalisation layer.
-    activation: Pointwise function.
-  """
-
-  features: int
-  conv: Callable
-  norm: Callable
-  activation: Callable
-
-  @nn.compact
-  def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-    shortcut = x
-    x = self.activation(self.norm()(x))
-    x = self.conv(self.features, 3, use_bias=False)(x)
-    x = self.activation(self.norm()(x))
-    x = self.conv(self.features, 3, use_bias=False)(x)
-    if shortcut.shape[-1] != self.features:
-      shortcut = self.conv(self.features, 1, use_bias=False)(shortcut)
-    return x + shortcut

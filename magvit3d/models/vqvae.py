@@ -1,5 +1,6 @@
 """The tokenizer: encoder, quantizer and decoder in one module."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from magvit3d.models import encoder_decoder, layers, quantizer
 
-ARCHITECTURES = ("3dcnn", "2dcnn")
+# '2plus1dcnn' convolves space and time one after the other.
+ARCHITECTURES = ("3dcnn", "2plus1dcnn", "2dcnn")
 
 
 @flax.struct.dataclass
@@ -28,7 +30,7 @@ class TokenizerOutput:
 
 
 class Tokenizer(nn.Module):
-  """3D-VQ (or 2D, frame by frame) autoencoder of clips.
+  """3D-VQ (or (2+1)D, or 2D frame by frame) autoencoder of clips.
 
   Methods take and return clips (b, t, h, w, 3) in [0, 1] and tokens
   (b, t', h', w') whatever the architecture.
@@ -65,8 +67,11 @@ class Tokenizer(nn.Module):
       conv_downsample=self.conv_downsample,
       num_remat_levels=self.num_enc_remat_blocks,
     )
+    decoder_backbone = self.backbone
+    if self.backbone.ndim == 2:  # Its padding mode is the encoder's alone.
+      decoder_backbone = dataclasses.replace(self.backbone, padding_mode=None)
     self.decoder = encoder_decoder.Decoder(
-      self.backbone,
+      decoder_backbone,
       self.num_dec_res_blocks,
       upsample=self.upsample,
       num_remat_levels=self.num_dec_remat_blocks,
@@ -136,24 +141,36 @@ class Tokenizer(nn.Module):
     Optional fields of upstream's configs may be absent.
     """
     architecture = vqvae["architecture"]
-    if architecture not in ARCHITECTURES:
+    check_architecture(architecture)
+    is_2d = architecture == "2dcnn"
+    is_factorized = architecture == "2plus1dcnn"
+    padding_field = "encoder_conv_padding" if is_2d else "custom_conv_padding"
+    padding = vqvae.get(padding_field)
+    use_attn = vqvae.get("use_attn", False)
+    if use_attn and not is_2d:
       raise ValueError(
-        f"vqvae.architecture={architecture!r} is unknown; use one of "
-        f"{', '.join(ARCHITECTURES)}."
+        "vqvae.use_attn is for vqvae.architecture='2dcnn', not "
+        f"{architecture!r}."
       )
-    padding_field = "custom_conv_padding" if architecture == "3dcnn" else None
+    upsample = vqvae.get("upsample", "nearest")
+    if is_factorized and vqvae.get("deconv_upsample", False):
+      upsample = "deconv"
     temporal_downsample = vqvae.get("temporal_downsample", 0)
     if not isinstance(temporal_downsample, int):
       temporal_downsample = tuple(temporal_downsample)
     backbone = encoder_decoder.BackboneOptions(
-      ndim=3 if architecture == "3dcnn" else 2,
+      ndim=2 if is_2d else 3,
       filters=vqvae["filters"],
       channel_multipliers=tuple(vqvae["channel_multipliers"]),
       temporal_downsample=temporal_downsample,
       norm_type=vqvae.get("norm_type", "GN"),
       num_groups=vqvae.get("num_groups", 32),
       activation_fn=vqvae.get("activation_fn", "swish"),
-      padding_mode=vqvae.get(padding_field) if padding_field else None,
+      padding_mode=None if padding == "SAME" else padding,
+      is_factorized=is_factorized,
+      expand_mid_features=vqvae.get("expand_mid_features", False),
+      shortcut_reads_output=vqvae.get("shortcut_reads_output", False),
+      num_attn_heads=vqvae.get("num_attn_heads", 8) if use_attn else 0,
       conv_implementation=vqvae.get("conv_implementation")
       or layers.default_conv_implementation(),
       dtype=dtype,
@@ -174,10 +191,19 @@ class Tokenizer(nn.Module):
       num_enc_res_blocks=vqvae["num_enc_res_blocks"],
       num_dec_res_blocks=vqvae["num_dec_res_blocks"],
       conv_downsample=vqvae.get("conv_downsample", False),
-      upsample=vqvae.get("upsample", "nearest"),
+      upsample=upsample,
       num_enc_remat_blocks=vqvae.get("num_enc_remat_blocks", 0),
       num_dec_remat_blocks=vqvae.get("num_dec_remat_blocks", 0),
       output_init_scale=vqvae.get("output_init_scale", 1.0),
+    )
+
+
+def check_architecture(architecture: str) -> None:
+  """Raises ValueError for what `config.vqvae.architecture` may not be."""
+  if architecture not in ARCHITECTURES:
+    raise ValueError(
+      f"vqvae.architecture={architecture!r} is unknown; use one of "
+      f"{', '.join(ARCHITECTURES)}."
     )
 
 

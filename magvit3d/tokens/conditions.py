@@ -2,58 +2,184 @@
 
 MAGVIT (https://arxiv.org/abs/2212.05199, section 3.2): the condition is padded
 to a whole clip, so that the tokenizer can read it; the latent mask says which
-of its tokens carry real content.
+of its tokens carry real content. Frames are counted in pixels and in latents
+separately, and so are regions.
 """
 
-import flax.struct
+import dataclasses
+from collections.abc import Sequence
+
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
+KINDS = (
+  "frame_prediction",
+  "latent_frame_prediction",
+  "frame_interpolation",
+  "outpainting",
+  "inpainting",
+)
+_REGIONS = {
+  "outpainting": (
+    "quarter_topleft",
+    "rectangle_horizontal",
+    "rectangle_vertical",
+    "rectangle_central",
+    "dynamic_vertical",
+  ),
+  "inpainting": ("quarter_topleft", "rectangle_central", "dynamic_central"),
+}
+_FRAME_KINDS = KINDS[:3]
 
-@flax.struct.dataclass
+
+@dataclasses.dataclass(frozen=True)
 class Condition:
-  """A task's condition.
+  """The given part of a clip.
 
   Attributes:
-    video: (b, t, h, w, 3) the clip as the task shows it, padded.
-    video_mask: True where pixels are given; broadcasts to (b, t, h, w, 1).
-    latent_mask: True where tokens of `video` carry given content; broadcasts
-      to (b, t', h', w').
+    kind: One of `KINDS`. 'frame_prediction' gives the first frames;
+      'latent_frame_prediction' the first latent frames of the whole clip's
+      tokens; 'frame_interpolation' both ends; 'outpainting' a region;
+      'inpainting' all but a region.
+    cond_frames: Given frames, at each end for interpolation.
+    cond_latent_frames: Latent frames that count as given, likewise.
+    cond_region: Of 'outpainting' and 'inpainting'. Rectangles span 1/4 to
+      3/4 of an axis; 'dynamic' ones are half as wide as the clip and slide
+      from its left to its right.
+    cond_padding: Mode of `numpy.pad` that fills the rest; None for the
+      kind's own. Interpolation knows only 'interpolate', holes and sliding
+      windows only 'constant', which is 0.
+    prefix_condition: The condition stands before the latents in the sequence
+      and not among them, so both masks are empty.
   """
 
-  video: Float[Array, "b t h w 3"]
-  video_mask: Bool[Array, "..."]
-  latent_mask: Bool[Array, "..."]
+  kind: str
+  cond_frames: int = 1
+  cond_latent_frames: int = 1
+  cond_region: str | None = None
+  cond_padding: str | None = None
+  prefix_condition: bool = False
+
+  def __post_init__(self):
+    _check_choice("The condition", self.kind, KINDS)
+    regions = _REGIONS.get(self.kind, (None,))
+    _check_choice(f"cond_region of {self.kind}", self.cond_region, regions)
+    if self._own_padding != "edge":
+      what = f"cond_padding of {self.kind} {self.cond_region or ''}".rstrip()
+      _check_choice(what, self.cond_padding, (None, self._own_padding))
+    if self.prefix_condition and self.kind != "frame_prediction":
+      raise ValueError(
+        f"prefix_condition is for frame_prediction, not {self.kind}."
+      )
+
+  def video(self, clips: Float[Array, "b t h w c"]) -> Array:
+    """Returns the clips as the task shows them, (b, t, h, w, c)."""
+    if self.kind == "latent_frame_prediction":
+      return clips
+    if self.kind in _FRAME_KINDS:
+      self.check_frames(clips.shape[1])
+      return self._fill_frames(clips)
+    mask = self._region_mask(clips.shape[1:4])
+    mode = self.cond_padding or self._own_padding
+    if mode == "constant":
+      return jnp.where(mask[None, ..., None], clips, 0)
+    h, w = clips.shape[2:4]
+    rows = np.flatnonzero(mask[0].any(axis=1))
+    columns = np.flatnonzero(mask[0].any(axis=0))
+    (top, bottom), (left, right) = rows[[0, -1]], columns[[0, -1]]
+    given = clips[:, :, top : bottom + 1, left : right + 1]
+    outside = ((top, h - 1 - bottom), (left, w - 1 - right))
+    return jnp.pad(given, ((0, 0), (0, 0), *outside, (0, 0)), mode=mode)
+
+  def video_mask(
+    self, clip_shape: Sequence[int]
+  ) -> Bool[np.ndarray, "1 t h w 1"]:
+    """Returns where pixels of clips (t, h, w) are given; t, h, w may be 1."""
+    if self.kind in _FRAME_KINDS:
+      count = 0 if self.kind == "latent_frame_prediction" else self.cond_frames
+      mask = self._frame_mask(clip_shape[0], count)
+    else:
+      mask = self._region_mask(clip_shape)
+    return mask[None, ..., None]
+
+  def latent_mask(
+    self, latent_shape: Sequence[int]
+  ) -> Bool[np.ndarray, "1 t h w"]:
+    """Returns where tokens (t', h', w') are given; axes of one value are 1."""
+    if self.kind in _FRAME_KINDS:
+      mask = self._frame_mask(latent_shape[0], self.cond_latent_frames)
+    else:
+      mask = self._region_mask(latent_shape)
+    return mask[None]
+
+  @property
+  def _own_padding(self) -> str:
+    if self.kind == "frame_interpolation":
+      return "interpolate"
+    is_sliding = (self.cond_region or "").startswith("dynamic")
+    return "constant" if self.kind == "inpainting" or is_sliding else "edge"
+
+  def check_frames(self, num_frames: int) -> None:
+    """Raises ValueError if clips are too short for `cond_frames`."""
+    if self.kind not in ("frame_prediction", "frame_interpolation"):
+      return
+    ends = 2 if self.kind == "frame_interpolation" else 1
+    if not 0 < ends * self.cond_frames < num_frames:
+      raise ValueError(
+        f"cond_frames={self.cond_frames} of {self.kind} must be between 1 and "
+        f"{(num_frames - 1) // ends}, as clips have {num_frames} frames."
+      )
+
+  def _fill_frames(self, clips):
+    t, count = clips.shape[1], self.cond_frames
+    if self.kind == "frame_prediction":
+      padding = [(0, 0), (0, t - count), (0, 0), (0, 0), (0, 0)]
+      mode = self.cond_padding or "edge"
+      return jnp.pad(clips[:, :count], padding, mode=mode)
+    first, last = clips[:, count - 1], clips[:, t - count]
+    gap = t - 2 * count
+    share = jnp.arange(1, gap + 1, dtype=clips.dtype) / (gap + 1)
+    share = share.reshape(1, gap, 1, 1, 1)
+    middle = first[:, None] * (1 - share) + last[:, None] * share
+    return jnp.concatenate(
+      [clips[:, :count], middle, clips[:, t - count :]], axis=1
+    )
+
+  def _frame_mask(self, length: int, count: int) -> np.ndarray:
+    index = np.arange(length)
+    mask = index < count
+    if self.kind == "frame_interpolation":
+      mask |= index >= length - count
+    if self.prefix_condition:
+      mask = np.zeros_like(mask)
+    return mask[:, None, None]
+
+  def _region_mask(self, grid: Sequence[int]) -> np.ndarray:
+    """(1 or t, h, w), for pixels or latents."""
+    t, h, w = grid
+    row, column = np.arange(h)[None, :, None], np.arange(w)[None, None, :]
+    is_middle_row = (row >= h // 4) & (row < 3 * h // 4)
+    is_middle_column = (column >= w // 4) & (column < 3 * w // 4)
+    width = w // 2
+    # np.round rounds half to even.
+    start = np.round(np.arange(t) * (w - width) / max(t - 1, 1))
+    start = start[:, None, None]
+    is_in_window = (column >= start) & (column < start + width)
+    every = np.ones((1, h, w), bool)
+    region = {
+      "quarter_topleft": (row < h // 2) & (column < width),
+      "rectangle_horizontal": is_middle_row & every,
+      "rectangle_vertical": is_middle_column & every,
+      "rectangle_central": is_middle_row & is_middle_column,
+      "dynamic_vertical": is_in_window & every,
+      "dynamic_central": is_in_window & is_middle_row,
+    }[self.cond_region]
+    return ~region if self.kind == "inpainting" else region
 
 
-def frame_prediction(
-  video: Float[Array, "b t h w 3"],
-  num_latent_frames: int,
-  cond_frames: int,
-  cond_latent_frames: int,
-  cond_padding: str = "edge",
-) -> Condition:
-  """Gives the first frames.
-
-  Args:
-    video: Whole clips.
-    num_latent_frames: t' of the token grid.
-    cond_frames: Given frames, in [1, t).
-    cond_latent_frames: Latent frames that count as given, in [1, t'].
-    cond_padding: Mode of `numpy.pad` that continues the given frames.
-  """
-  b, t = video.shape[:2]
-  if not 0 < cond_frames < t:
-    raise ValueError(f"cond_frames={cond_frames} is not between 1 and {t - 1}.")
-  padding = [(0, 0), (0, t - cond_frames), (0, 0), (0, 0), (0, 0)]
-  padded = jnp.pad(video[:, :cond_frames], padding, mode=cond_padding)
-
-  def first(count, length):
-    mask = jnp.arange(length) < count
-    return jnp.broadcast_to(mask, (b, length))[..., None, None]
-
-  return Condition(
-    video=padded,
-    video_mask=first(cond_frames, t)[..., None],
-    latent_mask=first(cond_latent_frames, num_latent_frames),
-  )
+def _check_choice(what: str, value: str | None, known: Sequence) -> None:
+  if value not in known:
+    raise ValueError(
+      f"{what} is {value!r}; use one of {', '.join(map(repr, known))}."
+    )

@@ -6,11 +6,26 @@ conditions (https://arxiv.org/abs/2212.05199, section 3.2).
 
 from collections.abc import Callable
 
+import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree
 
-from magvit3d.tokens import masking, schedules
+from magvit3d.tokens import masking, sampling, schedules
+
+
+@flax.struct.dataclass
+class DecodingSteps:
+  """What parallel decoding did, step by step; types are loose, for scans.
+
+  Attributes:
+    tokens: (num_iter, b, t, h, w) int32 the full grid after each step; the
+      last is the result.
+    is_unknown: (num_iter, b, t, h, w) bool: which of them are hidden again.
+  """
+
+  tokens: PyTree
+  is_unknown: PyTree
 
 
 def decode(
@@ -25,7 +40,9 @@ def decode(
   schedule: str = "cosine",
   mask_temperature: float = 4.5,
   sampling_temperature: float = 1.0,
-) -> Int[Array, "b t h w"]:
+  top_k: int | None = None,
+  top_p: float | None = None,
+) -> DecodingSteps:
   """Generates a token grid in `num_iter` steps.
 
   Args:
@@ -40,9 +57,8 @@ def decode(
     schedule: See `schedules.mask_ratio`.
     mask_temperature: Scale of the noise on the confidence, falling to 0.
     sampling_temperature: Of the tokens' distribution; 0 takes the likeliest.
-
-  Returns:
-    The last step's tokens.
+    top_k: See `sampling.sample_logits`.
+    top_p: Likewise.
   """
   num_tokens = shape[1] * shape[2] * shape[3]
   maskable = masking.is_maskable(cond_mask, condition_mode, shape)
@@ -57,13 +73,14 @@ def decode(
     tokens, is_unknown = carry
     sample_rng, noise_rng = jax.random.split(jax.random.fold_in(rng, index))
     logits = logits_fn(show(tokens, is_unknown))
-    if sampling_temperature > 0:
-      sampled = jax.random.categorical(
-        sample_rng, logits / sampling_temperature
-      )
-    else:
-      sampled = jnp.argmax(logits, axis=-1)
-    tokens = jnp.where(is_unknown, sampled.astype(jnp.int32), tokens)
+    sampled = sampling.sample_logits(
+      sample_rng,
+      logits,
+      temperature=sampling_temperature,
+      top_k=top_k,
+      top_p=top_p,
+    )
+    tokens = jnp.where(is_unknown, sampled, tokens)
 
     progress = (index + 1) / num_iter
     log_probabilities = jax.nn.log_softmax(logits, axis=-1)
@@ -79,10 +96,11 @@ def decode(
     count = jnp.clip(count, 1, num_unknown - 1)
     hidden = masking.lowest_scores(confidence, is_unknown, count)
     has_rest = (num_unknown > 1)[:, None, None, None]
-    return (tokens, hidden & has_rest), None
+    hidden &= has_rest
+    return (tokens, hidden), DecodingSteps(tokens, hidden)
 
   start = jnp.zeros(shape, jnp.int32)
   if condition_mode == "cond->cond" or condition_mode == "input->input":
     start = jnp.where(cond_mask, cond_inputs, start).astype(jnp.int32)
-  (tokens, _), _ = jax.lax.scan(step, (start, maskable), jnp.arange(num_iter))
-  return tokens
+  _, steps = jax.lax.scan(step, (start, maskable), jnp.arange(num_iter))
+  return steps

@@ -83,7 +83,7 @@ def random_mask(
     inputs: True tokens.
     cond_inputs: Tokens of the condition clip; None without condition.
     cond_mask: See the module's docstring; None without condition.
-    mask_score: Random scores.
+    mask_score: See `mask_scores.make_scores`.
     ratio: In [0, 1]; at least one token is masked.
     condition_mode: See the module's docstring.
     weight_mode: 'mask+refine+recons' counts the loss at every maskable

@@ -1,6 +1,8 @@
 """Tasks of the transformer: conditions and prefixes, by name.
 
-A sequence is [task token, multi-task only] [class token] [latents, t-major].
+A sequence is [task token, multi-task only] [class token] [latents, t-major];
+in condition mode 'prefix' the condition's latents and SEPARATOR come before
+the latents.
 """
 
 import dataclasses
@@ -11,9 +13,22 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from magvit3d.tokens import conditions, masking, vocabulary
+from magvit3d.tokens import masking, vocabulary
+from magvit3d.tokens.conditions import KINDS, Condition
 
-TASK_NAMES = ("full_generation", "frame_prediction")
+# A task's kind is the longest of these that its name starts with.
+TASK_KINDS = ("full_generation", *KINDS)
+# COMMIT's names (MAGVIT, https://arxiv.org/abs/2212.05199, appendix B).
+REGIONS = {
+  "outpainting_h": "rectangle_horizontal",
+  "outpainting_v": "rectangle_vertical",
+  "outpainting_c": "rectangle_central",
+  "outpainting_dv": "dynamic_vertical",
+  "inpainting_c": "rectangle_central",
+  "inpainting_dv": "dynamic_central",
+}
+BAIR_TASKS = ("frame_prediction", "frame_interpolation", *REGIONS)
+CONDITION_MODES = (*masking.CONDITION_MODES, "prefix")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,89 +36,164 @@ class Task:
   """One task of a run.
 
   Attributes:
-    name: One of `TASK_NAMES`.
+    name: Starts with one of `TASK_KINDS`.
+    condition: What the task shows of a clip; None for full generation.
+    condition_mode: How; see `masking`, or 'prefix'. Latent frame prediction
+      is always 'cond->cond'.
     weight: Share of the training steps, relative to the other tasks'.
     class_conditional: Whether the class token says the class.
-    cond_frames: Given frames of frame prediction.
-    cond_latent_frames: Latent frames that count as given.
-    cond_padding: Mode of `numpy.pad` that continues the given frames.
+    has_inpainting_token: Whether inpainting sends its own token; upstream
+      sends outpainting's.
   """
 
   name: str
+  condition: Condition | None = None
+  condition_mode: str | None = None
   weight: float = 1.0
   class_conditional: bool = False
-  cond_frames: int = 0
-  cond_latent_frames: int = 0
-  cond_padding: str = "edge"
+  has_inpainting_token: bool = False
+
+  def __post_init__(self):
+    if self.condition_mode not in CONDITION_MODES:
+      raise ValueError(
+        f"Unknown condition mode {self.condition_mode!r}; use one of "
+        f"{', '.join(map(repr, CONDITION_MODES))}."
+      )
+    if self.kind == "latent_frame_prediction":
+      object.__setattr__(self, "condition_mode", "cond->cond")
+    if self.condition_mode == "prefix" and self.kind != "frame_prediction":
+      raise ValueError(
+        f"The task {self.name} cannot stand before the latents: condition mode "
+        "'prefix' is for frame_prediction alone."
+      )
 
   @property
-  def has_condition(self) -> bool:
-    """Whether the task shows a part of the clip."""
-    return self.name != "full_generation"
+  def kind(self) -> str:
+    return task_kind(self.name)
 
   @property
   def token(self) -> int:
     """Id that names the task in multi-task sequences."""
-    return vocabulary.TASK_TOKENS[self.name]
+    kind = self.kind
+    if kind == "latent_frame_prediction":
+      kind = "full_generation"
+    if kind == "inpainting" and not self.has_inpainting_token:
+      kind = "outpainting"
+    return vocabulary.TASK_TOKENS[kind]
+
+  @property
+  def mask_mode(self) -> str | None:
+    """Condition mode among the latents."""
+    return None if self.condition_mode == "prefix" else self.condition_mode
 
   def condition_video(
-    self, video: Float[Array, "b t h w 3"], num_latent_frames: int
+    self, video: Float[Array, "b t h w 3"]
   ) -> Float[Array, "b t h w 3"]:
-    """The clip as this task shows it."""
-    return self._condition(video, num_latent_frames).video
+    """The clip as this task shows it; itself without condition."""
+    return self.condition.video(video) if self.condition else video
 
   def latent_mask(
     self, latent_shape: Sequence[int]
   ) -> Bool[np.ndarray, "t h w"]:
     """Where the condition's tokens carry given content."""
-    mask = np.zeros(tuple(latent_shape), bool)
-    if self.name == "frame_prediction":
-      mask[: self.cond_latent_frames] = True
-    return mask
+    shape = tuple(latent_shape)
+    if self.condition is None:
+      return np.zeros(shape, bool)
+    return np.broadcast_to(self.condition.latent_mask(shape)[0], shape)
 
-  def _condition(self, video, num_latent_frames) -> conditions.Condition:
-    return conditions.frame_prediction(
-      video,
-      num_latent_frames,
-      self.cond_frames,
-      self.cond_latent_frames,
-      self.cond_padding,
-    )
+  def prefix_tokens(
+    self, cond_tokens: Int[Array, "b t h w"]
+  ) -> Int[Array, "b n"] | None:
+    """What stands between class and latents; None for nothing."""
+    if self.condition_mode != "prefix":
+      return None
+    given = cond_tokens[:, : self.condition.cond_latent_frames]
+    given = given.reshape(len(given), -1)
+    separator = jnp.full((len(given), 1), vocabulary.SEPARATOR, given.dtype)
+    return jnp.concatenate([given, separator], axis=1)
+
+
+def task_kind(name: str) -> str:
+  """Returns the one of `TASK_KINDS` that a task's name starts with."""
+  for kind in TASK_KINDS:
+    if name.startswith(kind):
+      return kind
+  raise ValueError(
+    f"config.tasks.{name} is unknown; the tasks are full_generation, "
+    f"latent_frame_prediction, {', '.join(BAIR_TASKS)}."
+  )
 
 
 def tasks_from_config(
-  tasks: Mapping[str, Mapping[str, Any]], num_frames: int, time_stride: int
+  tasks: Mapping[str, Mapping[str, Any] | None],
+  condition_mode: str | None,
+  num_frames: int,
+  time_stride: int,
+  *,
+  has_inpainting_token: bool = False,
 ) -> tuple[Task, ...]:
   """Builds the tasks of `config.tasks`, in order of their names.
 
-  `cond_latent_frames` None becomes ceil(cond_frames / time_stride).
+  A block may hold `weight`, `class_conditional` and the fields of `Condition`;
+  None stands for an empty one. `cond_latent_frames` None becomes
+  ceil(cond_frames / time_stride).
   """
   built = []
   for name in sorted(tasks):
-    fields = dict(tasks[name])
-    if name not in TASK_NAMES:
-      raise ValueError(
-        f"config.tasks.{name} is unknown; the tasks are "
-        f"{', '.join(TASK_NAMES)}."
-      )
-    weight = fields.get("weight", Task.weight)
+    fields = dict(tasks[name] or {})
+    kind = task_kind(name)
+    weight = fields.pop("weight", Task.weight)
     if 0 < weight < 0.005:
       raise ValueError(
         f"config.tasks.{name}.weight={weight} is too small: a task "
         "gets weight x 100 entries in the order of steps. Use 0, or 0.01 and "
         "more."
       )
-    if name == "frame_prediction":
-      cond_frames = fields["cond_frames"]
-      if not 0 < cond_frames < num_frames:
-        raise ValueError(
-          f"config.tasks.frame_prediction.cond_frames={cond_frames} must be "
-          f"between 1 and {num_frames - 1}, as clips have {num_frames} frames."
+    default = kind == "full_generation" and tasks[name] is None
+    class_conditional = fields.pop("class_conditional", default)
+    try:
+      condition = None
+      if kind != "full_generation":
+        condition = _condition(
+          name, fields, condition_mode, num_frames, time_stride
         )
-      if fields["cond_latent_frames"] is None:
-        fields["cond_latent_frames"] = -(-cond_frames // time_stride)
-    built.append(Task(name, **fields))
-  return tuple(task for task in built if task.weight > 0)
+      elif fields:
+        raise ValueError(f"it has no field {', '.join(fields)}.")
+      task = Task(
+        name,
+        condition,
+        condition_mode,
+        weight,
+        class_conditional,
+        has_inpainting_token,
+      )
+    except (TypeError, ValueError) as error:
+      raise ValueError(f"config.tasks.{name}: {error}") from error
+    built.append(task)
+  if condition_mode == "prefix" and len(built) != 1:
+    raise ValueError(
+      "config.maskgvt.condition_mode='prefix' is for a single task, "
+      f"frame_prediction; config.tasks has {', '.join(sorted(tasks))}."
+    )
+  return tuple(built)
+
+
+def _condition(
+  name: str,
+  fields: Mapping[str, Any],
+  condition_mode: str | None,
+  num_frames: int,
+  time_stride: int,
+) -> Condition:
+  fields = {"cond_region": REGIONS.get(name)} | dict(fields)
+  frames = fields.get("cond_frames") or Condition.cond_frames
+  if fields.get("cond_latent_frames") is None:
+    fields["cond_latent_frames"] = -(-frames // time_stride)
+  condition = Condition(
+    task_kind(name), **fields, prefix_condition=condition_mode == "prefix"
+  )
+  condition.check_frames(num_frames)
+  return condition
 
 
 def make_task_order(
@@ -122,8 +212,9 @@ def add_prefix(
   task_token: Int[Array, ""] | int,
   class_ids: Int[Array, "b"],
   uncond_task_token: Int[Array, ""] | int,
+  prefix_tokens: Int[Array, "b m"] | None = None,
 ) -> masking.MaskedTokens:
-  """Flattens token grids and puts task and class before them.
+  """Flattens token grids and puts task, class and condition before them.
 
   Args:
     vocab: Layout of the ids.
@@ -131,33 +222,43 @@ def add_prefix(
     task_token: Of the task; unused unless `vocab.multi_task`.
     class_ids: Ids of the class token, `vocab.no_class` where it is not given.
     uncond_task_token: Task token of the sequence for guidance.
+    prefix_tokens: See `Task.prefix_tokens`.
 
   Returns:
     Fields (b, n); the prefix has weight 0 and is its own target.
   """
   b = masked.targets.shape[0]
 
-  def join(task_column, class_column, grid, dtype):
+  def join(task_column, class_column, condition, grid, dtype):
     columns = [class_column]
     if vocab.multi_task:
       columns.insert(0, task_column)
-    prefix = [jnp.broadcast_to(column, (b,))[:, None] for column in columns]
-    flat = grid.reshape(b, -1)
-    return jnp.concatenate([*prefix, flat], axis=1).astype(dtype)
+    parts = [jnp.broadcast_to(column, (b,))[:, None] for column in columns]
+    if prefix_tokens is not None:
+      parts.append(jnp.broadcast_to(condition, prefix_tokens.shape))
+    parts.append(grid.reshape(b, -1))
+    return jnp.concatenate(parts, axis=1).astype(dtype)
 
+  shown = 0 if prefix_tokens is None else prefix_tokens
   return masking.MaskedTokens(
-    masked_inputs=join(task_token, class_ids, masked.masked_inputs, jnp.int32),
-    uncond_masked_inputs=join(
-      uncond_task_token, vocab.no_class, masked.uncond_masked_inputs, jnp.int32
+    masked_inputs=join(
+      task_token, class_ids, shown, masked.masked_inputs, jnp.int32
     ),
-    segment_ids=join(0, 0, masked.segment_ids, jnp.int32),
-    targets=join(task_token, class_ids, masked.targets, jnp.int32),
-    weights=join(0, 0, masked.weights, jnp.float32),
+    uncond_masked_inputs=join(
+      uncond_task_token,
+      vocab.no_class,
+      shown,
+      masked.uncond_masked_inputs,
+      jnp.int32,
+    ),
+    segment_ids=join(0, 0, 0, masked.segment_ids, jnp.int32),
+    targets=join(task_token, class_ids, shown, masked.targets, jnp.int32),
+    weights=join(0, 0, 0, masked.weights, jnp.float32),
   )
 
 
 def uncond_task_token(tasks: Sequence[Task], task: Task) -> int:
-  """Task token of the sequence for guidance."""
-  if any(other.name == "full_generation" for other in tasks):
+  """Task token of the sequence for guidance; `tasks` are all configured."""
+  if any(other.kind == "full_generation" for other in tasks):
     return vocabulary.TASK_TOKENS["full_generation"]
   return task.token

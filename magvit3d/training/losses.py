@@ -38,7 +38,9 @@ def foreground_weights(
 
 
 def discriminator_loss(
-  real_logits: Float[Array, "b 1"], fake_logits: Float[Array, "b 1"], kind: str
+  real_logits: Float[Array, "b *t 1"],
+  fake_logits: Float[Array, "b *t 1"],
+  kind: str,
 ) -> Float[Array, ""]:
   """Low where real clips score high and fake ones low."""
   _check_kind(kind)
@@ -52,7 +54,7 @@ def discriminator_loss(
 
 
 def generator_loss(
-  fake_logits: Float[Array, "b 1"], kind: str
+  fake_logits: Float[Array, "b *t 1"], kind: str
 ) -> Float[Array, ""]:
   """Low where fake clips score high."""
   _check_kind(kind)
@@ -62,13 +64,13 @@ def generator_loss(
 
 
 def r1_penalty(
-  discriminate: Callable[[Array], Float[Array, "b 1"]],
+  discriminate: Callable[[Array], Float[Array, "b *t 1"]],
   real: Float[Array, "b t h w c"],
-) -> tuple[Float[Array, "b 1"], Float[Array, ""]]:
+) -> tuple[Float[Array, "b *t 1"], Float[Array, ""]]:
   """Squared norm of d logit / d clip on real clips, averaged over clips.
 
   Mescheder et al., https://arxiv.org/abs/1801.04406, equation 9, without its
-  factor 1/2.
+  factor 1/2. Logits of a clip's frames are added up before.
 
   Returns:
     real_logits: From the same pass.

@@ -21,6 +21,7 @@ from magvit3d.models.vqvae import Tokenizer
 from magvit3d.training import codebook, losses
 from magvit3d.training.learning_rate import warmup_cosine
 from magvit3d.training.optimizers import make_adamw
+from magvit3d.training.perceptual import make_perceptual_loss
 
 
 @flax.struct.dataclass
@@ -62,9 +63,14 @@ class TokenizerStage:
     clip_shape: (t, h, w, 3).
     codebook_frames: uint8 (b, t, h, w, 3), on whose encoder outputs the
       codebook starts; None leaves its random initial values.
+    initial_params: `g_params` and, optionally, `d_params` to start from in
+      place of random ones.
+
+  Raises:
+    ValueError: Fields of the config do not go together.
+    UserError: The weights of the perceptual loss are not usable.
   """
 
-  frozen = ()
   headline = ("g_loss", "reconstruction_loss", "code_perplexity")
 
   def __init__(
@@ -73,11 +79,15 @@ class TokenizerStage:
     num_steps: int,
     clip_shape: tuple[int, int, int, int],
     codebook_frames: UInt8[np.ndarray, "b t h w 3"] | None = None,
+    initial_params: Mapping[str, PyTree] | None = None,
   ):
     dtype = jnp.dtype(config["dtype"])
     self.tokenizer = Tokenizer.from_config(config["vqvae"], dtype)
     self.discriminator = Discriminator.from_config(
-      config["discriminator"], config["vqvae"]["conv_implementation"], dtype
+      config["discriminator"],
+      config["vqvae"]["architecture"],
+      config["vqvae"]["conv_implementation"],
+      dtype,
     )
     self.settings = config["vqgan"]
     self.codebook_size = config["vqvae"]["codebook_size"]
@@ -86,6 +96,15 @@ class TokenizerStage:
     self._rng, self._init_rng, self._codebook_rng = keys
     self._clip_shape = clip_shape
     self._codebook_frames = codebook_frames
+    self._initial_params = dict(initial_params or {})
+    self._frame_index = sampled_frames(
+      self.settings["num_train_sampled_frames"], clip_shape[0]
+    )
+    self.frozen = ()
+    if self.settings["perceptual_loss_weight"]:
+      self.frozen, self._perceptual_loss = _load_perceptual(
+        self.settings, dtype
+      )
     training = config["train_tokenizer"]
 
     def optimizer(rate):
@@ -117,7 +136,14 @@ class TokenizerStage:
     return int(state.step) > self.settings["quantizer_start_step"]
 
   def before_step(self, state: TokenizerState, step: int) -> TokenizerState:
-    """Puts the codebook on encoder outputs just before it is first used."""
+    """Puts in initial parameters, and the codebook just before its first use.
+
+    A codebook starts on encoder outputs.
+    """
+    if step == 0 and self._initial_params:
+      state = state.replace(**self._initial_params)
+      if "g_params" in self._initial_params:
+        state = state.replace(ema_params=jax.tree.map(jnp.copy, state.g_params))
     is_first = step == self.settings["quantizer_start_step"]
     if self._codebook_frames is None or not is_first:
       return state
@@ -142,7 +168,7 @@ class TokenizerStage:
     self,
     state: TokenizerState,
     batch: Mapping[str, Array],
-    frozen: tuple = (),
+    frozen: PyTree = (),
   ) -> tuple[TokenizerState, dict[str, Float[Array, ""]]]:
     """One step of both players.
 
@@ -150,14 +176,15 @@ class TokenizerStage:
       state: The state before.
       batch: `frames` uint8 (b, t, h, w, 3) and `masks` uint8 (b, t, h, w),
         not 0 on the objects.
-      frozen: Nothing, in this stage.
+      frozen: `self.frozen`, the network of the perceptual loss if any.
     """
-    del frozen
     settings = self.settings
-    real = to_unit_range(batch["frames"])
-    weight = losses.foreground_weights(
-      batch["masks"], settings["foreground_weight"]
-    )
+    frames, masks = batch["frames"], batch["masks"]
+    if self._frame_index is not None:
+      frames = frames[:, self._frame_index]
+      masks = masks[:, self._frame_index]
+    real = to_unit_range(frames)
+    weight = losses.foreground_weights(masks, settings["foreground_weight"])
     is_playing = state.step >= settings["discriminator_start_step"]
     is_quantizing = state.step >= settings["quantizer_start_step"]
     discriminate = self._discriminate
@@ -183,11 +210,14 @@ class TokenizerStage:
         + settings["g_adversarial_loss_weight"] * adversarial
         + is_quantizing * quantized.losses["quantizer_loss"]
       )
+      extra = self._extra_losses(state.step, real, fake, quantized, frozen)
+      loss += sum(extra.values())
       metrics = quantized.losses | {
         "g_loss": loss,
         "reconstruction_loss": jnp.mean(error),
         "g_adversarial_loss": adversarial,
       }
+      metrics |= extra
       return loss, (fake, quantized, metrics)
 
     (_, (fake, quantized, metrics)), g_grads = jax.value_and_grad(
@@ -212,6 +242,25 @@ class TokenizerStage:
     return self._update(
       state, g_grads, d_grads, is_playing, quantized, logit_means, metrics
     )
+
+  def _extra_losses(
+    self, step, real, fake, quantized, frozen
+  ) -> dict[str, Array]:
+    """Weighted terms of the generator that some configs switch on."""
+    settings, extra = self.settings, {}
+    if settings["perceptual_loss_weight"]:
+      extra["perceptual_loss"] = settings[
+        "perceptual_loss_weight"
+      ] * self._perceptual_loss(frozen, real, fake)
+    if settings["entropy_loss_enlarge_ratio"]:
+      left = jnp.maximum(0, 1 - step / settings["entropy_loss_enlarge_steps"])
+      left *= step >= settings["quantizer_start_step"]
+      extra["enlarged_entropy_loss"] = (
+        settings["entropy_loss_enlarge_ratio"]
+        * left
+        * quantized.losses["entropy_loss"]
+      )
+    return extra
 
   def _discriminate(self, d_params, clips):
     return self.discriminator.apply({"params": d_params}, clips)
@@ -247,9 +296,13 @@ class TokenizerStage:
     self, state, g_grads, d_grads, is_playing, quantized, logit_means, metrics
   ):
     decay = self.settings["polyak_decay"]
+    if self.settings["finetune_decoder"]:
+      g_grads = _decoder_only(g_grads)
     g_updates, g_opt_state = self.g_optimizer.update(
       g_grads, state.g_opt_state, state.g_params
     )
+    if self.settings["finetune_decoder"]:
+      g_updates = _decoder_only(g_updates)  # No weight decay elsewhere.
     g_params = optax.apply_updates(state.g_params, g_updates)
     ema_params = optax.incremental_update(
       g_params, state.ema_params, 1.0 - decay
@@ -307,6 +360,39 @@ class TokenizerStage:
       is_due, reset, lambda state: (state, jnp.zeros(())), state
     )
     return state, metrics | {"codes_reset": num_dead}
+
+
+def sampled_frames(
+  count: int | None, num_frames: int
+) -> Int[np.ndarray, "n"] | None:
+  """Frames that 2D training takes of a clip: round(k t / (n + 1))."""
+  if count is None:
+    return None
+  if not 1 <= count <= num_frames:
+    raise ValueError(
+      f"vqgan.num_train_sampled_frames={count} must be between 1 and the "
+      f"{num_frames} frames of a clip."
+    )
+  index = np.arange(1, count + 1) * num_frames / (count + 1)
+  return np.minimum(np.round(index), num_frames - 1).astype(np.int32)
+
+
+def _load_perceptual(settings: Mapping[str, Any], dtype) -> tuple:
+  path = settings["perceptual_weights"]
+  if path is None:
+    raise ValueError(
+      f"vqgan.perceptual_loss_weight={settings['perceptual_loss_weight']} "
+      "needs vqgan.perceptual_weights, a file of torchvision's ResNet-50 "
+      "(.safetensors or .npz); a random network would teach nothing. Give the "
+      "file, or set the weight to 0."
+    )
+  return make_perceptual_loss(path, settings["perceptual_loss_on_logit"], dtype)
+
+
+def _decoder_only(tree: PyTree) -> PyTree:
+  """Zeros outside the decoder."""
+  zeros = jax.tree.map(jnp.zeros_like, tree)
+  return zeros | {"decoder": tree["decoder"]}
 
 
 def _no_discriminator_step(d_params, real, fake, logit_ema):

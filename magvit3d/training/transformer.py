@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, PyTree
 
 from magvit3d.data.pixels import to_unit_range
 from magvit3d.tokens import schedules, tasks, vocabulary
-from magvit3d.tokens.token_model import TokenBatch, TokenModel
+from magvit3d.tokens.token_model import TokenModel
 from magvit3d.training import losses
 from magvit3d.training.learning_rate import warmup_cosine
 from magvit3d.training.optimizers import make_adamw
@@ -76,7 +76,7 @@ class TransformerStage:
   def init_state(self) -> TransformerState:
     """Returns the state before the first step."""
     model = self.model
-    length = model.vocabulary.prefix_length + model.num_tokens
+    length = model.prefix_length + model.num_tokens
     ids = jnp.zeros((1, length), jnp.int32)
     params = model.transformer.init(self._init_rng, ids)["params"]
     return TransformerState(
@@ -100,30 +100,31 @@ class TransformerStage:
 
     Args:
       state: The state before.
-      batch: Either `tokens`, `cond_tokens`, `labels` (fields of
-        `TokenBatch`), or `frames` uint8 (b, t, h, w, 3) and `labels`.
+      batch: Either `tokens`, `cond_tokens`, `labels` (as the fields
+        of `TokenBatch`), or `frames` uint8 (b, t, h, w, 3) and `labels`.
       frozen: `self.frozen`.
     """
     model = self.model
     rng = jax.random.fold_in(self._rng, state.step)
     ratio_rng, score_rng, dropout_rng = jax.random.split(rng, 3)
-    if "tokens" in batch:
-      tokens = TokenBatch(
-        *(batch[key] for key in ("tokens", "cond_tokens", "labels"))
-      )
-    else:
-      clips = to_unit_range(batch["frames"])
-      tokens = model.tokenize(frozen, clips, batch["labels"])
     order = jnp.asarray(self._task_order)
     task_index = order[state.step % len(order)]
+    if "tokens" in batch:
+      tokens = batch["tokens"]
+      cond_tokens = batch["cond_tokens"][:, task_index]
+    else:
+      clips = to_unit_range(batch["frames"])
+      tokens = model.encode(frozen, clips)
+      shown = model.condition_video(clips, task_index)
+      cond_tokens = model.encode(frozen, shown)
     ratio = schedules.mask_ratio(
       model.settings["mask_schedule"],
       jax.random.uniform(ratio_rng),
       model.num_tokens,
     )
-    score = jax.random.uniform(score_rng, tokens.tokens.shape)
-    masked = model.mask(tokens, task_index, score, ratio)
-    sequence = model.sequence(masked, tokens.labels, task_index)
+    score = model.make_scores(score_rng, len(tokens), task_index)
+    masked = model.mask(tokens, cond_tokens, task_index, score, ratio)
+    sequence = model.sequence(masked, batch["labels"], cond_tokens, task_index)
 
     def objective(params):
       logits = model.logits(params, sequence, rngs={"dropout": dropout_rng})
@@ -139,7 +140,7 @@ class TransformerStage:
       grads, state.opt_state, state.params
     )
     is_right = jnp.argmax(logits, axis=-1) == sequence.targets
-    prefix = model.vocabulary.prefix_length
+    prefix = model.prefix_length
     shown = sequence.masked_inputs[:, prefix:]
     is_masked = shown == vocabulary.MASK
     metrics = {

@@ -21,14 +21,21 @@ _STAND_INS = {"g_params": "ema_params", "ema_params": "g_params"}
 
 
 def initial_params(
-  init_from: Mapping[str, Any], like: PyTree, kind: str, which: str
+  init_from: Mapping[str, Any],
+  like: PyTree,
+  kind: str,
+  which: str,
+  section: str = "init_from",
 ) -> PyTree:
   """Returns one tree to start from; see `initial_trees`."""
-  return initial_trees(init_from, {which: like}, kind)[which]
+  return initial_trees(init_from, {which: like}, kind, section)[which]
 
 
 def initial_trees(
-  init_from: Mapping[str, Any], likes: Mapping[str, PyTree], kind: str
+  init_from: Mapping[str, Any],
+  likes: Mapping[str, PyTree],
+  kind: str,
+  section: str = "init_from",
 ) -> dict[str, PyTree]:
   """Returns trees to start from.
 
@@ -38,6 +45,7 @@ def initial_trees(
       `params`); their values stay where a leaf is allowed to be missing, and
       everywhere if no path is set.
     kind: 'tokenizer' or 'transformer'.
+    section: Of the config, which errors name.
 
   Raises:
     UserError: The checkpoint is missing, damaged, of another kind, or does
@@ -46,7 +54,7 @@ def initial_trees(
   path = init_from["checkpoint_path"]
   if not path:
     return dict(likes)
-  with _naming_the_section():
+  with _naming(section):
     loaded = checkpoint.load(path)
     if loaded.kind != kind:
       raise UserError(f"{loaded.source} holds a {loaded.kind}, not a {kind}.")
@@ -76,8 +84,8 @@ def initial_trees(
 
 
 @contextmanager
-def _naming_the_section() -> Iterator[None]:
+def _naming(section: str) -> Iterator[None]:
   try:
     yield
   except UserError as error:
-    raise UserError(f"config.init_from: {error}") from error
+    raise UserError(f"config.{section}: {error}") from error

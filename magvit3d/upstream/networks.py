@@ -1,5 +1,6 @@
 """Parameter trees of the networks that a config describes."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from data_gen import schema
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.models.discriminator import Discriminator
 from magvit3d.models.vqvae import Tokenizer, latent_shape
+from magvit3d.single_stage_config import stage_blocks
+from magvit3d.tokens.language_model import LanguageModel
 from magvit3d.tokens.token_model import TokenModel
 from magvit3d.upstream import layouts
 
@@ -43,22 +46,52 @@ def fresh_params(
       ) from error
 
 
-def clip_size(config: Mapping[str, Any]) -> tuple[int, int]:
-  """Returns frames and pixels a side of the config's clips."""
+@dataclasses.dataclass(frozen=True)
+class _Description:
+  """What a config says of networks, whichever kind of config it is.
+
+  Attributes:
+    blocks: As in `configs/traj3d.py`.
+    num_frames: Of a clip.
+    image_size: Pixels a side.
+    num_classes: Of the data.
+  """
+
+  blocks: Mapping[str, Any]
+  num_frames: int
+  image_size: int
+  num_classes: int
+
+
+def _describe(config: Mapping[str, Any]) -> _Description:
+  if "model_class" in config:  # Upstream's.
+    data = config["dataset_configs"]
+    is_image = config.get("dataset_type") == "image"
+    num_frames = 1 if is_image else data["num_frames"]
+    return _Description(
+      stage_blocks(config),
+      num_frames,
+      config["image_size"],
+      data["num_classes"],
+    )
   data = config.get("data", config)
-  return data.get("num_frames", 1), data["image_size"]
+  return _Description(
+    config, data["num_frames"], data["image_size"], len(schema.CLASSES)
+  )
 
 
 def _tokenizer(config: Mapping[str, Any], rng: jax.Array) -> dict[str, PyTree]:
   g_rng, d_rng = jax.random.split(rng)
-  num_frames, image_size = clip_size(config)
-  vqvae = config["vqvae"]
-  latent_shape(vqvae, num_frames, image_size)  # Checks the sizes.
-  clips = jnp.zeros((1, num_frames, image_size, image_size, 3))
+  described = _describe(config)
+  size, vqvae = described.image_size, described.blocks["vqvae"]
+  latent_shape(vqvae, described.num_frames, size)  # Checks the sizes.
+  clips = jnp.zeros((1, described.num_frames, size, size, 3))
   generator = Tokenizer.from_config(vqvae).init(g_rng, clips)["params"]
   trees = {"g_params": generator, "ema_params": generator}
-  if config.get("discriminator"):
-    discriminator = Discriminator.from_config(config["discriminator"])
+  if described.blocks.get("discriminator"):
+    discriminator = Discriminator.from_config(
+      described.blocks["discriminator"], vqvae["architecture"]
+    )
     trees["d_params"] = discriminator.init(d_rng, clips)["params"]
   return trees
 
@@ -66,13 +99,17 @@ def _tokenizer(config: Mapping[str, Any], rng: jax.Array) -> dict[str, PyTree]:
 def _transformer(
   config: Mapping[str, Any], rng: jax.Array
 ) -> dict[str, PyTree]:
-  num_frames, image_size = clip_size(config)
-  model = TokenModel(
-    config,
-    num_frames,
-    len(schema.CLASSES),
-    latent_shape(config["vqvae"], num_frames, image_size),
+  described = _describe(config)
+  blocks, num_classes = described.blocks, described.num_classes
+  grid = latent_shape(
+    blocks["vqvae"], described.num_frames, described.image_size
   )
-  length = model.vocabulary.prefix_length + model.num_tokens
+  if "lmgvt" in blocks:
+    transformer = LanguageModel(blocks, num_classes, grid).transformer
+    length = transformer.max_len
+  else:
+    model = TokenModel(blocks, described.num_frames, num_classes, grid)
+    transformer = model.transformer
+    length = transformer.max_position_embeddings
   ids = jnp.zeros((1, length), jnp.int32)
-  return {"params": model.transformer.init(rng, ids)["params"]}
+  return {"params": transformer.init(rng, ids)["params"]}

@@ -11,12 +11,34 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
+from configs import (
+  maskgvt_bair_config,
+  maskgvt_bair_multitask_config,
+  maskgvt_ucf101_config,
+  vqgan2d_ucf101_config,
+  vqgan3d_bair_config,
+  vqgan3d_ucf101_config,
+)
 from magvit3d import upstream
 from magvit3d.evaluation import image_metrics
 from magvit3d.models.bert import Bert
+from magvit3d.models.c3d import C3D
 from magvit3d.models.discriminator import Discriminator
+from magvit3d.models.i3d import I3D
+from magvit3d.models.transformer_lm import TransformerLM
 from magvit3d.models.vqvae import Tokenizer
-from magvit3d.tokens import decoding, masking, schedules, tasks, vocabulary
+from magvit3d.single_stage_config import stage_blocks
+from magvit3d.tokens import (
+  decoding,
+  mask_scores,
+  masking,
+  sampling,
+  schedules,
+  tasks,
+  vocabulary,
+)
+from magvit3d.tokens.conditions import Condition
+from magvit3d.tokens.token_model import TokenModel
 from magvit3d.training import losses
 from magvit3d.training.learning_rate import warmup_cosine
 
@@ -94,19 +116,23 @@ def tokenizer_stage1(config, params, indices):
   return np.asarray(_apply(tokenizer, params, indices, method="stage1"))
 
 
-def discriminator_param_shapes(config, video_shape):
-  return _shapes(
-    Discriminator.from_config(config["discriminator"]), _zeros(video_shape)
+def _discriminator(config):
+  return Discriminator.from_config(
+    config["discriminator"], config["vqvae"]["architecture"]
   )
 
 
+def discriminator_param_shapes(config, video_shape):
+  return _shapes(_discriminator(config), _zeros(video_shape))
+
+
 def discriminator_logits(config, params, video):
-  module = Discriminator.from_config(config["discriminator"])
+  module = _discriminator(config)
   return np.asarray(_apply(module, params, video))
 
 
 def discriminator_losses(config, params, real, fake, r1_weight):
-  module = Discriminator.from_config(config["discriminator"])
+  module = _discriminator(config)
   params, real, fake = _jax(params, real, fake)
 
   def d_loss(params, kind):
@@ -219,8 +245,43 @@ def random_mask(
   )
 
 
+def frame_by_frame_mask(
+  inputs, cond_inputs, cond_mask, mask_score, ratio, condition_mode
+):
+  maskable = masking.is_maskable(
+    jnp.asarray(cond_mask), condition_mode, inputs.shape
+  )
+  score = jnp.where(maskable, mask_score, jnp.inf)
+  return random_mask(
+    inputs,
+    cond_inputs,
+    cond_mask,
+    mask_scores.order_frames(score),
+    ratio,
+    condition_mode,
+    "mask+refine+recons",
+  )
+
+
+def block_pool(score, poolable, window):
+  return np.asarray(mask_scores.pool_blocks(*_jax(score, poolable), window))
+
+
 def mask_schedule(method, ratios, total):
   return np.asarray(schedules.mask_ratio(method, jnp.asarray(ratios), total))
+
+
+def condition(task, video, latent_shape, **kwargs):
+  built = Condition(task, **kwargs)
+  return dict(
+    video=np.asarray(built.video(jnp.asarray(video))),
+    video_mask=built.video_mask(video.shape[1:4]),
+    latent_mask=built.latent_mask(latent_shape),
+  )
+
+
+def top_p(logits, p):
+  return np.asarray(sampling.keep_top_p(jnp.asarray(logits), p))
 
 
 def decode(
@@ -239,7 +300,7 @@ def decode(
       schedule=schedule,
       mask_temperature=0.0,
       sampling_temperature=0.0,
-    )
+    ).tokens[-1]
   )
 
 
@@ -247,16 +308,19 @@ def task_sequence(settings, task, inputs, cond_inputs, label):
   vocab = vocabulary.Vocabulary(
     settings["codebook_size"], settings["num_classes"], settings["multi_task"]
   )
-  built = {
-    name: tasks.Task(
-      name,
-      class_conditional=name == "full_generation"
-      and settings["class_conditional"],
-      cond_latent_frames=1,
-    )
-    for name in settings["tasks"]
-  }
-  chosen = built[task]
+  blocks = {}
+  for name in settings["tasks"]:
+    if name == "full_generation":
+      blocks[name] = dict(class_conditional=settings["class_conditional"])
+    elif name in settings["cond_regions"]:
+      blocks[name] = dict(cond_region=settings["cond_regions"][name])
+    else:
+      blocks[name] = dict(cond_latent_frames=1)
+  # Clips are as long as upstream's, so that one frame leaves some to predict.
+  built = tasks.tasks_from_config(
+    blocks, settings["condition_mode"], num_frames=16, time_stride=4
+  )
+  (chosen,) = (candidate for candidate in built if candidate.name == task)
   inputs, cond_inputs, label = _jax(inputs, cond_inputs, label)
   masked = masking.random_mask(
     inputs,
@@ -264,7 +328,7 @@ def task_sequence(settings, task, inputs, cond_inputs, label):
     jnp.asarray(chosen.latent_mask(inputs.shape[1:])[None]),
     jnp.zeros(inputs.shape),
     1.0,
-    settings["condition_mode"],
+    chosen.mask_mode,
     settings["weight_mode"],
   )
   class_ids = jnp.full(len(label), vocab.no_class)
@@ -276,7 +340,8 @@ def task_sequence(settings, task, inputs, cond_inputs, label):
       masked,
       chosen.token,
       class_ids,
-      tasks.uncond_task_token(list(built.values()), chosen),
+      tasks.uncond_task_token(built, chosen),
+      chosen.prefix_tokens(cond_inputs),
     )
   )
 
@@ -319,3 +384,53 @@ def load_upstream_transformer(path, kwargs):
   ids = _zeros((1, kwargs["max_position_embeddings"]), jnp.int32)
   source = upstream.load(path).trees["params"]
   return _numpy(upstream.match(source, _tree_shapes(_bert(kwargs), ids))[0])
+
+
+def i3d(params, video):
+  logits_mean, pool = _apply(I3D(), params, video)
+  return _numpy(dict(logits_mean=logits_mean, pool=pool))
+
+
+def c3d(params, video):
+  return np.asarray(_apply(C3D(), params, video))
+
+
+def lm_param_shapes(kwargs, shape):
+  return _shapes(TransformerLM(**kwargs), _zeros(shape, jnp.int32))
+
+
+def lm_logits(kwargs, params, ids):
+  return np.asarray(_apply(TransformerLM(**kwargs), params, ids))
+
+
+_CONFIG_FILES = {
+  "maskgvt_ucf101_class_conditional": maskgvt_ucf101_config,
+  "maskgvt_bair_frame_prediction": maskgvt_bair_config,
+  "maskgvt_bair_multitask": maskgvt_bair_multitask_config,
+  "vqgan2d_ucf101": vqgan2d_ucf101_config,
+  "vqgan3d_ucf101": vqgan3d_ucf101_config,
+  "vqgan3d_bair": vqgan3d_bair_config,
+}
+
+
+def config_param_shapes(name):
+  file, variant, *part = name.split("/")
+  config = _CONFIG_FILES[file].get_config(variant).to_dict()
+  blocks = stage_blocks(config)
+  data = config["dataset_configs"]
+  size = config["image_size"]
+  if part == ["generator"]:
+    return tokenizer_param_shapes(
+      blocks, (1, data["num_frames"], size, size, 3)
+    )
+  if part == ["discriminator"]:
+    shape = (1, data["num_frames"], size, size, 3)
+    return discriminator_param_shapes(blocks, shape)
+  model = TokenModel(
+    blocks,
+    data["num_frames"],
+    data["num_classes"],
+    config["transformer"]["latent_shape"],
+  )
+  length = model.prefix_length + model.num_tokens
+  return _shapes(model.transformer, _zeros((1, length), jnp.int32))

@@ -15,7 +15,10 @@ import numpy as np
 import pytest
 from parity import adapter, recipe
 
+from magvit3d.tokens.conditions import KINDS
+
 _CASES = pathlib.Path(__file__).parent / "cases"
+_PARAM_TREES = json.loads((_CASES / "param_trees.json").read_text())
 _MASK_FIELDS = (
   "masked_inputs",
   "uncond_masked_inputs",
@@ -23,8 +26,6 @@ _MASK_FIELDS = (
   "targets",
   "weights",
 )
-# Kinds of task_sequences.npz whose tasks the project has.
-_SEQUENCE_KINDS = ("single", "single_fp")
 
 
 @pytest.fixture(autouse=True)
@@ -155,6 +156,22 @@ def test_discriminator_equals_upstream(name, quick_compilation):
   _assert_close(regulariser, case["lecam"], 1e-3)
 
 
+@pytest.mark.parametrize("name", _names("discriminator2d_*.npz"))
+def test_discriminator_of_frames_equals_upstream(name, quick_compilation):
+  case = _load(name)
+  config, shapes = _text(case, "config"), _text(case, "param_shapes")
+  seed, video_shape = int(case["seed"]), _ints(case, "video_shape")
+  _assert_same_shapes(
+    adapter.discriminator_param_shapes(config, video_shape), shapes
+  )
+  variant = name.removeprefix("discriminator2d_")
+  video = recipe.array(f"disc2d/{variant}/video", video_shape, "uniform", seed)
+  logits = adapter.discriminator_logits(
+    config, recipe.params(shapes, seed), video
+  )
+  _assert_close(logits, case["logits"], 1e-3)
+
+
 @pytest.mark.parametrize("name", _names("transformer_*.npz"))
 def test_transformer_equals_upstream(name, quick_compilation):
   case = _load(name)
@@ -212,6 +229,62 @@ def test_random_masks_equal_upstream():
     _assert_same_fields(got, case, setting)
 
 
+def test_frame_by_frame_masks_equal_upstream():
+  case = _load("masks_frame_by_frame")
+  seed, shape = int(case["seed"]), _ints(case, "shape")
+  inputs = recipe.integers("mask/inputs", shape, 64, seed)
+  cond_inputs = recipe.integers("mask/cond", shape, 64, seed)
+  score = recipe.array("mask/score", shape, "uniform", seed)
+  for setting in sorted({k.rsplit("|", 1)[0] for k in case if "|" in k}):
+    mode, ratio = setting.split("|")
+    got = adapter.frame_by_frame_mask(
+      inputs,
+      cond_inputs,
+      case["cond_mask"],
+      score,
+      float(ratio),
+      None if mode == "None" else mode,
+    )
+    _assert_same_fields(got, case, setting)
+
+
+def test_block_means_equal_upstream():
+  case = _load("masks_block_pool")
+  shape = _ints(case, "shape")
+  score = recipe.array("block/score", shape, "uniform", int(case["seed"]))
+  got = adapter.block_pool(score, score > 0.2, (2, 2, 2))
+  # Means of 8 float32 values below 1.
+  np.testing.assert_allclose(got, case["avg"], atol=8 * 2**-24)
+
+
+def test_conditions_equal_upstream():
+  case = _load("conditions")
+  video_shape = _ints(case, "video_shape")
+  latent_shape = _ints(case, "latent_shape")
+  video = recipe.array("cond/video", video_shape, "uniform", int(case["seed"]))
+  all_kwargs = _text(case, "kwargs")
+  assert len(all_kwargs) > 10
+  for name, kwargs in all_kwargs.items():
+    (kind,) = (kind for kind in KINDS if name.startswith(kind))
+    got = adapter.condition(kind, video, latent_shape, **kwargs)
+    np.testing.assert_allclose(
+      got["video"], case[f"{name}|video"], atol=2**-22, err_msg=name
+    )
+    for key in ("video_mask", "latent_mask"):
+      expected = case[f"{name}|{key}"]
+      np.testing.assert_array_equal(
+        np.broadcast_to(got[key], expected.shape), expected, err_msg=name
+      )
+
+
+def test_top_p_equals_upstream():
+  case = _load("sampling")
+  seed = int(case["seed"])
+  logits = 3 * recipe.array("sampling/logits", (3, 5, 40), seed=seed)
+  for mass, key in ((0.3, "top_p_03"), (0.9, "top_p_09")):
+    np.testing.assert_array_equal(adapter.top_p(logits, mass), case[key])
+
+
 def test_mask_schedules_equal_upstream():
   case = _load("mask_schedules")
   total = int(case.pop("total"))
@@ -221,7 +294,7 @@ def test_mask_schedules_equal_upstream():
     _assert_close(adapter.mask_schedule(method, used, total), expected)
 
 
-@pytest.mark.parametrize("kind", _SEQUENCE_KINDS)
+@pytest.mark.parametrize("kind", ["single", "single_fp", "multi"])
 def test_sequences_equal_upstream(kind):
   case = _load("task_sequences")
   seed, settings = int(case["seed"]), _text(case, "settings")[kind]
@@ -344,3 +417,41 @@ def test_inflated_kernels_equal_upstream(mode):
     value = np.asarray(got[key], np.float64)
     assert np.linalg.norm(value) == pytest.approx(norm, rel=1e-3, abs=1e-5), key
     assert value.sum() == pytest.approx(total, abs=1e-3 * (abs(total) + norm))
+
+
+def test_i3d_equals_upstream():
+  case = _load("i3d")
+  seed, shapes = int(case["seed"]), _text(case, "param_shapes")
+  video = recipe.array("i3d/video", (1, 16, 32, 32, 3), "uniform", seed)
+  out = adapter.i3d(recipe.params(shapes, seed), video)
+  # Some 30 layers at full float32 precision.
+  _assert_close(out["logits_mean"], case["logits_mean"], 1e-5)
+  _assert_close(out["pool"], case["pool"], 1e-5)
+
+
+def test_c3d_equals_upstream():
+  case = _load("c3d")
+  seed, shapes = int(case["seed"]), _text(case, "param_shapes")
+  video = recipe.array("c3d/video", (1, 16, 40, 48, 3), "uniform", seed)
+  logits = adapter.c3d(recipe.params(shapes, seed), video)
+  # Sums of up to 14 000 products a layer.
+  _assert_close(logits, case["logits"], 1e-4)
+
+
+@pytest.mark.parametrize("name", _names("lm_*.npz"))
+def test_autoregressive_transformer_equals_upstream(name):
+  case = _load(name)
+  kwargs, shapes = _text(case, "config"), _text(case, "param_shapes")
+  seed, shape = int(case["seed"]), _ints(case, "shape")
+  _assert_same_shapes(adapter.lm_param_shapes(kwargs, shape), shapes)
+  prefix = f"lm/{name.removeprefix('lm_')}"
+  ids = 1 + recipe.integers(
+    f"{prefix}/ids", shape, kwargs["vocab_size"] - 1, seed
+  )
+  logits = adapter.lm_logits(kwargs, recipe.params(shapes, seed), ids)
+  _assert_close(logits, case["logits"], 1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(_PARAM_TREES))
+def test_parameters_of_the_configs_are_upstreams(name):
+  _assert_same_shapes(adapter.config_param_shapes(name), _PARAM_TREES[name])

@@ -1,0 +1,49 @@
+"""What a checkpoint belongs to: it is only restored where this is the same."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+
+def fingerprint(params: PyTree) -> str:
+  """SHA-256 of all values."""
+  digest = hashlib.sha256()
+  for leaf in jax.tree.leaves(params):
+    digest.update(np.ascontiguousarray(leaf).tobytes())
+  return digest.hexdigest()
+
+
+def key_of(parts: Mapping[str, Any]) -> str:
+  """SHA-256 of JSON-serialisable parts, whatever their order."""
+  text = json.dumps(parts, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def tokenizer_identity(
+  config: Mapping[str, Any], data: Mapping[str, Any]
+) -> dict[str, Any]:
+  """Sections that a tokenizer's checkpoint must agree with."""
+  names = ("vqvae", "discriminator")
+  return {name: config[name] for name in names} | {"data": data}
+
+
+def transformer_sections(config: Mapping[str, Any]) -> dict[str, Any]:
+  """Sections of the config that a transformer's checkpoint must agree with."""
+  names = ("transformer", "tasks", "maskgvt", "lmgvt")
+  sections = {name: dict(config[name]) for name in names if name in config}
+  for name in ("maskgvt", "lmgvt"):
+    sections.get(name, {}).pop("sampling", None)  # May change after training.
+  return sections
+
+
+def transformer_identity(
+  config: Mapping[str, Any], tokenizer_params: PyTree
+) -> dict[str, Any]:
+  """All that a transformer's checkpoint must agree with."""
+  tokenizer = {"fingerprint": fingerprint(tokenizer_params)[:16]}
+  return transformer_sections(config) | {"tokenizer": tokenizer}
