@@ -123,6 +123,24 @@ def test_whole_2d_trees_are_inflated(inflation, kind):
       np.testing.assert_array_equal(found, source[key])
 
 
+@pytest.mark.parametrize(
+  "fields",
+  [{}, {"norm_type": "GN", "num_groups": 2}, {"conv_downsample": True}],
+)
+def test_2d_tokenizer_and_discriminator_fill_the_3d_ones(fields):
+  """16 frames or fewer are one at the discriminator's dense layers."""
+  source = samples.make_params("tokenizer", architecture="2dcnn", **fields)
+  target = samples.make_params("tokenizer", **fields)
+  _, report = upstream.match_trees(source, target, "2d->3d")
+  for name in ("ema_params", "d_params"):
+    found = [x for x in report.leaves if x.name.startswith(name)]
+    num_inflated = sum(leaf.outcome == "inflated" for leaf in found)
+    assert num_inflated == sum(
+      x.ndim == 4 for x in jax.tree.leaves(source[name])
+    )
+    assert num_inflated > 5
+
+
 def test_2d_file_without_inflation_is_told_about_it():
   source, target = _tree(kernel=(3, 3, 2, 4)), _zeros(kernel=(3, 3, 3, 2, 4))
   with pytest.raises(UserError, match=r"kernels are 2D.*inflation=2d->3d"):

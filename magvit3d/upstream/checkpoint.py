@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -37,7 +38,7 @@ class UpstreamCheckpoint:
   trees: Mapping[str, PyTree]
 
 
-def load(path: str) -> UpstreamCheckpoint:
+def load(path: str | os.PathLike) -> UpstreamCheckpoint:
   """Loads what `path` means (see `locations`).
 
   Optimizers, random state and running averages of losses are left behind.
@@ -45,7 +46,7 @@ def load(path: str) -> UpstreamCheckpoint:
   Raises:
     UserError: It does not exist, is damaged, or is something else.
   """
-  with locations.fetched(path) as (source, local):
+  with locations.fetched(os.fspath(path)) as (source, local):
     if local.is_dir():
       tree = orbax_folder.read_structure(local)
       layout = layouts.find(tree, source)
