@@ -19,11 +19,13 @@ setuptools.setup(
     "chex>=0.1.90",
     "crc32c>=2.7",
     "flax>=0.12",
+    "fsspec>=2024.6",
     "grain>=0.2.15",
     "jax>=0.10",
     "jaxtyping>=0.3",
     "matplotlib>=3.9",
     "ml_collections>=1.1",
+    "msgpack>=1.0.8",
     "numpy>=2.0",
     "optax>=0.2.6",
     "orbax-checkpoint>=0.11.32",
@@ -41,6 +43,7 @@ setuptools.setup(
     # TensorFlow is here only to read our records as an independent reference.
     "dev": [
       "beartype>=0.20",
+      "hypothesis>=6.100",
       "pytest>=8.3",
       "ruff>=0.14",
       "tensorflow-cpu>=2.20; sys_platform == 'linux' "

@@ -19,6 +19,7 @@ from configs import (
   vqgan3d_bair_config,
   vqgan3d_ucf101_config,
 )
+from magvit3d import upstream
 from magvit3d.evaluation import image_metrics
 from magvit3d.models.bert import Bert
 from magvit3d.models.c3d import C3D
@@ -42,9 +43,12 @@ from magvit3d.training import losses
 from magvit3d.training.learning_rate import warmup_cosine
 
 
+def _tree_shapes(module, *inputs):
+  return jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"]
+
+
 def _shapes(module, *inputs):
-  tree = jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"]
-  flat = flatten_dict(tree, sep="/")
+  flat = flatten_dict(_tree_shapes(module, *inputs), sep="/")
   return {key: tuple(leaf.shape) for key, leaf in flat.items()}
 
 
@@ -357,6 +361,29 @@ def psnr(a, b):
 
 def ssim(a, b):
   return image_metrics.ssim(a, b)
+
+
+def inflate(params_2d, params_3d, mode):
+  # As upstream, which keeps the 3D value where a leaf cannot be inflated.
+  inflation = {"central": "2d->3d", "average": "2d->3d/average"}[mode]
+  trees, _ = upstream.compare(
+    {"params": params_2d}, {"params": params_3d}, inflation
+  )
+  return _numpy(trees["params"])
+
+
+def load_upstream_tokenizer(path, config):
+  size = config["image_size"]
+  frames = 2 ** len(config["vqvae"]["channel_multipliers"])
+  like = _tree_shapes(_tokenizer(config), _zeros((1, frames, size, size, 3)))
+  source = upstream.load(path).trees["ema_params"]
+  return _numpy(upstream.match(source, like)[0])
+
+
+def load_upstream_transformer(path, kwargs):
+  ids = _zeros((1, kwargs["max_position_embeddings"]), jnp.int32)
+  source = upstream.load(path).trees["params"]
+  return _numpy(upstream.match(source, _tree_shapes(_bert(kwargs), ids))[0])
 
 
 def i3d(params, video):

@@ -361,6 +361,64 @@ def test_image_scores_equal_upstream():
   np.testing.assert_allclose(adapter.ssim(a, b), case["ssim"], rtol=1e-5)
 
 
+@pytest.mark.parametrize("layout", ["vqgan_current", "vqgan_deprecated"])
+def test_upstream_tokenizer_file_works_here(layout, quick_compilation):
+  case = _load("upstream_checkpoints/vqgan_expected")
+  config = _text(case, "config")
+  path = _CASES / "upstream_checkpoints" / layout
+  params = adapter.load_upstream_tokenizer(str(path), config)
+  video = recipe.array(
+    "ckpt/video", _ints(case, "video_shape"), "uniform", int(case["seed"])
+  )
+  out = adapter.tokenizer_forward(config, params, video)
+  assert np.mean(out["indices"] == case["indices"]) >= 0.99
+  decoded = adapter.tokenizer_decode_indices(config, params, case["indices"])
+  _assert_close(decoded, case["decoded"])
+
+
+def test_upstream_transformer_file_works_here(quick_compilation):
+  case = _load("upstream_checkpoints/maskgvt_expected")
+  shape, vocab_size = _ints(case, "shape"), int(case["vocab"])
+  kwargs = {
+    "vocab_size": vocab_size,
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 48,
+    "max_position_embeddings": shape[1],
+  }
+  path = _CASES / "upstream_checkpoints" / "maskgvt"
+  params = adapter.load_upstream_transformer(str(path), kwargs)
+  ids = recipe.integers("ckpt/ids", shape, vocab_size, int(case["seed"]))
+  segments = np.zeros(shape, np.int32)
+  logits = adapter.transformer_logits(kwargs, params, ids, segments)
+  _assert_close(logits, case["logits"])
+
+
+@pytest.mark.parametrize("mode", ["central", "average"])
+def test_inflated_kernels_equal_upstream(mode):
+  """The case holds each leaf's sum and norm."""
+  case, video_shape = _load("inflation"), (1, 4, 16, 16, 3)
+  seed = int(case["seed"])
+  from_2d, from_3d = (
+    recipe.params(
+      adapter.tokenizer_param_shapes(_text(case, key), video_shape), seed + more
+    )
+    for key, more in (("config2d", 0), ("config3d", 100))
+  )
+  inflated = adapter.inflate(from_2d, from_3d, mode)
+  got = {
+    jax.tree_util.keystr(path, simple=True, separator="/"): leaf
+    for path, leaf in jax.tree_util.tree_leaves_with_path(inflated)
+  }
+  expected = _text(case, mode)
+  assert set(got) == set(expected)
+  for key, (total, norm) in expected.items():
+    value = np.asarray(got[key], np.float64)
+    assert np.linalg.norm(value) == pytest.approx(norm, rel=1e-3, abs=1e-5), key
+    assert value.sum() == pytest.approx(total, abs=1e-3 * (abs(total) + norm))
+
+
 def test_i3d_equals_upstream():
   case = _load("i3d")
   seed, shapes = int(case["seed"]), _text(case, "param_shapes")

@@ -1,0 +1,41 @@
+"""Flags of a program that takes a config: mistakes end it in one sentence."""
+
+import sys
+
+from absl import flags
+from ml_collections import config_flags
+
+
+def fail(message: str, status: int = 1) -> int:
+  """Prints an error; returns the exit status."""
+  print(f"Error: {message}", file=sys.stderr)
+  return status
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+  """Parses flags; a misspelled one ends the program with status 2."""
+  try:
+    return flags.FLAGS(argv, known_only=False)
+  except (flags.Error, AttributeError, KeyError, ValueError, OSError) as error:
+    # The text of a config's own error is a traceback.
+    text = _last_line(error) if "Traceback" in str(error) else str(error)
+    if isinstance(error, KeyError):  # Its text is a representation.
+      name, _, advice = str(error.args[0]).partition("\n")
+      text = f"--config has no field {name}. {advice}"
+    sys.exit(fail(text, 2))
+
+
+def define_config(help_text: str) -> flags.FlagHolder:
+  """Defines --config; a field that it lacks cannot be set."""
+  return config_flags.DEFINE_config_file(
+    "config", None, help_text, lock_config=True
+  )
+
+
+def config_error(error: OSError) -> str:
+  """What to say where a config's file turns out not to be there."""
+  return f"--config cannot be loaded: {_last_line(error)}"
+
+
+def _last_line(error: Exception) -> str:
+  return str(error).strip().splitlines()[-1].strip()
