@@ -134,6 +134,12 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   training.checkpoint_every_steps = 1000
   training.num_validation_clips = 96
 
+  # A tokenizer to start from: this project's, or one in upstream's format.
+  config.init_from = init_from = mlc.ConfigDict()
+  init_from.checkpoint_path = placeholder(str)
+  init_from.inflation = placeholder(str)  # '2d->3d' or '2d->3d/average'.
+  init_from.allow = ""  # Leaves that may differ; see `magvit3d.upstream`.
+
   # The tokenizer must show the object before the transformer trains on it.
   config.oracle_gate = True
   config.oracle_gate_db = 3.0  # Foreground PSNR above background-only.

@@ -174,7 +174,9 @@ class Experiment:
 
   def _tokenizer_stage(self) -> TokenizerStage:
     count = self._config["vqgan"]["codebook_init_clips"]
-    frames = self._data.some_clips("train", count)["frames"] if count else None
+    frames = None
+    if count and not self._config["init_from"]["checkpoint_path"]:
+      frames = self._data.some_clips("train", count)["frames"]
     with as_user_errors(ValueError):
       return TokenizerStage(
         self._config,
@@ -209,6 +211,7 @@ class Experiment:
   def _run_tokenizer(self) -> None:
     training = self._config["train_tokenizer"]
     stage = self._tokenizer_stage()
+    stage.start_from(self._config["init_from"])
     clips = self._data.some_clips(
       "validation", training["num_validation_clips"]
     )

@@ -181,17 +181,9 @@ class SingleStage:
 
   def _tokenizer_job(self) -> _Job:
     blocks, num_steps = self._blocks, stage_config.num_steps(self._config)
-    init_from = self._config["init_from"]
     stage = TokenizerStage(blocks, num_steps, self._clip_shape)
-    if init_from["checkpoint_path"] and not self._config["eval_only"]:
-      fresh = jax.jit(stage.init_state)()
-      trees = {"g_params": fresh.g_params, "d_params": fresh.d_params}
-      stage = TokenizerStage(
-        blocks,
-        num_steps,
-        self._clip_shape,
-        initial_params=initial_trees(init_from, trees, "tokenizer"),
-      )
+    if not self._config["eval_only"]:
+      stage.start_from(self._config["init_from"])
     scorer = scores.TokenizerScorer(
       stage.tokenizer,
       blocks["vqvae"]["codebook_size"],

@@ -387,14 +387,19 @@ def test_a_clip_has_no_more_frames_to_sample_than_it_has():
     TokenizerStage(_config(num_train_sampled_frames=3), 10, _CLIP_SHAPE)
 
 
-def test_training_starts_on_given_parameters(upstream):
-  _, state, *_, after, _ = upstream
-  stage = TokenizerStage(
-    _config(),
-    1000,
-    _CLIP_SHAPE,
-    initial_params={"g_params": after.g_params, "d_params": after.d_params},
-  )
+def test_training_starts_on_given_parameters(upstream, monkeypatch):
+  _, state, _, after, _ = upstream
+  stage = TokenizerStage(_config(), 1000, _CLIP_SHAPE)
+
+  def load(init_from, likes, kind):
+    assert (init_from["checkpoint_path"], kind) == ("folder", "tokenizer")
+    _assert_trees_equal(likes["g_params"], state.g_params)
+    return {"g_params": after.g_params, "d_params": after.d_params}
+
+  monkeypatch.setattr(tokenizer, "initial_trees", load)
+  stage.start_from({"checkpoint_path": None})
+  assert stage.before_step(state, 0) is state
+  stage.start_from({"checkpoint_path": "folder"})
   started = stage.before_step(state, 0)
   _assert_trees_equal(started.g_params, after.g_params)
   _assert_trees_equal(started.ema_params, after.g_params)

@@ -22,6 +22,7 @@ from magvit3d.training import codebook, losses
 from magvit3d.training.learning_rate import warmup_cosine
 from magvit3d.training.optimizers import make_adamw
 from magvit3d.training.perceptual import make_perceptual_loss
+from magvit3d.upstream import initial_trees
 
 
 @flax.struct.dataclass
@@ -63,8 +64,6 @@ class TokenizerStage:
     clip_shape: (t, h, w, 3).
     codebook_frames: uint8 (b, t, h, w, 3), on whose encoder outputs the
       codebook starts; None leaves its random initial values.
-    initial_params: `g_params` and, optionally, `d_params` to start from in
-      place of random ones.
 
   Raises:
     ValueError: Fields of the config do not go together.
@@ -79,7 +78,6 @@ class TokenizerStage:
     num_steps: int,
     clip_shape: tuple[int, int, int, int],
     codebook_frames: UInt8[np.ndarray, "b t h w 3"] | None = None,
-    initial_params: Mapping[str, PyTree] | None = None,
   ):
     dtype = jnp.dtype(config["dtype"])
     self.tokenizer = Tokenizer.from_config(config["vqvae"], dtype)
@@ -96,7 +94,7 @@ class TokenizerStage:
     self._rng, self._init_rng, self._codebook_rng = keys
     self._clip_shape = clip_shape
     self._codebook_frames = codebook_frames
-    self._initial_params = dict(initial_params or {})
+    self._initial_params = {}
     self._frame_index = sampled_frames(
       self.settings["num_train_sampled_frames"], clip_shape[0]
     )
@@ -113,6 +111,17 @@ class TokenizerStage:
 
     self.g_optimizer, self._g_schedule = optimizer(training["g_lr"])
     self.d_optimizer, self._d_schedule = optimizer(training["d_lr"])
+
+  def start_from(self, init_from: Mapping[str, Any]) -> None:
+    """Makes step 0 begin with the parameters of `config.init_from`, if any.
+
+    Raises:
+      UserError: The checkpoint is missing, damaged, or does not fit.
+    """
+    if init_from["checkpoint_path"]:
+      fresh = jax.jit(self.init_state)()
+      trees = {"g_params": fresh.g_params, "d_params": fresh.d_params}
+      self._initial_params = initial_trees(init_from, trees, "tokenizer")
 
   def init_state(self) -> TokenizerState:
     """Returns the state before the first step."""
@@ -142,8 +151,8 @@ class TokenizerStage:
     """
     if step == 0 and self._initial_params:
       state = state.replace(**self._initial_params)
-      if "g_params" in self._initial_params:
-        state = state.replace(ema_params=jax.tree.map(jnp.copy, state.g_params))
+      average = jax.tree.map(jnp.copy, state.g_params)
+      state = state.replace(ema_params=average)
     is_first = step == self.settings["quantizer_start_step"]
     if self._codebook_frames is None or not is_first:
       return state
