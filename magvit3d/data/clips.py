@@ -87,12 +87,13 @@ def make_batches(
 
 
 def load_clips(
-  source: ClipSource,
+  source: Any,
   indices: Iterable[SupportsIndex],
   keys: Sequence[str] = ("frames", "masks", "labels", "background"),
 ) -> dict[str, np.ndarray]:
   """Returns some clips as arrays (n, ...), for what is not trained on.
 
+  The source is a `ClipSource` or one whose samples have the same keys.
   Keys: `frames`, `masks`, `labels` as in `ClipSource`, and `background`, the
   colour behind the objects, float32 (n, 3) in [0, 1].
   """

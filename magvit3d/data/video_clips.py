@@ -11,7 +11,7 @@ generator that the pipeline gives, so that a resumed run sees the same clips.
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, Protocol, SupportsIndex
+from typing import Any, Protocol, SupportsIndex, runtime_checkable
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -19,6 +19,7 @@ from PIL import Image, ImageOps
 from magvit3d.data.tfrecord import DataError
 
 
+@runtime_checkable
 class Video(Protocol):
   """One video.
 
@@ -36,6 +37,7 @@ class Video(Protocol):
     """Yields frames as RGB; `numbers` (n,) increase, in [0, num_frames)."""
 
 
+@runtime_checkable
 class Videos(Protocol):
   """Videos by number; safe to share between threads.
 
@@ -166,7 +168,7 @@ class TrainingClips(VideoClips):
       index,
       start,
       crop if self.framing.random_crop else 0.5,
-      self.framing.flip and flip < 0.5,
+      self.framing.flip and bool(flip < 0.5),
     )
 
 

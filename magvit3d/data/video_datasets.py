@@ -102,6 +102,7 @@ _OPENERS: dict[str, Callable[[str, dict[str, Any], Framing], Videos]] = {
 def _checked_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
   """Returns all options of a data set, or raises UserError."""
   known = DEFAULT_OPTIONS[name]
+  given = {**given, "data_dir": given.get("data_dir") or ""}  # It may be None.
   for key, value in given.items():
     if key not in known:
       raise UserError(

@@ -131,6 +131,10 @@ def _opened(path: pathlib.Path) -> Iterator[tuple[Any, Any]]:
       if not container.streams.video:
         raise DataError(f"{path} has no video in it. {_ADVICE}")
       stream = container.streams.video[0]
+      if stream.codec_context is None:
+        raise DataError(
+          f"{path} is cut off or damaged, or its codec is unknown. {_ADVICE}"
+        )
       # Grain's threads read several files at once.
       stream.codec_context.thread_count = 1
       yield container, stream
