@@ -47,7 +47,7 @@ _MAKERS = {
 
 
 def _prepare(root, name, file_format="tfrecord", version="2.0.0"):
-  """Writes a data set as `tfds build` does: 5 videos in 2 shards, and 2."""
+  """Writes a data set as TFDS does: 5 videos in 2 shards, and 2."""
   folder = root / name / version
   folder.mkdir(parents=True)
   short_name = name.split("/")[0]
@@ -169,7 +169,10 @@ def test_reading_does_not_import_tensorflow(tmp_path, monkeypatch):
 
 
 def test_missing_data_set_is_answered_with_how_to_prepare_it(tmp_path):
-  message = rf"magvit3d\[tfds-tf\].*tfds build ucf101/ucf101_1 .*{tmp_path}"
+  message = (
+    rf"magvit3d\[tfds-tf\].*builder\('ucf101/ucf101_1', "
+    rf"data_dir='{tmp_path}'\)\.download_and_prepare"
+  )
   with pytest.raises(DataError, match=message):
     _open(tmp_path, "ucf101")
 
@@ -177,11 +180,14 @@ def test_missing_data_set_is_answered_with_how_to_prepare_it(tmp_path):
 @pytest.mark.parametrize(
   ("damage", "message"),
   [
-    ("missing", "00001-of-00002 is missing; 1 of 2 shards.*tfds build"),
-    ("flipped", "00001-of-00002 is damaged: the data of record 0.*tfds build"),
-    ("cut off", "00001-of-00002 is cut off in record 1.*tfds build"),
+    ("missing", "00001-of-00002 is missing; 1 of 2 shards.*tfds.builder"),
+    (
+      "flipped",
+      "00001-of-00002 is damaged: the data of record 0.*tfds.builder",
+    ),
+    ("cut off", "00001-of-00002 is cut off in record 1.*tfds.builder"),
     ("labels", "label.labels.txt, the names of the classes"),
-    ("info", "dataset_info.json cannot be read.*tfds build"),
+    ("info", "dataset_info.json cannot be read.*tfds.builder"),
     ("format", "format 'riegeli'"),
     ("split", r"no split 'train'; it has \['test'\]"),
   ],

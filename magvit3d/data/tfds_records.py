@@ -75,9 +75,11 @@ def open_split(data_dir: str | None, name: str, split: str) -> PreparedSplit:
     or os.environ.get("TFDS_DATA_DIR")
     or pathlib.Path("~/tensorflow_datasets")
   ).expanduser()
+  # Not `tfds build`, which fails without Apache Beam.
   advice = (
-    f"Prepare it with TensorFlow Datasets: pip install 'magvit3d[tfds-tf]', "
-    f"then: tfds build {name} --data_dir={root}"
+    "Prepare it with TensorFlow Datasets: pip install 'magvit3d[tfds-tf]', "
+    'then: python -c "import tensorflow_datasets as tfds; '
+    f"tfds.builder('{name}', data_dir='{root}').download_and_prepare()\""
   )
   folder = _newest_version(root / name, advice)
   info = _read_info(folder, advice)
