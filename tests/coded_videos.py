@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 _SIZE, _COLUMNS, _ROWS = 64, 4, 2
+GROUP_LENGTH = 10  # Frames from one key frame to the next, at most.
 FORMATS = {
   "h264.mp4": ("libx264", {}),
   "mpeg4.avi": ("mpeg4", {"bf": "2"}),  # As UCF-101.
@@ -42,7 +43,7 @@ def write_video(path, length, times=None, first=0):
     stream = container.add_stream(codec, rate=25, options=options)
     stream.width = stream.height = _SIZE
     stream.pix_fmt = "yuv420p"
-    stream.codec_context.gop_size = 10
+    stream.codec_context.gop_size = GROUP_LENGTH
     for number in range(length):
       frame = av.VideoFrame.from_ndarray(code_frame(first + number), "rgb24")
       if times is not None:

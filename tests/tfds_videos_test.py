@@ -170,7 +170,7 @@ def test_reading_does_not_import_tensorflow(tmp_path, monkeypatch):
 
 def test_missing_data_set_is_answered_with_how_to_prepare_it(tmp_path):
   message = (
-    rf"magvit3d\[tfds-tf\].*builder\('ucf101/ucf101_1', "
+    rf"'\.\[tfds-tf\]'.*builder\('ucf101/ucf101_1', "
     rf"data_dir='{tmp_path}'\)\.download_and_prepare"
   )
   with pytest.raises(DataError, match=message):

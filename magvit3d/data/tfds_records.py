@@ -77,7 +77,7 @@ def open_split(data_dir: str | None, name: str, split: str) -> PreparedSplit:
   ).expanduser()
   # Not `tfds build`, which fails without Apache Beam.
   advice = (
-    "Prepare it with TensorFlow Datasets: pip install 'magvit3d[tfds-tf]', "
+    "Prepare it with TensorFlow Datasets: pip install -e '.[tfds-tf]', "
     'then: python -c "import tensorflow_datasets as tfds; '
     f"tfds.builder('{name}', data_dir='{root}').download_and_prepare()\""
   )

@@ -162,6 +162,6 @@ def import_av():
   except ImportError as error:
     raise UserError(
       "Reading video files needs PyAV, which is not installed: "
-      "pip install 'magvit3d[video]', or pip install av."
+      "pip install -e '.[video]', or pip install av."
     ) from error
   return av
