@@ -57,7 +57,9 @@ def make_batches(
   """Returns an endless iterator over shuffled batches.
 
   Args:
-    source: Anything with `__len__` and `__getitem__` that gives dicts.
+    source: Anything with `__len__` and `__getitem__` that gives dicts. If it
+      has `random_clip(index, rng)` too, that gives the samples: `rng` depends
+      on `seed` and on the sample's place in the stream alone.
     batch_size: Samples of a batch.
     seed: Determines the order, which changes every epoch.
     num_threads: Threads that read ahead.
@@ -68,13 +70,16 @@ def make_batches(
       "samples there are. Lower it, or make more scenes "
       "(--config.data.num_train)."
     )
+  is_random = hasattr(source, "random_clip")
   dataset = (
-    grain.MapDataset.source(source)
+    grain.MapDataset.source(range(len(source)) if is_random else source)
     .seed(seed)
     .shuffle()
     .repeat()
-    .batch(batch_size, drop_remainder=True)
   )
+  if is_random:
+    dataset = dataset.random_map(source.random_clip)
+  dataset = dataset.batch(batch_size, drop_remainder=True)
   options = grain.ReadOptions(
     num_threads=num_threads, prefetch_buffer_size=max(2, num_threads)
   )
@@ -82,12 +87,13 @@ def make_batches(
 
 
 def load_clips(
-  source: ClipSource,
+  source: Any,
   indices: Iterable[SupportsIndex],
   keys: Sequence[str] = ("frames", "masks", "labels", "background"),
 ) -> dict[str, np.ndarray]:
   """Returns some clips as arrays (n, ...), for what is not trained on.
 
+  The source is a `ClipSource` or one whose samples have the same keys.
   Keys: `frames`, `masks`, `labels` as in `ClipSource`, and `background`, the
   colour behind the objects, float32 (n, 3) in [0, 1].
   """

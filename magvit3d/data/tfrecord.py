@@ -33,13 +33,17 @@ class TFRecordSource:
     self,
     paths: Sequence[str | os.PathLike],
     counts: Sequence[int] | None = None,
+    *,
+    advice: str | None = None,
   ):
     """Names the shards.
 
     Args:
       paths: The shards.
       counts: Records of each. Without them, every shard's index is read.
+      advice: What to do about damaged shards that `data_gen` did not make.
     """
+    self._advice = advice or _ADVICE
     self._paths = [pathlib.Path(path) for path in paths]
     self._shards: dict[int, tuple[int, np.ndarray, int]] = {}
     self._lock = threading.Lock()
@@ -82,12 +86,15 @@ class TFRecordSource:
       raise DataError(
         f"{self._paths[shard]} has {len(offsets)} records, but record "
         f"{number} was expected: the shard is not the one that the manifest "
-        f"describes. {_ADVICE}"
+        f"describes. {self._advice}"
       )
     start = int(offsets[number])
     end = int(offsets[number + 1]) if number + 1 < len(offsets) else size
     data = os.pread(descriptor, end - start, start)
-    return _checked_data(data, end - start, self._paths[shard], number, start)
+    try:
+      return _checked_data(data, end - start, self._paths[shard], number, start)
+    except _DamageError as error:
+      raise DataError(f"{error} {self._advice}") from error
 
   def _open(self, shard: int) -> tuple[int, np.ndarray, int]:
     """Returns descriptor, offsets and size of a shard."""
@@ -98,14 +105,20 @@ class TFRecordSource:
           descriptor = os.open(path, os.O_RDONLY)
         except OSError as error:
           raise DataError(
-            f"{path} cannot be read ({error.strerror}). {_ADVICE}"
+            f"{path} cannot be read ({error.strerror}). {self._advice}"
           ) from error
         try:
-          self._shards[shard] = (descriptor, *read_offsets(path))
-        except BaseException:
+          self._shards[shard] = (descriptor, *_read_offsets(path))
+        except BaseException as error:
           os.close(descriptor)
+          if isinstance(error, _DamageError):
+            raise DataError(f"{error} {self._advice}") from error
           raise
       return self._shards[shard]
+
+
+class _DamageError(Exception):
+  """A shard is damaged; the message says where, but not what to do."""
 
 
 _ADVICE = (
@@ -114,13 +127,13 @@ _ADVICE = (
 )
 
 
-def read_offsets(path: pathlib.Path) -> tuple[np.ndarray, int]:
+def _read_offsets(path: pathlib.Path) -> tuple[np.ndarray, int]:
   """Returns the offsets of a shard's records, and its full size in bytes.
 
   They come from the index; if that is missing or damaged, from a scan.
 
   Raises:
-    DataError: The scan came upon damage.
+    _DamageError: The scan came upon damage.
   """
   try:
     return shards.decode_index(shards.index_path(path).read_bytes())
@@ -168,14 +181,13 @@ def _checked_data(
 
 
 def _fail_cut_off(path, number, offset):
-  raise DataError(
-    f"{path} is cut off in record {number}, which starts at byte {offset}. "
-    f"{_ADVICE}"
+  raise _DamageError(
+    f"{path} is cut off in record {number}, which starts at byte {offset}."
   )
 
 
 def _fail_damaged(path, number, offset, part):
-  raise DataError(
+  raise _DamageError(
     f"{path} is damaged: the {part} of record {number}, which starts at byte "
-    f"{offset}, does not match its CRC32C. {_ADVICE}"
+    f"{offset}, does not match its CRC32C."
   )
