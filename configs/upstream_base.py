@@ -84,6 +84,7 @@ def make_common(
   data.num_train_examples = dataset.num_train
   data.data_dir = placeholder(str)  # Ours: None is TFDS's own folder.
   data.frame_stride = 1  # Ours.
+  data.short_videos = "error"  # Ours; see docs/datasets.md.
   data.flip = dataset.flip
   data.random_crop = False  # Ours.
   config.num_reading_threads = 8  # Ours.

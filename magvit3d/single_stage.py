@@ -16,8 +16,14 @@ from jaxtyping import PyTree
 
 from magvit3d import identities, run_files, sharding
 from magvit3d import single_stage_config as stage_config
-from magvit3d.data.clips import load_clips, make_batches, spread_indices
-from magvit3d.data.video_datasets import open_dataset
+from magvit3d.data import video_datasets
+from magvit3d.data.clips import (
+  ClipSource,
+  load_clips,
+  make_batches,
+  spread_indices,
+)
+from magvit3d.data.scenes import SceneSource
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.evaluation import single_stage_scores as scores
 from magvit3d.models.vqvae import Tokenizer, latent_shape
@@ -43,16 +49,14 @@ class _Job:
     stage: For the loop.
     identity: What its checkpoints must agree with.
     params_of: Parameters to score, of a state.
-    validate: Maps parameters to scores that training logs.
-    evaluate: Maps parameters to `scores.Evaluation`.
+    make_scorer: Makes one of `single_stage_scores` for some clips.
   """
 
   name: str
   stage: loop.Stage
   identity: Mapping[str, Any]
   params_of: Callable[[PyTree], PyTree]
-  validate: Callable[[PyTree], dict[str, float]]
-  evaluate: Callable[[PyTree], scores.Evaluation]
+  make_scorer: Callable[[Mapping[str, np.ndarray]], scores.Scorer]
 
 
 class SingleStage:
@@ -104,7 +108,8 @@ class SingleStage:
       state = self._trained_state(job, checkpoints)
     finally:
       checkpoints.close()
-    evaluation = job.evaluate(job.params_of(state))
+    scorer = job.make_scorer(self._some_clips(_EVALUATION_SPLIT))
+    evaluation = scorer.evaluate(job.params_of(state))
     folder = self._workdir / "evaluation"
     evaluation.write(folder)
     for line in evaluation.lines():
@@ -128,6 +133,7 @@ class SingleStage:
       validate_every_steps=config["log_eval_steps"],
       checkpoint_every_steps=config["checkpoint_steps"],
     )
+    scorer = job.make_scorer(self._some_clips(_VALIDATION_SPLIT))
     batches = make_batches(
       self._open("train", is_training=True),
       batch_size=config["batch_size"],
@@ -142,18 +148,39 @@ class SingleStage:
       options=options,
       checkpoints=checkpoints,
       mesh=self._mesh,
-      validate=lambda state: job.validate(job.params_of(state)),
+      validate=lambda state: scorer.validate(job.params_of(state)),
     )
 
   def _open(self, split: str, *, is_training: bool = False) -> Any:
-    return open_dataset(
-      self._config["dataset_name"],
+    name, given = self._config["dataset_name"], self._config["dataset_configs"]
+    if name == "traj3d":
+      return self._open_scenes(given["data_dir"], split)
+    known = video_datasets.DEFAULT_OPTIONS.get(name, {})
+    return video_datasets.open_dataset(
+      name,
       split,
-      self._config["dataset_configs"],
+      {key: value for key, value in given.items() if key in known},
       image_size=self._config["image_size"],
       num_frames=self._clip_shape[0],
       is_training=is_training,
     )
+
+  def _open_scenes(self, folder: str | None, split: str) -> ClipSource:
+    """Opens rendered scenes, see `data_gen`."""
+    if not folder:
+      raise UserError(
+        "config.dataset_configs.data_dir is missing: the folder that "
+        "`python -m data_gen` wrote."
+      )
+    scenes = SceneSource(folder, split)
+    found = (scenes.num_frames, scenes.image_size)
+    if found != self._clip_shape[:2]:
+      raise UserError(
+        f"{folder} has clips of {found[0]} frames of {found[1]} pixels, but "
+        f"config.dataset_configs.num_frames={self._clip_shape[0]} and "
+        f"config.image_size={self._clip_shape[1]}. Change either."
+      )
+    return ClipSource(scenes)
 
   def _some_clips(self, split: str) -> dict[str, np.ndarray]:
     source = self._open(split)
@@ -184,20 +211,18 @@ class SingleStage:
     stage = TokenizerStage(blocks, num_steps, self._clip_shape)
     if not self._config["eval_only"]:
       stage.start_from(self._config["init_from"])
-    scorer = scores.TokenizerScorer(
-      stage.tokenizer,
-      blocks["vqvae"]["codebook_size"],
-      self._some_clips(_VALIDATION_SPLIT),
-      self._config["eval_batch_size"],
-      self._mesh,
-    )
     return _Job(
       "tokenizer",
       stage,
       identities.tokenizer_identity(blocks, self._data_identity),
       lambda state: state.ema_params,
-      scorer.validate,
-      scorer.evaluate,
+      lambda clips: scores.TokenizerScorer(
+        stage.tokenizer,
+        blocks["vqvae"]["codebook_size"],
+        clips,
+        self._config["eval_batch_size"],
+        self._mesh,
+      ),
     )
 
   def _tokenizer_params(self) -> PyTree:
@@ -225,25 +250,23 @@ class SingleStage:
     if config["model_class"] == "LMGVT":
       model = LanguageModel(blocks, num_classes, self._grid)
       stage = LMStage(blocks, model, num_steps, tokenizer_params)
-      make_scorer = scores.AutoregressiveScorer
+      scorer_class = scores.AutoregressiveScorer
     else:
       num_frames = self._clip_shape[0]
       model = TokenModel(blocks, num_frames, num_classes, self._grid)
       stage = TransformerStage(blocks, model, num_steps, tokenizer_params)
-      make_scorer = scores.MaskedScorer
-    scorer = make_scorer(
-      model,
-      tokenizer_params,
-      self._some_clips(_VALIDATION_SPLIT),
-      config["eval_batch_size"],
-      self._mesh,
-      seed=config["rng_seed"],
-    )
+      scorer_class = scores.MaskedScorer
     return _Job(
       "transformer",
       stage,
       identities.transformer_identity(blocks, tokenizer_params),
       lambda state: state.params,
-      scorer.validate,
-      scorer.evaluate,
+      lambda clips: scorer_class(
+        model,
+        tokenizer_params,
+        clips,
+        config["eval_batch_size"],
+        self._mesh,
+        seed=config["rng_seed"],
+      ),
     )

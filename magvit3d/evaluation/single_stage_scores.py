@@ -8,6 +8,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -73,6 +74,16 @@ class Evaluation:
     picture = animations.encode_webp(np.concatenate(strips, axis=1), quality=85)
     atomic_file.write_bytes(folder / SAMPLES_NAME, picture)
     atomic_file.write_text(folder / SCORES_NAME, text)
+
+
+class Scorer(Protocol):
+  """Scores parameters on the clips that it was made with."""
+
+  def validate(self, params: PyTree) -> dict[str, float]:
+    """Returns what training logs."""
+
+  def evaluate(self, params: PyTree) -> Evaluation:
+    """Returns all scores."""
 
 
 def _image_rows(
