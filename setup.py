@@ -40,12 +40,12 @@ setuptools.setup(
     "cuda12": ["jax[cuda12]"],
     "cuda13": ["jax[cuda13]"],
     "tpu": ["jax[tpu]"],
-    "video": ["av>=14.0"],
+    "video": ["av>=15.1"],
     # To prepare UCF-101 and BAIR; reading them needs no TensorFlow.
     "tfds-tf": ["tensorflow>=2.20", "tensorflow-datasets>=4.9.9"],
     # TensorFlow is here only to read our records as an independent reference.
     "dev": [
-      "av>=14.0",
+      "av>=15.1",
       "beartype>=0.20",
       "hypothesis>=6.100",
       "pytest>=8.3",

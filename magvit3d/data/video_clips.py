@@ -95,7 +95,7 @@ class VideoClips:
     return len(self.videos)
 
   def __repr__(self) -> str:
-    # Grain compares it when it restores an iterator: no folders, which move.
+    # Without folders, which move, and addresses, which change.
     return (
       f"{type(self).__name__}({len(self)} videos, {self.fingerprint}, "
       f"{self.framing})"
