@@ -67,8 +67,8 @@ def make_batches(
   if batch_size > len(source):
     raise UserError(
       f"batch_size={batch_size} is larger than the {len(source)} training "
-      "samples there are. Lower it, or make more scenes "
-      "(--config.data.num_train)."
+      "samples there are. Lower it, or bring more data (rendered scenes: "
+      "--config.data.num_train)."
     )
   is_random = hasattr(source, "random_clip")
   dataset = (
