@@ -16,17 +16,11 @@ from jaxtyping import PyTree
 
 from magvit3d import identities, run_files, sharding
 from magvit3d import single_stage_config as stage_config
-from magvit3d.data import video_datasets
-from magvit3d.data.clips import (
-  ClipSource,
-  load_clips,
-  make_batches,
-  spread_indices,
-)
-from magvit3d.data.scenes import SceneSource
+from magvit3d.data.clips import make_batches
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.evaluation import single_stage_scores as scores
 from magvit3d.models.vqvae import Tokenizer, latent_shape
+from magvit3d.single_stage_data import StageData
 from magvit3d.tokens.language_model import LanguageModel
 from magvit3d.tokens.token_model import TokenModel
 from magvit3d.training import loop
@@ -35,9 +29,6 @@ from magvit3d.training.lm import LMStage
 from magvit3d.training.tokenizer import TokenizerStage
 from magvit3d.training.transformer import TransformerStage
 from magvit3d.upstream import initial_trees
-
-_EVALUATION_SPLIT = "test"
-_VALIDATION_SPLIT = "validation"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,17 +89,18 @@ class SingleStage:
       UserError: Something that the user can mend.
       loop.Interrupted: Training was asked to stop.
     """
+    data = StageData(self._config, self._clip_shape)
     with as_user_errors(ValueError):
-      job = self._make_job()
+      job = self._make_job(data)
     run_files.write_json(self._workdir / "config.json", self._config)
     checkpoints = Checkpoints(
       self._workdir / job.name / "checkpoints", job.identity
     )
     try:
-      state = self._trained_state(job, checkpoints)
+      state = self._trained_state(job, data, checkpoints)
     finally:
       checkpoints.close()
-    scorer = job.make_scorer(self._some_clips(_EVALUATION_SPLIT))
+    scorer = job.make_scorer(data.some_clips("test"))
     evaluation = scorer.evaluate(job.params_of(state))
     folder = self._workdir / "evaluation"
     evaluation.write(folder)
@@ -116,7 +108,9 @@ class SingleStage:
       logging.info("%s", line)
     return folder / scores.SCORES_NAME
 
-  def _trained_state(self, job: _Job, checkpoints: Checkpoints) -> PyTree:
+  def _trained_state(
+    self, job: _Job, data: StageData, checkpoints: Checkpoints
+  ) -> PyTree:
     config = self._config
     if config["eval_only"]:
       if checkpoints.latest_step() is None:
@@ -133,9 +127,9 @@ class SingleStage:
       validate_every_steps=config["log_eval_steps"],
       checkpoint_every_steps=config["checkpoint_steps"],
     )
-    scorer = job.make_scorer(self._some_clips(_VALIDATION_SPLIT))
+    scorer = job.make_scorer(data.some_clips("validation"))
     batches = make_batches(
-      self._open("train", is_training=True),
+      data.training,
       batch_size=config["batch_size"],
       seed=config["rng_seed"],
       num_threads=config["num_reading_threads"],
@@ -151,48 +145,6 @@ class SingleStage:
       validate=lambda state: scorer.validate(job.params_of(state)),
     )
 
-  def _open(self, split: str, *, is_training: bool = False) -> Any:
-    name, given = self._config["dataset_name"], self._config["dataset_configs"]
-    if name == "traj3d":
-      return self._open_scenes(given["data_dir"], split)
-    known = video_datasets.DEFAULT_OPTIONS.get(name, {})
-    return video_datasets.open_dataset(
-      name,
-      split,
-      {key: value for key, value in given.items() if key in known},
-      image_size=self._config["image_size"],
-      num_frames=self._clip_shape[0],
-      is_training=is_training,
-    )
-
-  def _open_scenes(self, folder: str | None, split: str) -> ClipSource:
-    """Opens rendered scenes, see `data_gen`."""
-    if not folder:
-      raise UserError(
-        "config.dataset_configs.data_dir is missing: the folder that "
-        "`python -m data_gen` wrote."
-      )
-    scenes = SceneSource(folder, split)
-    found = (scenes.num_frames, scenes.image_size)
-    if found != self._clip_shape[:2]:
-      raise UserError(
-        f"{folder} has clips of {found[0]} frames of {found[1]} pixels, but "
-        f"config.dataset_configs.num_frames={self._clip_shape[0]} and "
-        f"config.image_size={self._clip_shape[1]}. Change either."
-      )
-    return ClipSource(scenes)
-
-  def _some_clips(self, split: str) -> dict[str, np.ndarray]:
-    source = self._open(split)
-    count = self._config["num_eval_examples"]
-    return load_clips(source, spread_indices(source, count))
-
-  @property
-  def _data_identity(self) -> dict[str, Any]:
-    names = ("dataset_name", "dataset_type", "image_size")
-    data = {name: self._config[name] for name in names}
-    return data | {"num_frames": self._clip_shape[0]}
-
   def _check_latent_shape(self) -> None:
     transformer = self._config.get("transformer")
     if transformer and tuple(transformer["latent_shape"]) != self._grid:
@@ -201,12 +153,12 @@ class SingleStage:
         f"config.vqvae makes {self._grid} of clips {self._clip_shape[:3]}."
       )
 
-  def _make_job(self) -> _Job:
+  def _make_job(self, data: StageData) -> _Job:
     if self._config["model_class"] == "VQGAN":
-      return self._tokenizer_job()
-    return self._transformer_job(self._tokenizer_params())
+      return self._tokenizer_job(data)
+    return self._transformer_job(data, self._tokenizer_params())
 
-  def _tokenizer_job(self) -> _Job:
+  def _tokenizer_job(self, data: StageData) -> _Job:
     blocks, num_steps = self._blocks, stage_config.num_steps(self._config)
     stage = TokenizerStage(blocks, num_steps, self._clip_shape)
     if not self._config["eval_only"]:
@@ -214,7 +166,7 @@ class SingleStage:
     return _Job(
       "tokenizer",
       stage,
-      identities.tokenizer_identity(blocks, self._data_identity),
+      identities.tokenizer_identity(blocks, data.identity),
       lambda state: state.ema_params,
       lambda clips: scores.TokenizerScorer(
         stage.tokenizer,
@@ -243,19 +195,22 @@ class SingleStage:
     )
     return trees["ema_params"]
 
-  def _transformer_job(self, tokenizer_params: PyTree) -> _Job:
+  def _transformer_job(self, data: StageData, tokenizer_params: PyTree) -> _Job:
     config, blocks = self._config, self._blocks
     num_classes = config["dataset_configs"]["num_classes"]
     num_steps = stage_config.num_steps(config)
     if config["model_class"] == "LMGVT":
       model = LanguageModel(blocks, num_classes, self._grid)
       stage = LMStage(blocks, model, num_steps, tokenizer_params)
+      are_classes_used = True
       scorer_class = scores.AutoregressiveScorer
     else:
       num_frames = self._clip_shape[0]
       model = TokenModel(blocks, num_frames, num_classes, self._grid)
       stage = TransformerStage(blocks, model, num_steps, tokenizer_params)
+      are_classes_used = any(task.class_conditional for task in model.tasks)
       scorer_class = scores.MaskedScorer
+    data.check_classes(num_classes, are_used=are_classes_used)
     return _Job(
       "transformer",
       stage,

@@ -195,9 +195,35 @@ def test_transformers_are_trained_on_its_tokens(
       {"vqgan.perceptual_loss_weight": 0.1},
       "needs vqgan.perceptual_weights",
     ),
+    ("vqgan3d_ucf101", {"dataset_configs.data_dir": None}, "data_dir is miss"),
     ("vqgan3d_ucf101", {"model_class": "GAN"}, "config.model_class='GAN'"),
   ],
 )
 def test_wrong_fields_are_named(data, tmp_path, file, fields, message):
   with pytest.raises(UserError, match=message):
     SingleStage(_config(file, data, **fields), tmp_path).run()
+
+
+@pytest.mark.parametrize("file", ["maskgvt_ucf101", "lmgvt_ucf101"])
+def test_another_number_of_classes_is_refused(tokenizer, data, tmp_path, file):
+  checkpoint = str(tokenizer[1] / "tokenizer" / "checkpoints")
+  fields = {
+    "tokenizer.checkpoint_path": checkpoint,
+    "dataset_configs.num_classes": 101,
+  }
+  with pytest.raises(
+    UserError, match=r"num_classes=101, but .* has 12 classes"
+  ):
+    SingleStage(_config(file, data, **fields), tmp_path).run()
+
+
+def test_missing_data_leave_no_checkpoint_folder(data, tmp_path):
+  config = _config(
+    "vqgan3d_ucf101",
+    data,
+    dataset_name="video_folder",
+    **{"dataset_configs.data_dir": str(tmp_path / "none")},
+  )
+  with pytest.raises(UserError, match="none"):
+    SingleStage(config, tmp_path / "run").run()
+  assert not (tmp_path / "run" / "tokenizer").exists()

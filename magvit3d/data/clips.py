@@ -28,6 +28,11 @@ class ClipSource:
   def __len__(self) -> int:
     return len(self.scenes) * self.scenes.num_views
 
+  @property
+  def class_names(self) -> tuple[str, ...]:
+    """Names by label."""
+    return self.scenes.class_names
+
   def __getitem__(
     self, index: SupportsIndex
   ) -> dict[str, np.ndarray | np.generic]:
