@@ -70,9 +70,12 @@ def _tokenizer_blocks(config: Mapping[str, Any]) -> dict[str, Any]:
     else optimizer[name]
     for name in ("g_lr", "d_lr")
   }
+  vqgan = dict(config["vqgan"]) | _BEYOND_UPSTREAM
+  if config["dataset_type"] == "image":
+    vqgan["num_train_sampled_frames"] = None  # There is but one.
   return {
     "discriminator": config["discriminator"],
-    "vqgan": dict(config["vqgan"]) | _BEYOND_UPSTREAM,
+    "vqgan": vqgan,
     "train_tokenizer": _training_block(config) | rates,
   }
 

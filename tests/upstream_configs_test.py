@@ -148,6 +148,13 @@ def test_stage_blocks_have_what_upstream_lacks_switched_off(file):
     assert blocks["train_transformer"]["label_smoothing"] == 1e-4
 
 
+def test_images_have_no_frames_to_sample_from():
+  config = _get("vqgan2d_ucf101_config").to_dict()
+  assert stage_blocks(config)["vqgan"]["num_train_sampled_frames"] == 4
+  blocks = stage_blocks(config | {"dataset_type": "image"})
+  assert blocks["vqgan"]["num_train_sampled_frames"] is None
+
+
 def test_an_unknown_model_class_names_the_known_ones():
   config = _get("vqgan3d_bair_config").to_dict() | {"model_class": "GPT"}
   with pytest.raises(ValueError, match=f"'GPT'.*{', '.join(MODEL_CLASSES)}"):
