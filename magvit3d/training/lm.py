@@ -5,26 +5,22 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, PyTree
 
 from magvit3d.data.pixels import to_unit_range
 from magvit3d.tokens.language_model import LanguageModel
 from magvit3d.training import losses
-from magvit3d.training.learning_rate import warmup_cosine
-from magvit3d.training.optimizers import make_adamw
-from magvit3d.training.transformer import TransformerState
+from magvit3d.training.token_stage import TokenStage, TransformerState
 
 
-class LMStage:
+class LMStage(TokenStage):
   """Builds the state and the step function of the autoregressive stage.
 
   Args:
     config: The run's config; reads `train_transformer` and `seed`.
     model: The transformer.
     num_steps: Steps of the whole stage.
-    tokenizer_params: Frozen generator parameters. Batches without tokens are
-      tokenized with them in the step.
+    tokenizer_params: See `TokenStage`.
   """
 
   headline = ("loss", "accuracy")
@@ -36,32 +32,15 @@ class LMStage:
     num_steps: int,
     tokenizer_params: PyTree,
   ):
+    super().__init__(
+      config,
+      model.transformer,
+      1,
+      num_steps,
+      tokenizer_params,
+      decays_all=True,
+    )
     self.model = model
-    self.frozen = tokenizer_params
-    self._rng, self._init_rng = jax.random.split(jax.random.key(config["seed"]))
-    training = config["train_transformer"]
-    self._schedule = warmup_cosine(
-      training["learning_rate"], training["warmup_steps"], num_steps
-    )
-    self._optimizer = make_adamw(
-      self._schedule, training["optimizer"], decays_all=True
-    )
-    self._label_smoothing = training["label_smoothing"]
-
-  def init_state(self) -> TransformerState:
-    """Returns the state before the first step."""
-    ids = jnp.zeros((1, 1), jnp.int32)
-    params = self.model.transformer.init(self._init_rng, ids)["params"]
-    return TransformerState(
-      step=jnp.zeros((), jnp.int32),
-      params=params,
-      opt_state=self._optimizer.init(params),
-    )
-
-  def before_step(self, state: TransformerState, step: int) -> TransformerState:
-    """Does nothing in this stage."""
-    del step
-    return state
 
   def train_step(
     self,
@@ -81,7 +60,7 @@ class LMStage:
       frozen: `self.frozen`.
     """
     model = self.model
-    dropout_rng = jax.random.fold_in(self._rng, state.step)
+    dropout_rng = jax.random.fold_in(self.rng, state.step)
     if "tokens" in batch:
       tokens = batch["tokens"]
     else:
@@ -95,25 +74,13 @@ class LMStage:
         logits,
         targets,
         jnp.ones(targets.shape, logits.dtype),
-        self._label_smoothing,
+        self.label_smoothing,
       )
       return loss, logits
 
     (loss, logits), grads = jax.value_and_grad(objective, has_aux=True)(
       state.params
     )
-    updates, opt_state = self._optimizer.update(
-      grads, state.opt_state, state.params
-    )
-    metrics = {
-      "loss": loss,
-      "accuracy": jnp.mean(jnp.argmax(logits, axis=-1) == targets),
-      "grad_norm": optax.tree.norm(grads),
-      "learning_rate": self._schedule(state.step),
-    }
-    state = state.replace(
-      step=state.step + 1,
-      params=optax.apply_updates(state.params, updates),
-      opt_state=opt_state,
-    )
-    return state, metrics
+    state, metrics = self.apply_gradients(state, grads)
+    accuracy = jnp.mean(jnp.argmax(logits, axis=-1) == targets)
+    return state, {"loss": loss, "accuracy": accuracy} | metrics

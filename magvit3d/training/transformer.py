@@ -7,39 +7,19 @@ one task, one mask ratio, and the loss of `masking`'s weights.
 from collections.abc import Mapping
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float, PyTree
 
 from magvit3d.data.pixels import to_unit_range
 from magvit3d.tokens import schedules, tasks, vocabulary
 from magvit3d.tokens.token_model import TokenModel
 from magvit3d.training import losses
-from magvit3d.training.learning_rate import warmup_cosine
-from magvit3d.training.optimizers import make_adamw
+from magvit3d.training.token_stage import TokenStage, TransformerState
 
 
-@flax.struct.dataclass
-class TransformerState:
-  """Everything a checkpoint needs for a run to resume exactly.
-
-  Its types are loose, because it also holds shapes or shardings of arrays.
-
-  Attributes:
-    step: Steps taken, int ().
-    params: Parameters.
-    opt_state: Optimizer of `params`.
-  """
-
-  step: PyTree
-  params: PyTree
-  opt_state: PyTree
-
-
-class TransformerStage:
+class TransformerStage(TokenStage):
   """Builds the state and the step function of the transformer stage.
 
   Args:
@@ -47,8 +27,7 @@ class TransformerStage:
       `train_transformer`.
     model: The transformer.
     num_steps: Steps of the whole stage.
-    tokenizer_params: Frozen generator parameters. Batches without tokens are
-      tokenized with them in the step.
+    tokenizer_params: See `TokenStage`.
   """
 
   headline = ("loss", "masked_accuracy")
@@ -60,35 +39,17 @@ class TransformerStage:
     num_steps: int,
     tokenizer_params: PyTree,
   ):
-    self.model = model
-    self.frozen = tokenizer_params
-    self._rng, self._init_rng = jax.random.split(jax.random.key(config["seed"]))
-    training = config["train_transformer"]
-    self._schedule = warmup_cosine(
-      training["learning_rate"], training["warmup_steps"], num_steps
+    super().__init__(
+      config,
+      model.transformer,
+      model.prefix_length + model.num_tokens,
+      num_steps,
+      tokenizer_params,
     )
-    self._optimizer = make_adamw(self._schedule, training["optimizer"])
-    self._label_smoothing = training["label_smoothing"]
+    self.model = model
     self._task_order = tasks.make_task_order(
       model.tasks, np.random.default_rng(config["seed"])
     )
-
-  def init_state(self) -> TransformerState:
-    """Returns the state before the first step."""
-    model = self.model
-    length = model.prefix_length + model.num_tokens
-    ids = jnp.zeros((1, length), jnp.int32)
-    params = model.transformer.init(self._init_rng, ids)["params"]
-    return TransformerState(
-      step=jnp.zeros((), jnp.int32),
-      params=params,
-      opt_state=self._optimizer.init(params),
-    )
-
-  def before_step(self, state: TransformerState, step: int) -> TransformerState:
-    """Does nothing in this stage."""
-    del step
-    return state
 
   def train_step(
     self,
@@ -105,7 +66,7 @@ class TransformerStage:
       frozen: `self.frozen`.
     """
     model = self.model
-    rng = jax.random.fold_in(self._rng, state.step)
+    rng = jax.random.fold_in(self.rng, state.step)
     ratio_rng, score_rng, dropout_rng = jax.random.split(rng, 3)
     order = jnp.asarray(self._task_order)
     task_index = order[state.step % len(order)]
@@ -114,9 +75,10 @@ class TransformerStage:
       cond_tokens = batch["cond_tokens"][:, task_index]
     else:
       clips = to_unit_range(batch["frames"])
-      tokens = model.encode(frozen, clips)
-      shown = model.condition_video(clips, task_index)
-      cond_tokens = model.encode(frozen, shown)
+      tokens = cond_tokens = model.encode(frozen, clips)
+      if any(task.condition for task in model.tasks):
+        shown = model.condition_video(clips, task_index)
+        cond_tokens = model.encode(frozen, shown)
     ratio = schedules.mask_ratio(
       model.settings["mask_schedule"],
       jax.random.uniform(ratio_rng),
@@ -129,15 +91,12 @@ class TransformerStage:
     def objective(params):
       logits = model.logits(params, sequence, rngs={"dropout": dropout_rng})
       loss = losses.masked_cross_entropy(
-        logits, sequence.targets, sequence.weights, self._label_smoothing
+        logits, sequence.targets, sequence.weights, self.label_smoothing
       )
       return loss, logits
 
     (loss, logits), grads = jax.value_and_grad(objective, has_aux=True)(
       state.params
-    )
-    updates, opt_state = self._optimizer.update(
-      grads, state.opt_state, state.params
     )
     is_right = jnp.argmax(logits, axis=-1) == sequence.targets
     prefix = model.prefix_length
@@ -148,12 +107,6 @@ class TransformerStage:
       "masked_accuracy": jnp.sum(is_right[:, prefix:] * is_masked)
       / jnp.maximum(jnp.sum(is_masked), 1),
       "mask_ratio": ratio,
-      "grad_norm": optax.tree.norm(grads),
-      "learning_rate": self._schedule(state.step),
     }
-    state = state.replace(
-      step=state.step + 1,
-      params=optax.apply_updates(state.params, updates),
-      opt_state=opt_state,
-    )
-    return state, metrics
+    state, more = self.apply_gradients(state, grads)
+    return state, metrics | more

@@ -1,0 +1,105 @@
+"""What the stages on a frozen tokenizer's tokens have in common."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PyTree
+
+from magvit3d.training.learning_rate import warmup_cosine
+from magvit3d.training.optimizers import make_adamw
+
+
+@flax.struct.dataclass
+class TransformerState:
+  """Everything a checkpoint needs for a run to resume exactly.
+
+  Its types are loose, because it also holds shapes or shardings of arrays.
+
+  Attributes:
+    step: Steps taken, int ().
+    params: Parameters.
+    opt_state: Optimizer of `params`.
+  """
+
+  step: PyTree
+  params: PyTree
+  opt_state: PyTree
+
+
+class TokenStage:
+  """Holds the optimizer of a transformer, and the tokenizer that it reads.
+
+  Attributes:
+    frozen: Generator parameters of the tokenizer, for the steps.
+    rng: Key of the steps; each folds in its number.
+
+  Args:
+    config: The run's config; reads `train_transformer` and `seed`.
+    transformer: The network.
+    sequence_length: Positions that it is initialised with.
+    num_steps: Steps of the whole stage.
+    tokenizer_params: Frozen generator parameters. Batches without tokens are
+      tokenized with them in the step.
+    decays_all: See `make_adamw`.
+  """
+
+  def __init__(
+    self,
+    config: Mapping[str, Any],
+    transformer: nn.Module,
+    sequence_length: int,
+    num_steps: int,
+    tokenizer_params: PyTree,
+    *,
+    decays_all: bool = False,
+  ):
+    self.frozen = tokenizer_params
+    self.rng, self._init_rng = jax.random.split(jax.random.key(config["seed"]))
+    self._transformer = transformer
+    self._sequence_length = sequence_length
+    training = config["train_transformer"]
+    self._schedule = warmup_cosine(
+      training["learning_rate"], training["warmup_steps"], num_steps
+    )
+    self._optimizer = make_adamw(
+      self._schedule, training["optimizer"], decays_all=decays_all
+    )
+    self.label_smoothing: float = training["label_smoothing"]
+
+  def init_state(self) -> TransformerState:
+    """Returns the state before the first step."""
+    ids = jnp.zeros((1, self._sequence_length), jnp.int32)
+    params = self._transformer.init(self._init_rng, ids)["params"]
+    return TransformerState(
+      step=jnp.zeros((), jnp.int32),
+      params=params,
+      opt_state=self._optimizer.init(params),
+    )
+
+  def before_step(self, state: TransformerState, step: int) -> TransformerState:
+    """Does nothing in these stages."""
+    del step
+    return state
+
+  def apply_gradients(
+    self, state: TransformerState, grads: PyTree
+  ) -> tuple[TransformerState, dict[str, Float[Array, ""]]]:
+    """Returns the state after the step, and what to log of it."""
+    updates, opt_state = self._optimizer.update(
+      grads, state.opt_state, state.params
+    )
+    metrics = {
+      "grad_norm": optax.tree.norm(grads),
+      "learning_rate": self._schedule(state.step),
+    }
+    state = state.replace(
+      step=state.step + 1,
+      params=optax.apply_updates(state.params, updates),
+      opt_state=opt_state,
+    )
+    return state, metrics
