@@ -17,6 +17,7 @@ from magvit3d.evaluation import (
   tokenizer_scores,
   transformer_scores,
 )
+from magvit3d.tokens.decoding import DecodingSteps
 from magvit3d.tokens.token_model import TokenBatch, TokenModel
 
 _NUM_CLIPS, _FRAMES, _SIZE, _GIVEN = 5, 8, 24, 4
@@ -62,7 +63,9 @@ def run(clips, monkeypatch, tmp_path):
     monkeypatch.setattr(
       TokenModel,
       "generate",
-      lambda self, params, rng, index, labels, cond_tokens: cond_tokens,
+      lambda self, params, rng, index, labels, cond_tokens: DecodingSteps(
+        cond_tokens[None], jnp.zeros((1, *cond_tokens.shape), bool)
+      ),
     )
 
     def logits(self, params, sequence, rngs=None):

@@ -19,7 +19,6 @@ from magvit3d.evaluation import (
   tokenizer_scores,
   transformer_scores,
 )
-from magvit3d.evaluation.batched import map_batches
 from magvit3d.tokens.token_model import TokenBatch, TokenModel
 
 _GENERATION, _PREDICTION = "full_generation", "frame_prediction"
@@ -61,6 +60,9 @@ class Evaluation:
     self._is_object = clips["masks"] > 0
     self._decode = tokenizer_scores.make_decode(
       model.tokenizer, self._batch_size, mesh
+    )
+    self._generate = transformer_scores.make_generate(
+      model, self._batch_size, mesh, seed
     )
     self.tables: list[dict[str, Any]] = []
     self.checks: list[dict[str, Any]] = []
@@ -204,7 +206,7 @@ class Evaluation:
 
   def _score_prediction(self, tokens, index, reconstruction, captions) -> None:
     given = self._model.tasks[index].condition.cond_frames
-    generated = self._generate(index, tokens)
+    generated = self._generate(self._params, tokens, index)
     predicted = self._decode(self._tokenizer_params, generated)
     copied = image_metrics.copy_last(self._real, given)
     background = image_metrics.background_only(
@@ -249,7 +251,9 @@ class Evaluation:
     batch = TokenBatch(
       np.zeros(shape, np.int32), nothing.astype(np.int32), labels
     )
-    clips = self._decode(self._tokenizer_params, self._generate(index, batch))
+    clips = self._decode(
+      self._tokenizer_params, self._generate(self._params, batch, index)
+    )
     real = []
     for label in range(len(class_names)):
       of_class = np.flatnonzero(self._clips["labels"] == label)
@@ -264,28 +268,6 @@ class Evaluation:
       "samples/class_names": np.array(class_names),
       "samples/real": np.stack(real),
     }
-
-  def _generate(self, index: int, tokens: TokenBatch) -> np.ndarray:
-    """Decodes every clip's tokens; each batch has random numbers of its own."""
-
-    @jax.jit
-    def generate(params, batch):
-      rng = jax.random.fold_in(jax.random.key(self._seed), batch["number"][0])
-      steps = self._model.generate(
-        params, rng, index, batch["labels"], batch["cond_tokens"][:, index]
-      )
-      return steps.tokens[-1]
-
-    return map_batches(
-      lambda batch: generate(self._params, batch),
-      {
-        "labels": tokens.labels,
-        "cond_tokens": tokens.cond_tokens,
-        "number": np.arange(len(tokens.labels), dtype=np.int32),
-      },
-      self._batch_size,
-      self._mesh,
-    )
 
 
 def evaluate(

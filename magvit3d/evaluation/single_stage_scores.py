@@ -193,14 +193,15 @@ class MaskedScorer:
     self._model = model
     self._tokenizer_params = tokenizer_params
     self._clips = clips
-    self._batch_size = batch_size
-    self._mesh = mesh
     self._seed = seed
     self._tokens = transformer_scores.make_tokenize(model, batch_size, mesh)(
       tokenizer_params, clips
     )
     self._decode = tokenizer_scores.make_decode(
       model.tokenizer, batch_size, mesh
+    )
+    self._generate = transformer_scores.make_generate(
+      model, batch_size, mesh, seed
     )
     self._errors = {
       task.name: transformer_scores.make_masked_errors(
@@ -237,7 +238,7 @@ class MaskedScorer:
     floor = self._decode(self._tokenizer_params, self._tokens.tokens)
     shown = {"real": self._clips["frames"]}
     for index, task in enumerate(self._model.tasks):
-      generated = self._generate(params, index)
+      generated = self._generate(params, self._tokens, index)
       clips = self._decode(self._tokenizer_params, generated)
       shown[task.name] = _to_uint8(clips)
       if task.condition is None:
@@ -252,29 +253,6 @@ class MaskedScorer:
         },
       )
     return Evaluation(len(real), tables, shown)
-
-  def _generate(self, params: PyTree, index: int) -> np.ndarray:
-    @jax.jit
-    def generate(params, batch):
-      rng = jax.random.fold_in(jax.random.key(self._seed), batch["number"][0])
-      cond_tokens = batch["cond_tokens"][:, index]
-      steps = self._model.generate(
-        params, rng, index, batch["labels"], cond_tokens
-      )
-      return steps.tokens[-1]
-
-    labels = self._tokens.labels
-    arrays = {
-      "labels": labels,
-      "cond_tokens": self._tokens.cond_tokens,
-      "number": np.arange(len(labels), dtype=np.int32),
-    }
-    return map_batches(
-      lambda batch: generate(params, batch),
-      arrays,
-      self._batch_size,
-      self._mesh,
-    )
 
 
 class AutoregressiveScorer:

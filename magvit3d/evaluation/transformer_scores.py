@@ -1,5 +1,6 @@
 """How well the transformer fills in hidden tokens."""
 
+import functools
 from collections.abc import Callable, Mapping
 
 import jax
@@ -87,6 +88,40 @@ def make_tokenize(
     arrays = {key: clips[key] for key in ("frames", "labels")}
     return map_batches(
       lambda batch: tokenize(params, batch), arrays, batch_size, mesh
+    )
+
+  return run
+
+
+def make_generate(
+  model: TokenModel, batch_size: int, mesh: Mesh, seed: int
+) -> Callable[[PyTree, TokenBatch, int], np.ndarray]:
+  """Returns `(params, tokens, task_index) -> token grids`, decoded in parallel.
+
+  One sample for each of the clips, whose labels and condition tokens are
+  given; each batch has random numbers of its own.
+  """
+
+  @functools.partial(jax.jit, static_argnums=2)
+  def generate(params, batch, task_index):
+    rng = jax.random.fold_in(jax.random.key(seed), batch["number"][0])
+    cond_tokens = batch["cond_tokens"][:, task_index]
+    steps = model.generate(
+      params, rng, task_index, batch["labels"], cond_tokens
+    )
+    return steps.tokens[-1]
+
+  def run(params, tokens, task_index):
+    arrays = {
+      "labels": tokens.labels,
+      "cond_tokens": tokens.cond_tokens,
+      "number": np.arange(len(tokens.labels), dtype=np.int32),
+    }
+    return map_batches(
+      lambda batch: generate(params, batch, task_index),
+      arrays,
+      batch_size,
+      mesh,
     )
 
   return run
