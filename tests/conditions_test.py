@@ -118,10 +118,18 @@ def test_a_prefix_condition_has_no_place_among_the_latents(clips):
 
 
 @pytest.mark.parametrize("cond_frames", [0, 8, 9])
-def test_given_frames_must_leave_something_to_predict(clips, cond_frames):
+def test_given_frames_must_leave_something_to_predict(cond_frames):
   condition = Condition("frame_prediction", cond_frames)
   with pytest.raises(ValueError, match=f"={cond_frames} of .* between 1 and 7"):
-    condition.video(jnp.asarray(clips))
+    condition.check_frames(8)
+
+
+def test_a_condition_of_all_frames_is_the_clip(clips):
+  for condition in (
+    Condition("frame_prediction", 8),
+    Condition("frame_interpolation", 4),
+  ):
+    np.testing.assert_array_equal(condition.video(jnp.asarray(clips)), clips)
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,7 @@ def test_transposed_convolution_over_frames_equals_xlas(grid, time_stride):
     ("edge", {"mode": "edge"}),
     ("constant", {"mode": "constant"}),
     ("wrap", {"mode": "wrap"}),
+    ("linear_ramp", {"mode": "linear_ramp"}),
     ("reflect", {"mode": "reflect"}),
     ("reflect_even", {"mode": "reflect", "reflect_type": "even"}),
     ("reflect_odd", {"mode": "reflect", "reflect_type": "odd"}),

@@ -38,6 +38,10 @@ def test_top_p_keeps_the_smallest_set_that_holds_the_mass(logits, mass):
     assert is_kept.all() or held.min() >= row[~is_kept].max()
 
 
+def test_top_p_of_everything_drops_nothing(logits):
+  np.testing.assert_array_equal(sampling.keep_top_p(logits, 1.0), logits)
+
+
 def test_top_p_keeps_ties():
   logits = jnp.log(jnp.asarray([0.4, 0.2, 0.2, 0.1, 0.1]))
   kept = _kept(sampling.keep_top_p(logits, 0.5))

@@ -141,16 +141,16 @@ class Discriminator(nn.Module):
   def from_config(
     cls,
     discriminator: Mapping[str, Any],
-    architecture: str = "3dcnn",
-    conv_implementation: str | None = None,
+    vqvae: Mapping[str, Any],
     dtype: DTypeLike = jnp.float32,
   ) -> "Discriminator":
     """Builds the network that `config.discriminator` describes.
 
-    `architecture` is the tokenizer's. Optional fields of upstream's configs
-    may be absent.
+    What it shares with the tokenizer comes from `config.vqvae`: architecture,
+    `expand_mid_features` and `conv_implementation`. Optional fields of
+    upstream's configs may be absent.
     """
-    check_architecture(architecture)
+    architecture = check_architecture(vqvae)
     blur_resample = discriminator.get("blur_resample", False)
     norm_type = discriminator.get("norm_type")
     if blur_resample and architecture != "2dcnn":
@@ -171,8 +171,8 @@ class Discriminator(nn.Module):
       num_groups=discriminator.get("num_groups", 32),
       num_remat_blocks=discriminator.get("num_remat_blocks", 0),
       blur_resample=blur_resample,
-      expand_mid_features=discriminator.get("expand_mid_features", False),
-      conv_implementation=conv_implementation
+      expand_mid_features=vqvae.get("expand_mid_features", False),
+      conv_implementation=vqvae.get("conv_implementation")
       or layers.default_conv_implementation(),
       dtype=dtype,
     )

@@ -191,8 +191,9 @@ class ConvTranspose(nn.Module):
 def pad_spatial(x: Array, kernel_size: Sequence[int], mode: str) -> Array:
   """Pads the spatial axes of (n, *spatial, c) for a 'VALID' convolution."""
   widths = [(0, 0), *(((k - 1) // 2, k // 2) for k in kernel_size), (0, 0)]
-  mode, _, reflect_type = mode.partition("_")
-  options = {"reflect_type": reflect_type} if reflect_type else {}
+  options = {}
+  if mode.startswith(("reflect_", "symmetric_")):
+    mode, _, options["reflect_type"] = mode.partition("_")
   return jnp.pad(x, widths, mode=mode, **options)
 
 

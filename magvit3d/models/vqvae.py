@@ -140,8 +140,7 @@ class Tokenizer(nn.Module):
 
     Optional fields of upstream's configs may be absent.
     """
-    architecture = vqvae["architecture"]
-    check_architecture(architecture)
+    architecture = check_architecture(vqvae)
     is_2d = architecture == "2dcnn"
     is_factorized = architecture == "2plus1dcnn"
     padding_field = "encoder_conv_padding" if is_2d else "custom_conv_padding"
@@ -155,7 +154,7 @@ class Tokenizer(nn.Module):
     upsample = vqvae.get("upsample", "nearest")
     if is_factorized and vqvae.get("deconv_upsample", False):
       upsample = "deconv"
-    temporal_downsample = vqvae.get("temporal_downsample", 0)
+    temporal_downsample = vqvae.get("temporal_downsample") or 0
     if not isinstance(temporal_downsample, int):
       temporal_downsample = tuple(temporal_downsample)
     backbone = encoder_decoder.BackboneOptions(
@@ -166,7 +165,7 @@ class Tokenizer(nn.Module):
       norm_type=vqvae.get("norm_type", "GN"),
       num_groups=vqvae.get("num_groups", 32),
       activation_fn=vqvae.get("activation_fn", "swish"),
-      padding_mode=None if padding == "SAME" else padding,
+      padding_mode=None if padding in ("", "SAME") else padding,
       is_factorized=is_factorized,
       expand_mid_features=vqvae.get("expand_mid_features", False),
       shortcut_reads_output=vqvae.get("shortcut_reads_output", False),
@@ -177,11 +176,11 @@ class Tokenizer(nn.Module):
     )
     quantizer_options = dict(
       codebook_size=vqvae["codebook_size"],
-      commitment_cost=vqvae["commitment_cost"],
+      commitment_cost=vqvae.get("commitment_cost", 0.25),
       embedding_loss_ratio=vqvae.get("embedding_loss_ratio", 1.0),
-      entropy_loss_ratio=vqvae["entropy_loss_ratio"],
-      entropy_temperature=vqvae["entropy_temperature"],
-      entropy_loss_type=vqvae["entropy_loss_type"],
+      entropy_loss_ratio=vqvae.get("entropy_loss_ratio", 0.0),
+      entropy_temperature=vqvae.get("entropy_temperature", 0.01),
+      entropy_loss_type=vqvae.get("entropy_loss_type", "softmax"),
       latent_normalize=vqvae.get("latent_normalize", False),
     )
     return cls(
@@ -198,13 +197,15 @@ class Tokenizer(nn.Module):
     )
 
 
-def check_architecture(architecture: str) -> None:
-  """Raises ValueError for what `config.vqvae.architecture` may not be."""
+def check_architecture(vqvae: Mapping[str, Any]) -> str:
+  """Returns `config.vqvae.architecture`; raises ValueError if it is unknown."""
+  architecture = vqvae.get("architecture", ARCHITECTURES[0])
   if architecture not in ARCHITECTURES:
     raise ValueError(
       f"vqvae.architecture={architecture!r} is unknown; use one of "
       f"{', '.join(ARCHITECTURES)}."
     )
+  return architecture
 
 
 def latent_shape(

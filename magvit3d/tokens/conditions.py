@@ -78,7 +78,6 @@ class Condition:
     if self.kind == "latent_frame_prediction":
       return clips
     if self.kind in _FRAME_KINDS:
-      self.check_frames(clips.shape[1])
       return self._fill_frames(clips)
     mask = self._region_mask(clips.shape[1:4])
     mode = self.cond_padding or self._own_padding
@@ -121,7 +120,7 @@ class Condition:
     return "constant" if self.kind == "inpainting" or is_sliding else "edge"
 
   def check_frames(self, num_frames: int) -> None:
-    """Raises ValueError if clips are too short for `cond_frames`."""
+    """Raises ValueError if `cond_frames` leave nothing to predict."""
     if self.kind not in ("frame_prediction", "frame_interpolation"):
       return
     ends = 2 if self.kind == "frame_interpolation" else 1

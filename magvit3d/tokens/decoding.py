@@ -90,6 +90,8 @@ def decode(
     noise = jax.random.gumbel(noise_rng, shape)
     confidence += mask_temperature * (1 - progress) * noise
     # What is known stays known; at least one token becomes known each step.
+    # Where count is a whole number, XLA's rounding of the compiled scan says
+    # whether it is that or one less; upstream's numbers have the same.
     ratio = schedules.mask_ratio(schedule, progress, num_tokens)
     num_unknown = jnp.sum(is_unknown, axis=(1, 2, 3))
     count = jnp.floor(num_maskable * ratio).astype(jnp.int32)

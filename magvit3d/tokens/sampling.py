@@ -34,6 +34,8 @@ def keep_top_p(
   """
   if not 0 < mass <= 1:
     raise ValueError(f"top_p={mass} is a probability; use one in (0, 1].")
+  if mass == 1:  # Rounding would drop the least likely.
+    return logits
   ordered = jnp.sort(logits, axis=-1, descending=True)
   before = jnp.cumsum(jax.nn.softmax(ordered), axis=-1)
   before -= jax.nn.softmax(ordered)

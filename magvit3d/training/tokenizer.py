@@ -82,10 +82,7 @@ class TokenizerStage:
     dtype = jnp.dtype(config["dtype"])
     self.tokenizer = Tokenizer.from_config(config["vqvae"], dtype)
     self.discriminator = Discriminator.from_config(
-      config["discriminator"],
-      config["vqvae"]["architecture"],
-      config["vqvae"]["conv_implementation"],
-      dtype,
+      config["discriminator"], config["vqvae"], dtype
     )
     self.settings = config["vqgan"]
     self.codebook_size = config["vqvae"]["codebook_size"]

@@ -90,7 +90,7 @@ def _tokenizer(config: Mapping[str, Any], rng: jax.Array) -> dict[str, PyTree]:
   trees = {"g_params": generator, "ema_params": generator}
   if described.blocks.get("discriminator"):
     discriminator = Discriminator.from_config(
-      described.blocks["discriminator"], vqvae["architecture"]
+      described.blocks["discriminator"], vqvae
     )
     trees["d_params"] = discriminator.init(d_rng, clips)["params"]
   return trees

@@ -118,7 +118,7 @@ def tokenizer_stage1(config, params, indices):
 
 def _discriminator(config):
   return Discriminator.from_config(
-    config["discriminator"], config["vqvae"]["architecture"]
+    config["discriminator"], config.get("vqvae", {})
   )
 
 
