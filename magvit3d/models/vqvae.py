@@ -154,7 +154,9 @@ class Tokenizer(nn.Module):
     upsample = vqvae.get("upsample", "nearest")
     if is_factorized and vqvae.get("deconv_upsample", False):
       upsample = "deconv"
-    temporal_downsample = vqvae.get("temporal_downsample") or 0
+    temporal_downsample = vqvae.get("temporal_downsample")
+    if temporal_downsample is None:
+      temporal_downsample = 0
     if not isinstance(temporal_downsample, int):
       temporal_downsample = tuple(temporal_downsample)
     backbone = encoder_decoder.BackboneOptions(
