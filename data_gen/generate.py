@@ -5,6 +5,7 @@ interrupted continues with the missing ones, to the same bytes.
 """
 
 import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import pathlib
@@ -168,13 +169,15 @@ def _write_all(options, missing: list[Shard], log) -> None:
     f"with {num_workers} processes."
   )
   start, num_done = time.monotonic(), 0
-  for count in _written_counts(options, missing, num_workers):
-    num_done += count
-    rate = num_done / (time.monotonic() - start)
-    log(
-      f"{num_done}/{total} scenes ({num_done / total:.0%}), {rate:.1f} "
-      f"scenes/s, {(total - num_done) / rate:.0f} s left"
-    )
+  counts = _written_counts(options, missing, num_workers)
+  with contextlib.closing(counts):  # An interruption in here stops the rest.
+    for count in counts:
+      num_done += count
+      rate = num_done / (time.monotonic() - start)
+      log(
+        f"{num_done}/{total} scenes ({num_done / total:.0%}), {rate:.1f} "
+        f"scenes/s, {(total - num_done) / rate:.0f} s left"
+      )
 
 
 def _written_counts(options, missing, num_workers) -> Iterator[int]:
@@ -188,8 +191,8 @@ def _written_counts(options, missing, num_workers) -> Iterator[int]:
   with concurrent.futures.ProcessPoolExecutor(
     num_workers, context, initializer=_ignore_ctrl_c
   ) as pool:
-    tasks = [pool.submit(write_shard, options, *shard) for shard in missing]
     try:
+      tasks = [pool.submit(write_shard, options, *shard) for shard in missing]
       for task in concurrent.futures.as_completed(tasks):
         yield task.result()
     except BrokenProcessPool as error:

@@ -106,3 +106,23 @@ def test_default_position_init_is_upstreams_and_grid_init_keeps_the_prefix():
   # Row 2 is the origin: sines 0, cosines at full height.
   expected = np.tile([0.0, 0.0, 1.0, 1.0], 3) * np.sqrt(2) * 0.02
   np.testing.assert_allclose(grid[2], expected, atol=1e-6)
+
+
+def test_kernels_start_with_the_asked_deviation():
+  model = Bert(
+    vocab_size=10,
+    hidden_size=64,
+    num_layers=1,
+    num_heads=2,
+    mlp_dim=256,
+    max_position_embeddings=4,
+    kernel_init_stddev=0.08,
+  )
+  ids = jnp.zeros((1, 4), jnp.int32)
+  params = jax.jit(model.init)(jax.random.key(0), ids)["params"]
+  kernel = params["BertLayer_0"]["BertMlp_0"]["intermediate_output"]["kernel"]
+  assert np.abs(kernel).max() <= 2 * 0.08
+  # A normal cut at two deviations has .8796 of its deviation; the estimate
+  # from 64 x 256 values is off by 1 / sqrt(2 n) of it, five times at most.
+  expected = 0.8796 * 0.08
+  assert abs(np.std(kernel) / expected - 1) < 5 / np.sqrt(2 * 64 * 256)
