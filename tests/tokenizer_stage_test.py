@@ -372,16 +372,6 @@ def test_a_perceptual_loss_without_weights_is_an_error():
     TokenizerStage(_config(perceptual_loss_weight=0.1), 10, _CLIP_SHAPE)
 
 
-@pytest.mark.parametrize(
-  ("count", "num_frames", "expected"),
-  # round(k T / (n + 1)), halves to even.
-  [(4, 16, [3, 6, 10, 13]), (1, 5, [2]), (3, 10, [2, 5, 8]), (2, 2, [1, 1])],
-)
-def test_sampled_frames_are_spread_over_the_clip(count, num_frames, expected):
-  got = tokenizer.sampled_frames(count, num_frames)
-  np.testing.assert_array_equal(got, expected)
-
-
 def test_a_clip_has_no_more_frames_to_sample_than_it_has():
   with pytest.raises(ValueError, match="num_train_sampled_frames=3 must be"):
     TokenizerStage(_config(num_train_sampled_frames=3), 10, _CLIP_SHAPE)

@@ -10,7 +10,7 @@ from magvit3d import upstream
 from magvit3d.data.clips import make_batches
 from magvit3d.errors import UserError
 from magvit3d.training.checkpoints import Checkpoints
-from magvit3d.training.tokenizer import TokenizerState
+from magvit3d.training.tokenizer_state import TokenizerState
 from magvit3d.upstream import conversion
 
 pytestmark = pytest.mark.smoke

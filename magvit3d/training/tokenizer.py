@@ -8,7 +8,6 @@ average of the generator is what everything afterwards uses.
 from collections.abc import Mapping
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,39 +18,12 @@ from magvit3d.data.pixels import to_unit_range
 from magvit3d.models.discriminator import Discriminator
 from magvit3d.models.vqvae import Tokenizer
 from magvit3d.training import codebook, losses
+from magvit3d.training.frame_sampling import sampled_frames
 from magvit3d.training.learning_rate import warmup_cosine
 from magvit3d.training.optimizers import make_adamw
 from magvit3d.training.perceptual import make_perceptual_loss
+from magvit3d.training.tokenizer_state import TokenizerState
 from magvit3d.upstream import initial_trees
-
-
-@flax.struct.dataclass
-class TokenizerState:
-  """Everything a checkpoint needs for a run to resume exactly.
-
-  Its types are loose, because it also holds shapes or shardings of arrays.
-
-  Attributes:
-    step: Steps taken, int ().
-    g_params: Generator: encoder, quantizer and decoder.
-    d_params: Discriminator.
-    ema_params: Moving average of `g_params`; evaluation and the transformer
-      stage use it.
-    g_opt_state: Optimizer of `g_params`.
-    d_opt_state: Optimizer of `d_params`.
-    code_counts: How often each code was chosen since the last reset, int (k,).
-    logit_ema: Moving averages of the mean real and fake logits, for LeCam,
-      float (2,).
-  """
-
-  step: PyTree
-  g_params: PyTree
-  d_params: PyTree
-  ema_params: PyTree
-  g_opt_state: PyTree
-  d_opt_state: PyTree
-  code_counts: PyTree
-  logit_ema: PyTree
 
 
 class TokenizerStage:
@@ -366,21 +338,6 @@ class TokenizerStage:
       is_due, reset, lambda state: (state, jnp.zeros(())), state
     )
     return state, metrics | {"codes_reset": num_dead}
-
-
-def sampled_frames(
-  count: int | None, num_frames: int
-) -> Int[np.ndarray, "n"] | None:
-  """Frames that 2D training takes of a clip: round(k t / (n + 1))."""
-  if count is None:
-    return None
-  if not 1 <= count <= num_frames:
-    raise ValueError(
-      f"vqgan.num_train_sampled_frames={count} must be between 1 and the "
-      f"{num_frames} frames of a clip."
-    )
-  index = np.arange(1, count + 1) * num_frames / (count + 1)
-  return np.minimum(np.round(index), num_frames - 1).astype(np.int32)
 
 
 def _load_perceptual(settings: Mapping[str, Any], dtype) -> tuple:
