@@ -1,11 +1,10 @@
 """Runs an experiment: `python -m magvit3d.main --config=configs/traj3d.py`."""
 
 import pathlib
-import signal
 
 from absl import app, flags
 
-from magvit3d import command_line
+from magvit3d import command_line, interruption
 from magvit3d.command_line import fail
 
 _CONFIG = command_line.define_config(
@@ -48,8 +47,8 @@ def main(argv: list[str]) -> int:
   cache = pathlib.Path("~/.cache/magvit3d/xla").expanduser()
   jax.config.update("jax_compilation_cache_dir", str(cache))
   workdir = pathlib.Path(_WORKDIR.value or f"runs/{config['experiment_name']}")
-  # Training takes SIGTERM in its own way; elsewhere it is as Ctrl-C.
-  signal.signal(signal.SIGTERM, signal.default_int_handler)
+  # Training takes both signals in its own way; elsewhere they end the run.
+  interruption.install()
   try:
     result = Run(config, workdir.expanduser()).run()
   except UserError as error:
