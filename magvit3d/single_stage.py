@@ -210,6 +210,8 @@ class SingleStage:
       stage = TransformerStage(blocks, model, num_steps, tokenizer_params)
       are_classes_used = any(task.class_conditional for task in model.tasks)
       scorer_class = scores.MaskedScorer
+    if not config["eval_only"]:
+      stage.start_from(config["init_from"])
     data.check_classes(num_classes, are_used=are_classes_used)
     return _Job(
       "transformer",

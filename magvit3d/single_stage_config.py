@@ -73,6 +73,8 @@ def _tokenizer_blocks(config: Mapping[str, Any]) -> dict[str, Any]:
   vqgan = dict(config["vqgan"]) | _BEYOND_UPSTREAM
   if config["dataset_type"] == "image":
     vqgan["num_train_sampled_frames"] = None  # There is but one.
+  if config["eval_only"]:
+    vqgan["perceptual_loss_weight"] = 0.0  # No need of its weights.
   return {
     "discriminator": config["discriminator"],
     "vqgan": vqgan,

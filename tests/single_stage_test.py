@@ -227,3 +227,27 @@ def test_missing_data_leave_no_checkpoint_folder(data, tmp_path):
   with pytest.raises(UserError, match="none"):
     SingleStage(config, tmp_path / "run").run()
   assert not (tmp_path / "run" / "tokenizer").exists()
+
+
+def test_a_transformer_starts_from_a_trained_one(tokenizer, data, tmp_path):
+  fields = {
+    "tokenizer.checkpoint_path": str(tokenizer[1] / "tokenizer/checkpoints"),
+    "num_training_steps": 1,
+    "lr_configs.warmup_steps": 0,
+  }
+  first, second = tmp_path / "first", tmp_path / "second"
+  SingleStage(_config("maskgvt_ucf101", data, **fields), first).run()
+  path = str(first / "transformer" / "checkpoints")
+  fields |= {
+    "init_from.checkpoint_path": path,
+    "lr_configs.base_learning_rate": 1e-12,
+    "rng_seed": 1,
+  }
+  SingleStage(_config("maskgvt_ucf101", data, **fields), second).run()
+  before, after = (
+    upstream.load(str(folder / "transformer" / "checkpoints")).trees["params"]
+    for folder in (first, second)
+  )
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), before, after
+  )

@@ -155,6 +155,13 @@ def test_images_have_no_frames_to_sample_from():
   assert blocks["vqgan"]["num_train_sampled_frames"] is None
 
 
+def test_evaluation_does_not_ask_for_the_perceptual_losss_weights():
+  config = _get("vqgan3d_bair_config", "B-eval").to_dict()
+  assert stage_blocks(config)["vqgan"]["perceptual_loss_weight"] == 0
+  config = _get("vqgan3d_bair_config", "B").to_dict()
+  assert stage_blocks(config)["vqgan"]["perceptual_loss_weight"] == 0.1
+
+
 def test_an_unknown_model_class_names_the_known_ones():
   config = _get("vqgan3d_bair_config").to_dict() | {"model_class": "GPT"}
   with pytest.raises(ValueError, match=f"'GPT'.*{', '.join(MODEL_CLASSES)}"):

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PyTree
 
 from magvit3d.training.learning_rate import warmup_cosine
 from magvit3d.training.optimizers import make_adamw
+from magvit3d.upstream import initial_trees
 
 
 @flax.struct.dataclass
@@ -60,6 +61,7 @@ class TokenStage:
   ):
     self.frozen = tokenizer_params
     self.rng, self._init_rng = jax.random.split(jax.random.key(config["seed"]))
+    self._initial_params = None
     self._transformer = transformer
     self._sequence_length = sequence_length
     training = config["train_transformer"]
@@ -81,9 +83,21 @@ class TokenStage:
       opt_state=self._optimizer.init(params),
     )
 
+  def start_from(self, init_from: Mapping[str, Any]) -> None:
+    """Makes step 0 begin with the parameters of `config.init_from`, if any.
+
+    Raises:
+      UserError: The checkpoint is missing, damaged, or does not fit.
+    """
+    if init_from["checkpoint_path"]:
+      fresh = {"params": jax.jit(self.init_state)().params}
+      trees = initial_trees(init_from, fresh, "transformer")
+      self._initial_params = trees["params"]
+
   def before_step(self, state: TransformerState, step: int) -> TransformerState:
-    """Does nothing in these stages."""
-    del step
+    """Puts in the parameters to start from, before the first step."""
+    if step == 0 and self._initial_params is not None:
+      return state.replace(params=self._initial_params)
     return state
 
   def apply_gradients(
