@@ -13,7 +13,7 @@ AMBIENT = 0.4
 # 1/255 is for the rounding to whole levels.
 MIN_CONTRAST = 41 / 255
 SHAPE_COLORS = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], float)
-BACKGROUND = np.zeros(3)
+RANDOM_BACKGROUND = "random"
 
 # Every 30 degrees, from red on.
 _HUE_NAMES = (
@@ -21,6 +21,24 @@ _HUE_NAMES = (
   "cyan", "azure", "blue", "violet", "magenta", "pink",
 )  # fmt: skip
 _SHADES = np.linspace(AMBIENT, 1, 64)[:, None]
+
+
+def parse_background(text: str) -> np.ndarray:
+  """Returns the colour (3,) that a flag such as "0,0,0.5" gives.
+
+  Raises:
+    ValueError: It is no colour.
+  """
+  try:
+    color = np.array([float(part) for part in text.split(",")])
+  except ValueError:
+    color = np.zeros(0)
+  if color.shape != (3,) or not ((color >= 0) & (color <= 1)).all():
+    raise ValueError(
+      f"--background={text} is no colour: give three numbers from 0 to 1, such "
+      f"as 0,0,0.5, or {RANDOM_BACKGROUND}."
+    )
+  return color
 
 
 def is_visible(color: np.ndarray, background: np.ndarray) -> bool:

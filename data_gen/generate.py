@@ -15,12 +15,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 
-from data_gen import cameras, manifest, preview, records, schema, shards
+from data_gen import manifest, preview, records, schema, shards
+from data_gen.features import make_features
 from data_gen.options import DatasetOptions
 from data_gen.scenes import make_scene
 
 _DISK_MARGIN = 1.1
-_NUM_SAMPLES = schema.NUM_CLASSES  # Scenes whose bytes stand for all.
+_NUM_SAMPLES = 12  # Scenes whose bytes stand for all.
 
 Shard = tuple[str, int]  # Split, and the shard's number in it.
 
@@ -60,7 +61,7 @@ def generate(
     preview.write_preview(options, folder / schema.PREVIEW_NAME)
   header["splits"] = {
     split: manifest.describe_split(options, split, folder)
-    for split in schema.SPLITS
+    for split in options.splits
   }
   _check_same_shards(found, header)
   manifest.write(path, header)
@@ -75,7 +76,7 @@ def check_options(options: DatasetOptions) -> dict:
   Raises:
     ValueError: The folder holds a data set with other options.
   """
-  header = manifest.make_header(options, len(cameras.DEFAULT_POSITIONS))
+  header = manifest.make_header(options)
   folder = pathlib.Path(options.output_dir)
   for name in (schema.MANIFEST_NAME, manifest.PARTIAL_NAME):
     found = manifest.read(folder / name)
@@ -87,10 +88,13 @@ def check_options(options: DatasetOptions) -> dict:
 def write_shard(options: DatasetOptions, split: str, shard: int) -> int:
   """Renders and writes one shard; returns the number of its scenes."""
   indices = options.shard_scenes(split, shard)
-  name = schema.shard_name(split, shard, options.num_shards(split))
+  features = make_features(options)
   shards.write_shard(
-    pathlib.Path(options.output_dir) / name,
-    (records.encode_scene(make_scene(options, split, i)) for i in indices),
+    pathlib.Path(options.output_dir) / options.shard_name(split, shard),
+    (
+      records.encode_scene(make_scene(options, split, i), features)
+      for i in indices
+    ),
   )
   return len(indices)
 
@@ -101,10 +105,9 @@ def _missing_shards(options, folder, found) -> list[Shard]:
   for split in (found or {"splits": {}})["splits"].values():
     sizes |= {shard["name"]: shard["bytes"] for shard in split["shards"]}
   missing = []
-  for split in schema.SPLITS:
-    num_shards = options.num_shards(split)
-    for shard in range(num_shards):
-      path = folder / schema.shard_name(split, shard, num_shards)
+  for split in options.splits:
+    for shard in range(options.num_shards(split)):
+      path = folder / options.shard_name(split, shard)
       size = path.stat().st_size if path.is_file() else None
       if size is None or size != sizes.get(path.name, size):
         missing.append((split, shard))
@@ -126,7 +129,7 @@ def _make_writable(folder: pathlib.Path) -> None:
 
 def _remove_leftovers(folder: pathlib.Path) -> None:
   """Removes what a killed run left under temporary names."""
-  for pattern in ("traj3d-*.tmp*", "manifest*.tmp*", ".probe.tmp*"):
+  for pattern in ("traj?d-*.tmp*", "manifest*.tmp*", ".probe.tmp*"):
     for path in folder.glob(pattern):
       path.unlink(missing_ok=True)
 
@@ -140,8 +143,10 @@ def _check_disk(options, folder, missing: list[Shard]) -> None:
   num_scenes = sum(len(options.shard_scenes(*shard)) for shard in missing)
   split = missing[0][0]
   indices = range(min(_NUM_SAMPLES, options.num_scenes(split)))
+  features = make_features(options)
   samples = [
-    records.encode_scene(make_scene(options, split, i)) for i in indices
+    records.encode_scene(make_scene(options, split, i), features)
+    for i in indices
   ]
   mean = sum(map(len, samples)) / len(samples)
   needed = _DISK_MARGIN * mean * num_scenes

@@ -11,26 +11,31 @@ import pathlib
 import numpy as np
 
 from data_gen import schema, shards
+from data_gen.features import make_features
 from data_gen.options import DatasetOptions
 from data_gen.scenes import class_of_scene
 
 PARTIAL_NAME = "manifest.partial.json"
 
 
-def make_header(options: DatasetOptions, num_views: int) -> dict:
+def make_header(options: DatasetOptions) -> dict:
   """Returns what is known before anything is rendered."""
   return {
-    "dataset": "traj3d",
+    "dataset": options.preset,
     "format_version": schema.FORMAT_VERSION,
     "code_version": _code_version(),
     "seed": options.seed,
     "arguments": options.arguments(),
-    "shape_names": list(schema.SHAPES),
-    "motion_names": list(schema.MOTIONS),
-    "class_names": list(schema.CLASSES),
-    "num_views": num_views,
+    "file_format": options.file_format,
+    "shape_names": list(options.shapes),
+    "motion_names": list(options.motions),
+    "class_names": list(options.class_names),
+    "num_views": options.num_views,
     "num_frames": options.num_frames,
     "image_size": options.image_size,
+    "features": {
+      key: feature.to_json() for key, feature in make_features(options).items()
+    },
   }
 
 
@@ -47,10 +52,10 @@ def describe_split(
   """Returns the counts of a split, and size and SHA-256 of its shards."""
   num_scenes = options.num_scenes(split)
   labels = [class_of_scene(options, split, i) for i in range(num_scenes)]
-  counts = np.bincount(labels, minlength=schema.NUM_CLASSES)
+  counts = np.bincount(labels, minlength=len(options.class_names))
   described = []
   for shard in range(options.num_shards(split)):
-    path = folder / schema.shard_name(split, shard, options.num_shards(split))
+    path = folder / options.shard_name(split, shard)
     described.append(
       {
         "name": path.name,
@@ -61,7 +66,9 @@ def describe_split(
     )
   return {
     "num_scenes": num_scenes,
-    "class_counts": dict(zip(schema.CLASSES, counts.tolist(), strict=True)),
+    "class_counts": dict(
+      zip(options.class_names, counts.tolist(), strict=True)
+    ),
     "shards": described,
   }
 

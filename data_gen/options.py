@@ -3,11 +3,26 @@
 import dataclasses
 import math
 
-from data_gen import schema
+from data_gen import cameras, colors, schema
 
 # Fields that do not change the records.
 _INCIDENTAL = ("output_dir", "num_workers", "preview")
 _MAX_COLORS = 24
+_MAX_OBJECTS = 254  # Instance ids are bytes, and 0 is the background.
+FILE_FORMATS = ("tfrecord", "array_record", "npz")
+# Of an object, by preset, where --size_min and --size_max are 0.
+_DEFAULT_SIZES = {"traj3d": (1.0, 3.0), "traj2d": (0.8, 1.2)}
+
+
+_ONLY_IN_SPACE = (
+  "camera_rig",
+  "field_of_view",
+  "camera_jitter",
+  "target_jitter",
+  "focal_jitter",
+  "num_ood_camera",
+  "ground_plane",
+)
 
 
 def _field(default, help_text: str):
@@ -27,16 +42,50 @@ class DatasetOptions:
     "Folder for shards and manifest. If it holds an unfinished data set with "
     "the same options, the missing shards are added.",
   )
+  preset: str = _field(
+    "traj3d",
+    "Kind of scenes: 'traj3d', solids in space, or 'traj2d', flat figures that "
+    "move over one image.",
+  )
+  file_format: str = _field(
+    "tfrecord",
+    "Of the shards: 'tfrecord', 'array_record', or 'npz' (arrays without "
+    "cameras and masks, for use elsewhere; magvit3d does not read them).",
+  )
   num_train: int = _field(6000, "Scenes to train on.")
   num_validation: int = _field(1000, "Scenes to validate on.")
   num_test: int = _field(1000, "Scenes to test on.")
+  num_ood_pair: int = _field(
+    0, "Scenes of split ood_pair: only the pair --ood_pair."
+  )
+  num_ood_camera: int = _field(
+    0,
+    "Scenes of split ood_camera: cameras that no other split has, turned by "
+    "45 degrees about the z axis and half a metre higher.",
+  )
+  num_ood_speed: int = _field(
+    0,
+    "Scenes of split ood_speed: turning motions at 1.4 to 1.7 times the "
+    "nominal speed, others at 0.4 to 0.6; elsewhere it is 0.75 to 1.25.",
+  )
+  ood_pair: str = _field(
+    "",
+    "Pair of shape and motion that all other splits leave out, such as "
+    "cone_helical; empty for none.",
+  )
   seed: int = _field(0, "With the other options it determines every byte.")
   image_size: int = _field(128, "Height and width of a frame, pixels.")
   num_frames: int = _field(16, "Frames of a scene.")
   size_min: float = _field(
-    1.0, "Least scale of an object; at 1 a cube has sides of 0.1 m."
+    0.0,
+    "Least scale of an object; at 1 a cube has sides of 0.1 m. 0 for the "
+    "preset's own: 1 in space, 0.8 for flat figures.",
   )
-  size_max: float = _field(3.0, "Largest scale of an object.")
+  size_max: float = _field(
+    0.0,
+    "Largest scale of an object. 0 for the preset's own: 3 in space, 1.2 for "
+    "flat figures.",
+  )
   path_scale_min: float = _field(
     1.0, "Least scale of the nominal path, whose circle has a radius of 0.3 m."
   )
@@ -46,6 +95,45 @@ class DatasetOptions:
     "Largest standard deviation of the position noise, metres: in 80% of the "
     "scenes it is uniform between a third of this and this. 0 for none.",
   )
+  spin: float = _field(
+    0.0,
+    "Most turns of an object about an axis of its own during a clip; each "
+    "turns by a uniform share of it, either way.",
+  )
+  random_motion: bool = _field(
+    False, "Adds a fifth motion: a smooth random path."
+  )
+  num_objects: int = _field(1, "Objects that move, the main one included.")
+  num_clutter: int = _field(0, "Objects that stand still.")
+  num_transients: int = _field(
+    0, "Moving objects that appear for one to three frames only."
+  )
+  camera_rig: str = _field(
+    "default",
+    "'default' (three cameras), 'ring:N' (N around the scene), 'random:N' "
+    "(other ones in each scene), or positions in metres: 'x,y,z; x,y,z; ...'.",
+  )
+  field_of_view: float = _field(45.0, "Of the cameras, vertical, degrees.")
+  camera_jitter: float = _field(
+    0.0, "Largest shift of a camera along each axis, in each scene, metres."
+  )
+  target_jitter: float = _field(
+    0.0,
+    "Largest shift of the point that a camera looks at, along each axis, in "
+    "each scene, metres.",
+  )
+  focal_jitter: float = _field(
+    0.0,
+    "Largest relative change of a camera's focal length, in each scene.",
+  )
+  background: str = _field(
+    "0,0,0", "Colour 'r,g,b' in [0, 1], or 'random' for one in each scene."
+  )
+  ground_plane: bool = _field(
+    False, "Puts a ground below the objects, with soft shadows."
+  )
+  depths: bool = _field(False, "Also writes depth maps.")
+  flows: bool = _field(False, "Also writes optical flow to the next frame.")
   num_colors: int = _field(
     0, "Number of saturated colours to choose from; 0 for any visible colour."
   )
@@ -65,6 +153,19 @@ class DatasetOptions:
       _check_type(field.name, getattr(self, field.name), field.type)
     if not self.output_dir:
       raise ValueError("--output_dir is empty: name a folder for the shards.")
+    _check_choice("preset", self.preset, tuple(schema.PRESETS))
+    _check_choice("file_format", self.file_format, FILE_FORMATS)
+    self._check_splits()
+    self._check_objects()
+    self._check_cameras()
+    _check_range("seed", self.seed, 0, 2**32 - 1)
+    _check_range("image_size", self.image_size, 8, 4096)
+    _check_range("num_frames", self.num_frames, 4, 1024)
+    _check_range("scenes_per_shard", self.scenes_per_shard, 1, 10**6)
+    _check_range("num_workers", self.num_workers, 0, 1024)
+    _check_range("preview", self.preview, 0, 100)
+
+  def _check_splits(self) -> None:
     for split in schema.SPLITS:
       most = schema.MAX_SCENES_PER_SPLIT - 1
       _check_range(f"num_{split}", self.num_scenes(split), 0, most)
@@ -72,21 +173,90 @@ class DatasetOptions:
       raise ValueError(
         "--num_train, --num_validation and --num_test are all 0: nothing to do."
       )
-    _check_range("seed", self.seed, 0, 2**32 - 1)
-    _check_range("image_size", self.image_size, 8, 4096)
-    _check_range("num_frames", self.num_frames, 4, 1024)
+    if self.ood_pair:
+      _check_choice("ood_pair", self.ood_pair, self.class_names)
+    if self.num_ood_pair and not self.ood_pair:
+      raise ValueError(
+        f"--num_ood_pair={self.num_ood_pair} needs --ood_pair: the pair to "
+        "leave out elsewhere, such as cone_helical."
+      )
+
+  def _check_objects(self) -> None:
+    low, high = _DEFAULT_SIZES[self.preset]
+    # Frozen, but here: 0 stands for the preset's own.
+    object.__setattr__(self, "size_min", self.size_min or low)
+    object.__setattr__(self, "size_max", self.size_max or high)
     _check_interval("size", self.size_min, self.size_max, 8.0)
     _check_interval("path_scale", self.path_scale_min, self.path_scale_max, 3.0)
     _check_range("position_noise", self.position_noise, 0, 0.1)
+    _check_range("spin", self.spin, 0, 100)
+    _check_range("num_objects", self.num_objects, 1, _MAX_OBJECTS)
+    _check_range("num_clutter", self.num_clutter, 0, _MAX_OBJECTS)
+    _check_range("num_transients", self.num_transients, 0, _MAX_OBJECTS)
+    if self.num_scene_objects > _MAX_OBJECTS:
+      raise ValueError(
+        f"--num_objects, --num_clutter and --num_transients make "
+        f"{self.num_scene_objects} objects; at most {_MAX_OBJECTS} fit a mask."
+      )
     _check_range("num_colors", self.num_colors, 0, _MAX_COLORS)
     if self.color_by_shape and self.num_colors:
       raise ValueError(
         f"--color_by_shape and --num_colors={self.num_colors} exclude each "
         "other: drop one of them."
       )
-    _check_range("scenes_per_shard", self.scenes_per_shard, 1, 10**6)
-    _check_range("num_workers", self.num_workers, 0, 1024)
-    _check_range("preview", self.preview, 0, 100)
+    if self.background != colors.RANDOM_BACKGROUND:
+      colors.parse_background(self.background)
+
+  def _check_cameras(self) -> None:
+    cameras.parse_rig(self.camera_rig)
+    _check_range("field_of_view", self.field_of_view, 5, 120)
+    _check_range("camera_jitter", self.camera_jitter, 0, 1)
+    _check_range("target_jitter", self.target_jitter, 0, 0.5)
+    _check_range("focal_jitter", self.focal_jitter, 0, 0.5)
+    if self.preset != "traj2d":
+      return
+    fields = {field.name: field.default for field in dataclasses.fields(self)}
+    for name in _ONLY_IN_SPACE:
+      if getattr(self, name) != fields[name]:
+        raise ValueError(
+          f"--{name}={getattr(self, name)} has no meaning for "
+          "--preset=traj2d, which has one fixed image: drop it."
+        )
+
+  @property
+  def shapes(self) -> tuple[str, ...]:
+    """Names of the shapes, by label."""
+    return schema.PRESETS[self.preset].shapes
+
+  @property
+  def motions(self) -> tuple[str, ...]:
+    """Names of the motions, by label."""
+    more = (schema.RANDOM,) if self.random_motion else ()
+    return schema.PRESETS[self.preset].motions + more
+
+  @property
+  def class_names(self) -> tuple[str, ...]:
+    """Names of the pairs of shape and motion, by class."""
+    return tuple(f"{s}_{m}" for s in self.shapes for m in self.motions)
+
+  @property
+  def num_views(self) -> int:
+    """Cameras of a scene."""
+    return 1 if self.preset == "traj2d" else cameras.num_views(self.camera_rig)
+
+  @property
+  def num_scene_objects(self) -> int:
+    """Objects of a scene, those that come and go included."""
+    return self.num_objects + self.num_clutter + self.num_transients
+
+  @property
+  def splits(self) -> tuple[str, ...]:
+    """The three usual splits, and others that have scenes."""
+    return tuple(
+      split
+      for split in schema.SPLITS
+      if not split.startswith("ood_") or self.num_scenes(split)
+    )
 
   def num_scenes(self, split: str) -> int:
     """Returns the number of scenes of one of `schema.SPLITS`."""
@@ -96,6 +266,12 @@ class DatasetOptions:
     """Returns the number of shards of a split; 0 for an empty one."""
     return -(-self.num_scenes(split) // self.scenes_per_shard)
 
+  def shard_name(self, split: str, shard: int) -> str:
+    """Returns the file name of a shard of a split."""
+    return schema.shard_name(
+      self.preset, split, self.file_format, shard, self.num_shards(split)
+    )
+
   def shard_scenes(self, split: str, shard: int) -> range:
     """Returns the numbers of the scenes in a shard of a split."""
     first = shard * self.scenes_per_shard
@@ -103,7 +279,7 @@ class DatasetOptions:
       first, min(first + self.scenes_per_shard, self.num_scenes(split))
     )
 
-  def arguments(self) -> dict[str, int | float | bool]:
+  def arguments(self) -> dict[str, int | float | bool | str]:
     """Returns the options that determine the records, as for JSON."""
     values = dataclasses.asdict(self)
     return {name: v for name, v in values.items() if name not in _INCIDENTAL}
@@ -119,6 +295,13 @@ def _check_type(name, value, expected):
     is_good = isinstance(value, expected)
   if not is_good:
     raise ValueError(f"--{name}={value!r} is not a valid {expected.__name__}.")
+
+
+def _check_choice(name, value, choices):
+  if value not in choices:
+    raise ValueError(
+      f"--{name}={value} is not known: give one of {', '.join(choices)}."
+    )
 
 
 def _check_range(name, value, low, high):

@@ -17,10 +17,10 @@ _MIN_TILE_PX = 96  # Smaller frames are enlarged by a whole factor.
 
 def write_preview(options: DatasetOptions, path: pathlib.Path) -> None:
   """Writes a PNG with a row for each camera of the first scenes."""
-  split = next(s for s in schema.SPLITS if options.num_scenes(s))
+  split = next(s for s in options.splits if options.num_scenes(s))
   rows = []
   for index in range(min(options.preview, options.num_scenes(split))):
-    frames = make_scene(options, split, index).frames
+    frames = make_scene(options, split, index)[schema.FRAMES]
     chosen = np.linspace(0, options.num_frames - 1, _NUM_COLUMNS)
     rows += list(frames[:, np.rint(chosen).astype(int)])
   Image.fromarray(make_sheet(np.stack(rows))).save(path, format="PNG")

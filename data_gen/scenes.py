@@ -4,8 +4,8 @@ A scene depends on the options, the split and its index, and on nothing else,
 so that any process can make it, in any order.
 """
 
-import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -25,45 +25,26 @@ MAX_TRIES = 400
 _SCENE_STREAM, _CLASS_STREAM = 1, 2
 
 
-@dataclasses.dataclass(frozen=True)
-class Scene:
-  """All that a record holds; names and shapes as in `data_gen.schema`."""
-
-  shape: int
-  motion: int
-  scene_id: int
-  seed: int
-  frames: np.ndarray
-  masks: np.ndarray
-  trajectory: np.ndarray
-  trajectory_clean: np.ndarray
-  orientation: np.ndarray
-  size: float
-  color: np.ndarray
-  background: np.ndarray
-  intrinsics: np.ndarray
-  camera_from_world: np.ndarray
-  caption: str
-
-
 def class_of_scene(options: DatasetOptions, split: str, index: int) -> int:
   """Returns the class of a scene; the counts differ by one at most."""
   return int(_classes(options.seed, split, options.num_scenes(split))[index])
 
 
-def make_scene(options: DatasetOptions, split: str, index: int) -> Scene:
+def make_scene(
+  options: DatasetOptions, split: str, index: int
+) -> dict[str, Any]:
   """Draws scene `index` of a split and renders it.
 
   Raises:
     ValueError: No path that keeps the object in view was found.
   """
   label = class_of_scene(options, split, index)
-  shape, motion = divmod(label, len(schema.MOTIONS))
+  shape, motion = divmod(label, len(options.motions))
   rng = np.random.default_rng(
     [options.seed, schema.SPLITS.index(split), index, _SCENE_STREAM]
   )
   rig = cameras.make_default_rig(options.image_size)
-  background = colors.BACKGROUND
+  background = colors.parse_background(options.background)
   if options.color_by_shape:
     color = colors.SHAPE_COLORS[shape]
   else:
@@ -75,7 +56,7 @@ def make_scene(options: DatasetOptions, split: str, index: int) -> Scene:
     if not motions.is_within_bounds(trajectory):
       continue
     solid = renderer.Solid(
-      shape=schema.SHAPES[shape],
+      shape=schema.PRESETS["traj3d"].shapes[shape],
       size=size,
       trajectory=trajectory,
       rotations=rotations.matrix_from_quaternion(orientation),
@@ -86,23 +67,24 @@ def make_scene(options: DatasetOptions, split: str, index: int) -> Scene:
     frames, masks = renderer.render(solid, rig, background)
     if masks.sum((2, 3), dtype=int).min() < visibility.MIN_PIXELS:
       continue
-    return Scene(
-      shape=shape,
-      motion=motion,
-      scene_id=schema.scene_id(split, index),
-      seed=options.seed,
-      frames=frames,
-      masks=masks,
-      trajectory=trajectory,
-      trajectory_clean=clean,
-      orientation=orientation,
-      size=size,
-      color=color,
-      background=background,
-      intrinsics=rig.intrinsics,
-      camera_from_world=rig.camera_from_world,
-      caption=make_caption(shape, motion, color),
-    )
+    return {
+      schema.SHAPE: shape,
+      schema.MOTION: motion,
+      schema.CLASS: label,
+      schema.SCENE_ID: schema.scene_id(split, index),
+      schema.SEED: options.seed,
+      schema.FRAMES: frames,
+      schema.MASKS: masks,
+      schema.TRAJECTORY: trajectory,
+      schema.TRAJECTORY_CLEAN: clean,
+      schema.ORIENTATION: orientation,
+      schema.SIZE: size,
+      schema.COLOR: color,
+      schema.BACKGROUND: background,
+      schema.INTRINSICS: rig.intrinsics,
+      schema.CAMERA_FROM_WORLD: rig.camera_from_world,
+      schema.CAPTION: make_caption(shape, motion, color),
+    }
   raise ValueError(_infeasible_message(options, split, index, label, size))
 
 
@@ -113,10 +95,10 @@ def make_caption(shape: int, motion: int, color: np.ndarray) -> str:
     "circular": "a circle",
     "helical": "a helix",
     "parabolic": "a parabola",
-  }[schema.MOTIONS[motion]]
+  }[schema.PRESETS["traj3d"].motions[motion]]
   name = colors.name_color(color)
   article = "an" if name[0] in "aeiou" else "a"
-  return f"{article} {name} {schema.SHAPES[shape]} on {path}"
+  return f"{article} {name} {schema.PRESETS['traj3d'].shapes[shape]} on {path}"
 
 
 @functools.lru_cache(maxsize=8)
@@ -125,15 +107,15 @@ def _classes(seed: int, split: str, num_scenes: int) -> np.ndarray:
     [seed, schema.SPLITS.index(split), 0, _CLASS_STREAM]
   )
   # Which classes get one scene more than others is drawn too.
-  order = rng.permutation(schema.NUM_CLASSES)
-  return rng.permutation(order[np.arange(num_scenes) % schema.NUM_CLASSES])
+  order = rng.permutation(12)
+  return rng.permutation(order[np.arange(num_scenes) % 12])
 
 
 def _draw_pose(rng, options, motion):
   """Draws the path without and with noise (T, 3), and orientations (T, 4)."""
   scale = rng.uniform(options.path_scale_min, options.path_scale_max)
   clean = motions.draw_path(
-    rng, schema.MOTIONS[motion], options.num_frames, scale
+    rng, schema.PRESETS["traj3d"].motions[motion], options.num_frames, scale
   )
   noise = motions.draw_noise(rng, options.num_frames, options.position_noise)
   orientation = np.tile(
@@ -149,7 +131,7 @@ def _as_stored(array: np.ndarray) -> np.ndarray:
 
 def _infeasible_message(options, split, index, label, size):
   return (
-    f"{split} scene {index} ({schema.CLASSES[label]}, scale {size:.2f}): none "
+    f"{split} scene {index} ({options.class_names[label]}, scale {size:.2f}): none "
     f"of {MAX_TRIES} paths keeps the object within bounds, half of its "
     f"silhouette inside every image, and at least {visibility.MIN_PIXELS} "
     "pixels of it in sight. Too large: lower "

@@ -1,24 +1,60 @@
 """Names that writer and reader share: classes, splits, features and files.
 
-A class is a pair of shape and motion: `shape * len(MOTIONS) + motion`.
+A class is a pair of shape and motion: `shape * number of motions + motion`.
+The names of a data set's own classes are in its manifest.
 """
 
-SHAPES = ("cube", "cylinder", "cone")
-MOTIONS = ("linear", "circular", "helical", "parabolic")
-NUM_CLASSES = len(SHAPES) * len(MOTIONS)
-CLASSES = tuple(f"{shape}_{motion}" for shape in SHAPES for motion in MOTIONS)
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+  """A family of scenes.
+
+  Attributes:
+    shapes: Their names, by label.
+    motions: Their names, by label.
+  """
+
+  shapes: tuple[str, ...]
+  motions: tuple[str, ...]
+
+
+# In space, or flat figures on one image; by the name of the data set.
+PRESETS = {
+  "traj3d": Preset(
+    ("cube", "cylinder", "cone"),
+    ("linear", "circular", "helical", "parabolic"),
+  ),
+  "traj2d": Preset(
+    ("square", "circle", "triangle"),
+    ("linear", "circular", "sine", "parabolic"),
+  ),
+}
+# A further motion of every preset, if asked for.
+RANDOM = "random"
+# Motion of objects that stand still.
+STILL = -1
 
 # The place of a split in this tuple enters the seeds: only ever append.
-SPLITS = ("train", "validation", "test")
+SPLITS = (
+  "train",
+  "validation",
+  "test",
+  "ood_pair",
+  "ood_camera",
+  "ood_speed",
+)
 MAX_SCENES_PER_SPLIT = 10**9
 
 # Any change of the bytes of a data set with the same options raises this.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 MANIFEST_NAME = "manifest.json"
 PREVIEW_NAME = "preview.png"
 
-# Feature keys of tf.train.Example; (...)* is flattened row-major.
+# Feature keys of tf.train.Example; (...)* is flattened row-major. V cameras,
+# T frames, N objects.
 FRAMES = "frames"  # PNG, RGB, one a frame, view-major: V*T entries.
 MASKS = "masks"  # PNG, uint8 instance id, 0 background, as `frames`.
 SHAPE = "shape"  # int64
@@ -31,15 +67,29 @@ TRAJECTORY_CLEAN = "trajectory_clean"  # float (T,3)*, before the noise.
 ORIENTATION = "orientation"  # float (T,4)*, quaternion wxyz.
 SIZE = "size"  # float, scale of the solid.
 COLOR = "color"  # float (3), in [0, 1].
-BACKGROUND = "background"  # float (3), in [0, 1].
+BACKGROUND = "background"  # float (3), in [0, 1], where it is plain.
+BACKGROUND_FRAMES = "background_frames"  # PNG, RGB, one a view, otherwise.
 INTRINSICS = "intrinsics"  # float (V,3,3)*, pixels.
 CAMERA_FROM_WORLD = "camera_from_world"  # float (V,3,4)*.
 CAPTION = "caption"  # bytes, UTF-8.
 
+# Optional.
+DEPTHS = "depths"  # PNG, uint16, as `frames`; z in DEPTH_UNIT_M.
+FLOWS = "flows"  # int16 (H,W,2)* little-endian, V*(T-1) entries; FLOW_UNIT_PX.
+DEPTH_UNIT_M = 1e-4  # 0 is nothing; 65535 that far or farther.
+FLOW_UNIT_PX = 1 / 16  # x to the right, y down, to the next frame.
 
-def class_index(shape: int, motion: int) -> int:
-  """Returns the class of a shape and a motion, in [0, NUM_CLASSES)."""
-  return shape * len(MOTIONS) + motion
+# With more than one object: of all of them, the main one first. Number i of
+# these has instance id i + 1 in the masks.
+OBJECTS_SHAPE = "objects/shape"  # int64 (N)
+OBJECTS_MOTION = "objects/motion"  # int64 (N), STILL for those that stay.
+OBJECTS_FIRST_FRAME = "objects/first_frame"  # int64 (N)
+OBJECTS_LAST_FRAME = "objects/last_frame"  # int64 (N), inclusive.
+OBJECTS_IS_TRANSIENT = "objects/is_transient"  # int64 (N), 0 or 1.
+OBJECTS_SIZE = "objects/size"  # float (N)
+OBJECTS_COLOR = "objects/color"  # float (N,3)*
+OBJECTS_TRAJECTORY = "objects/trajectory"  # float (N,T,3)*
+OBJECTS_ORIENTATION = "objects/orientation"  # float (N,T,4)*
 
 
 def scene_id(split: str, index: int) -> int:
@@ -47,6 +97,19 @@ def scene_id(split: str, index: int) -> int:
   return SPLITS.index(split) * MAX_SCENES_PER_SPLIT + index
 
 
-def shard_name(split: str, shard: int, num_shards: int) -> str:
-  """Returns the file name of shard number `shard` of a split."""
-  return f"traj3d-{split}.tfrecord-{shard:05d}-of-{num_shards:05d}"
+def shard_name(
+  dataset: str, split: str, file_format: str, shard: int, num_shards: int
+) -> str:
+  """Returns the file name of shard number `shard` of a split.
+
+  Args:
+    dataset: Key of PRESETS.
+    split: One of SPLITS.
+    file_format: "tfrecord", "array_record" or "npz".
+    shard: Number of the shard.
+    num_shards: Shards of the split.
+  """
+  place = f"{shard:05d}-of-{num_shards:05d}"
+  if file_format == "npz":
+    return f"{dataset}-{split}-{place}.npz"
+  return f"{dataset}-{split}.{file_format}-{place}"

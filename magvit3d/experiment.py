@@ -16,7 +16,6 @@ import numpy as np
 from absl import logging
 from jaxtyping import PyTree
 
-from data_gen import schema
 from magvit3d import config_checks, identities, run_files, sharding
 from magvit3d.config_checks import STAGES
 from magvit3d.data.clips import make_batches
@@ -125,7 +124,7 @@ class Experiment:
     batch = {"frames": frames, "masks": masks, "labels": labels}
     jax.eval_shape(tokenizer.train_step, state, batch, tokenizer.frozen)
     params = state.ema_params
-    model = self._make_token_model(len(schema.CLASSES))
+    model = self._make_token_model(self._data.num_classes())
     transformer = TransformerStage(self._config, model, _MANY_STEPS, params)
     state = jax.eval_shape(transformer.init_state)
     jax.eval_shape(transformer.train_step, state, batch, params)

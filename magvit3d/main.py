@@ -34,6 +34,7 @@ def main(argv: list[str]) -> int:
   # After the flags, so that a mistake in them is told at once.
   import jax
 
+  from data_gen.errors import DataError
   from magvit3d import console
   from magvit3d.errors import UserError
   from magvit3d.training.loop import Interrupted
@@ -51,7 +52,7 @@ def main(argv: list[str]) -> int:
   interruption.install()
   try:
     result = Run(config, workdir.expanduser()).run()
-  except UserError as error:
+  except (UserError, DataError) as error:
     return fail(str(error))
   except Interrupted as error:
     return fail(str(error), _INTERRUPTED)

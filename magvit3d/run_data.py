@@ -9,12 +9,25 @@ import numpy as np
 from absl import logging
 
 from data_gen import schema
+from data_gen.errors import DataError
 from data_gen.generate import check_options, generate
 from data_gen.options import DatasetOptions
+from data_gen.scene_source import SceneSource, read_manifest
 from magvit3d.data.clips import ClipSource, load_clips, spread_indices
-from magvit3d.data.scenes import SceneSource, read_manifest
-from magvit3d.data.tfrecord import DataError
 from magvit3d.errors import UserError, as_user_errors
+
+
+def dataset_options(
+  config: Mapping[str, Any], output_dir: str = "data"
+) -> DatasetOptions:
+  """Returns the options that `config.data` gives for a data set.
+
+  Raises:
+    ValueError: A value is out of range.
+  """
+  names = {field.name for field in dataclasses.fields(DatasetOptions)}
+  chosen = {name: config[name] for name in names & set(config)}
+  return DatasetOptions(output_dir=output_dir, **chosen)
 
 
 class RunData:
@@ -38,9 +51,7 @@ class RunData:
       generate(self._options(), log=logging.info)
 
   def _options(self) -> DatasetOptions:
-    names = {field.name for field in dataclasses.fields(DatasetOptions)}
-    chosen = {name: self._config[name] for name in names & set(self._config)}
-    return DatasetOptions(output_dir=str(self.folder), **chosen)
+    return dataset_options(self._config, str(self.folder))
 
   def check_fits(self) -> None:
     """Raises UserError if what is there was made with other options."""
@@ -74,7 +85,7 @@ class RunData:
     if not (self.folder / schema.MANIFEST_NAME).exists():
       return False
     try:
-      for split in schema.SPLITS:
+      for split in read_manifest(self.folder)["splits"]:
         SceneSource(self.folder, split)
     except DataError as error:
       if self.is_given:
@@ -103,6 +114,13 @@ class RunData:
         "look at some (num_validation_clips, num_clips)."
       )
     return load_clips(source, spread_indices(source, count))
+
+  def num_classes(self) -> int:
+    """Returns the number of classes, also of data that are not made yet."""
+    if self.is_given:
+      return len(read_manifest(self.folder)["class_names"])
+    with as_user_errors(ValueError):
+      return len(self._options().class_names)
 
   def arguments(self) -> dict[str, Any]:
     """Returns the options that the data set was made with."""

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from data_gen.scene_source import SceneSource
 from magvit3d.data import video_datasets
 from magvit3d.data.clips import ClipSource, load_clips, spread_indices
-from magvit3d.data.scenes import SceneSource
 from magvit3d.errors import UserError
 
 RENDERED = "traj3d"

@@ -15,7 +15,7 @@ import time
 import numpy as np
 import pytest
 
-from data_gen import generate, manifest, scenes, schema, visibility
+from data_gen import generate, manifest, scenes, visibility
 from data_gen.options import DatasetOptions
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -72,14 +72,14 @@ def test_two_workers_write_the_same_bytes_as_one(made, tmp_path):
 
 def test_another_seed_writes_other_bytes(made, tmp_path):
   generate.generate(_options(tmp_path, seed=1), log=lambda line: None)
-  shard = schema.shard_name("train", 0, 5)
+  shard = _options(".").shard_name("train", 0)
   assert _hashes(tmp_path)[shard] != _hashes(made)[shard]
 
 
 def test_deleted_and_shortened_shards_are_made_again(made, tmp_path):
   shutil.copytree(made, tmp_path, dirs_exist_ok=True)
-  (tmp_path / schema.shard_name("train", 1, 5)).unlink()
-  with open(tmp_path / schema.shard_name("train", 2, 5), "r+b") as file:
+  (tmp_path / _options(".").shard_name("train", 1)).unlink()
+  with open(tmp_path / _options(".").shard_name("train", 2), "r+b") as file:
     file.truncate(100)
   lines = []
   generate.generate(_options(tmp_path), log=lines.append)
@@ -115,7 +115,7 @@ def test_killed_run_continues_to_the_same_bytes(made, tmp_path, num_workers):
 def test_other_options_are_refused_by_name(made, tmp_path):
   with pytest.raises(ValueError, match="--seed is 7 now, and was 0"):
     generate.generate(_options(made, seed=7))
-  unfinished = manifest.make_header(_options(tmp_path), 3)
+  unfinished = manifest.make_header(_options(tmp_path))
   manifest.write(tmp_path / manifest.PARTIAL_NAME, unfinished)
   with pytest.raises(ValueError, match=r"--size_max is 2\.6 now, and was 3\.0"):
     generate.generate(_options(tmp_path, size_max=2.6))
@@ -221,14 +221,14 @@ def test_every_frame_shows_enough_of_the_object_within_bounds(changes):
   )
   for index in range(options.num_train):
     scene = scenes.make_scene(options, "train", index)
-    assert scene.masks.sum((2, 3), dtype=int).min() >= visibility.MIN_PIXELS
-    assert (np.abs(scene.trajectory) <= [1, 1, 0.5]).all()
-    assert options.size_min <= scene.size <= options.size_max
-    lit = scene.frames.max(-1)[scene.masks > 0]
+    assert scene["masks"].sum((2, 3), dtype=int).min() >= visibility.MIN_PIXELS
+    assert (np.abs(scene["trajectory"]) <= [1, 1, 0.5]).all()
+    assert options.size_min <= scene["size"] <= options.size_max
+    lit = scene["frames"].max(-1)[scene["masks"] > 0]
     # Pixels at the edge mix with the background; inner ones must stand out.
     assert np.median(lit) >= 40
     if options.color_by_shape:
-      assert scene.color[scene.shape] == 1
+      assert scene["color"][scene["shape"]] == 1
       np.testing.assert_array_equal(
-        scene.trajectory, np.float32(scene.trajectory_clean)
+        scene["trajectory"], np.float32(scene["trajectory_clean"])
       )

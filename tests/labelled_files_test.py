@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
+from data_gen.errors import DataError
 from magvit3d.data.labelled_files import find_files
-from magvit3d.data.tfrecord import DataError
 
 
 def _write(root, *names):

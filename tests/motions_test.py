@@ -67,7 +67,7 @@ def test_parabola_has_constant_acceleration_and_a_visible_sagitta():
     assert (path[0, 2] + path[-1, 2]) / 2 - lowest >= 0.1 * scale
 
 
-@pytest.mark.parametrize("motion", schema.MOTIONS)
+@pytest.mark.parametrize("motion", schema.PRESETS["traj3d"].motions)
 def test_paths_differ_in_heading_and_direction(motion):
   paths = np.stack([path for path, _ in _paths(motion)])
   headings = paths[:, 1] - paths[:, 0]

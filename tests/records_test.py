@@ -7,12 +7,16 @@ import pytest
 from PIL import Image
 from tensorflow_datasets.proto import tf_example_generated_pb2
 
-from data_gen import examples, png, records, scenes, schema, shards
+from data_gen import examples, png, records, scenes, shards
+from data_gen.features import make_features
 from data_gen.options import DatasetOptions
 
 OPTIONS = DatasetOptions(
   num_train=12, image_size=32, num_frames=4, size_min=2.5
 )
+
+
+FEATURES = make_features(OPTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -23,19 +27,19 @@ def scene():
 def _check_features(values, scene):
   """Compares lists of values by key with the scene that was written."""
   for key in ("trajectory", "trajectory_clean", "orientation", "color"):
-    expected = getattr(scene, key).astype(np.float32).ravel()
+    expected = scene[key].astype(np.float32).ravel()
     np.testing.assert_array_equal(np.float32(values[key]), expected)
   for key in ("background", "intrinsics", "camera_from_world"):
-    expected = getattr(scene, key).astype(np.float32).ravel()
+    expected = scene[key].astype(np.float32).ravel()
     np.testing.assert_array_equal(np.float32(values[key]), expected)
-  assert list(values["size"]) == [scene.size]
-  assert list(values["class"]) == [scene.shape * 4 + scene.motion]
+  assert list(values["size"]) == [scene["size"]]
+  assert list(values["class"]) == [scene["shape"] * 4 + scene["motion"]]
   for key in ("shape", "motion", "scene_id", "seed"):
-    assert list(values[key]) == [getattr(scene, key)]
-  assert [bytes(v) for v in values["caption"]] == [scene.caption.encode()]
+    assert list(values[key]) == [scene[key]]
+  assert [bytes(v) for v in values["caption"]] == [scene["caption"].encode()]
   for key in ("frames", "masks"):
     images = [np.asarray(Image.open(io.BytesIO(v))) for v in values[key]]
-    expected = getattr(scene, key)
+    expected = scene[key]
     np.testing.assert_array_equal(
       np.stack(images), expected.reshape(-1, *expected.shape[2:])
     )
@@ -50,7 +54,7 @@ KEYS = {
 
 def test_protobuf_reads_the_same_values(scene):
   message = tf_example_generated_pb2.Example.FromString(
-    records.encode_scene(scene)
+    records.encode_scene(scene, FEATURES)
   )
   values = {}
   for key, feature in message.features.feature.items():
@@ -62,7 +66,7 @@ def test_protobuf_reads_the_same_values(scene):
 def test_tensorflow_reads_the_same_values(scene, tmp_path):
   tf = pytest.importorskip("tensorflow")
   path = tmp_path / "shard"
-  shards.write_shard(path, [records.encode_scene(scene)] * 2)
+  shards.write_shard(path, [records.encode_scene(scene, FEATURES)] * 2)
   found = [r.numpy() for r in tf.data.TFRecordDataset(str(path))]
   assert len(found) == 2
   floats = ("trajectory", "trajectory_clean", "orientation", "size", "color")
@@ -122,5 +126,7 @@ def test_png_files_of_others_are_read_and_of_other_sizes_refused():
 
 
 def test_feature_keys_are_those_of_the_format(scene):
-  assert set(examples.decode_example(records.encode_scene(scene))) == KEYS
-  assert schema.CLASSES[5] == "cylinder_circular"
+  assert (
+    set(examples.decode_example(records.encode_scene(scene, FEATURES))) == KEYS
+  )
+  assert OPTIONS.class_names[5] == "cylinder_circular"

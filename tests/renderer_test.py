@@ -52,7 +52,7 @@ def _hull_mask(pixels):
   return (grid @ equations.T <= 0).all(-1)
 
 
-@pytest.mark.parametrize("shape", schema.SHAPES)
+@pytest.mark.parametrize("shape", schema.PRESETS["traj3d"].shapes)
 @pytest.mark.parametrize("view", range(3))
 def test_mask_is_the_hull_of_projected_surface_points(shape, view):
   solid = _make_solid(shape, seed=view)
@@ -71,7 +71,7 @@ def test_mask_is_the_hull_of_projected_surface_points(shape, view):
     assert np.abs(centroids[0] - centroids[1]).max() < 0.5
 
 
-@pytest.mark.parametrize("shape", schema.SHAPES)
+@pytest.mark.parametrize("shape", schema.PRESETS["traj3d"].shapes)
 def test_adaptive_sampling_matches_nine_rays_everywhere(shape):
   num_different = num_pixels = 0
   for seed in range(12):
@@ -123,7 +123,7 @@ def test_object_across_the_edge_of_the_image_is_cut_off_cleanly():
     2 * SIZE,
   )
   trajectory = np.array([[0, 0.85, 0], [0.0, -0.85, 0.1], [1.0, 0, -0.5]])
-  for shape in schema.SHAPES:
+  for shape in schema.PRESETS["traj3d"].shapes:
     rotation = _make_solid(shape, 0, num_frames=3).rotations
     solid = renderer.Solid(shape, 4.0, trajectory, rotation, COLOR)
     frames, masks = renderer.render(solid, RIG, BLACK)

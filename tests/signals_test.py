@@ -8,7 +8,7 @@ import time
 import pytest
 import shrunk
 
-from magvit3d.data.scenes import SceneSource
+from data_gen.scene_source import SceneSource
 
 _MANY = {"train_tokenizer__num_steps": 100_000}
 

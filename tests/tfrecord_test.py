@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from data_gen import shards
-from magvit3d.data.tfrecord import DataError, TFRecordSource
+from data_gen.errors import DataError
+from data_gen.tfrecord import TFRecordSource
 
 RECORDS = [bytes([i]) * (i * 37) for i in range(10)]
 COUNTS = [6, 4]

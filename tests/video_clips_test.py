@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_gen.errors import DataError
+from data_gen.scene_source import SceneSource
 from magvit3d.data.clips import ClipSource, make_batches
-from magvit3d.data.scenes import SceneSource
-from magvit3d.data.tfrecord import DataError
 from magvit3d.data.video_clips import Framing, TrainingClips, VideoClips
 
 # Pixels of the videos below tell where they are: red is the column, green the

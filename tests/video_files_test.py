@@ -13,8 +13,8 @@ from coded_videos import (
   write_video,
 )
 
+from data_gen.errors import DataError
 from magvit3d.data import video_files
-from magvit3d.data.tfrecord import DataError
 from magvit3d.data.video_files import VideoFile, count_frames
 from magvit3d.errors import UserError
 

@@ -46,7 +46,7 @@ def _clipped_fraction(points, low, high):
   return area(polygon) / area(hull)
 
 
-@pytest.mark.parametrize("shape", schema.SHAPES)
+@pytest.mark.parametrize("shape", schema.PRESETS["traj3d"].shapes)
 def test_fraction_agrees_with_clipped_polygons(shape):
   rng = np.random.default_rng(0)
   num_frames = 60
@@ -84,18 +84,18 @@ def test_scenes_keep_half_of_the_silhouette_inside_every_image():
     scene = scenes.make_scene(options, "train", index)
     shift = np.array([[0, 0, size], [0, 0, size], [0, 0, 0.0]])
     wide = cameras.Cameras(
-      scene.intrinsics + shift, scene.camera_from_world, 3 * size
+      scene["intrinsics"] + shift, scene["camera_from_world"], 3 * size
     )
     solid = renderer.Solid(
-      schema.SHAPES[scene.shape],
-      scene.size,
-      scene.trajectory,
-      rotations.matrix_from_quaternion(scene.orientation),
-      scene.color,
+      schema.PRESETS["traj3d"].shapes[scene["shape"]],
+      scene["size"],
+      scene["trajectory"],
+      rotations.matrix_from_quaternion(scene["orientation"]),
+      scene["color"],
     )
-    _, masks = renderer.render(solid, wide, scene.background)
+    _, masks = renderer.render(solid, wide, scene["background"])
     counts = masks.sum((2, 3), dtype=int)
-    inside = scene.masks.sum((2, 3), dtype=int)
+    inside = scene["masks"].sum((2, 3), dtype=int)
     num_cut += (inside < counts).sum()
     # The threshold is 0.5; counting pixels is off by less than 0.03 here.
     assert (inside / counts).min() >= 0.47

@@ -12,7 +12,7 @@ from typing import Any, SupportsIndex
 import grain
 import numpy as np
 
-from magvit3d.data.scenes import SceneSource
+from data_gen.scene_source import SceneSource
 from magvit3d.errors import UserError
 
 

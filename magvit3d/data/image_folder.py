@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageOps
 
+from data_gen.errors import DataError
 from magvit3d.data import labelled_files
-from magvit3d.data.tfrecord import DataError
 
 SUFFIXES = (".jpeg", ".jpg", ".png")
 

@@ -10,7 +10,7 @@ import os
 import pathlib
 from collections.abc import Collection, Iterable
 
-from magvit3d.data.tfrecord import DataError
+from data_gen.errors import DataError
 
 SPLITS = ("train", "validation", "test")
 

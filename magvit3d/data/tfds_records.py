@@ -17,8 +17,9 @@ from typing import Any, SupportsIndex
 import grain
 
 from data_gen import examples
+from data_gen.errors import DataError
+from data_gen.tfrecord import TFRecordSource
 from magvit3d.data.labelled_files import fingerprint
-from magvit3d.data.tfrecord import DataError, TFRecordSource
 
 _INFO_NAME = "dataset_info.json"
 _DEFAULT_TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"

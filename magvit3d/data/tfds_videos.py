@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 
+from data_gen.errors import DataError
 from magvit3d.data import tfds_records
-from magvit3d.data.tfrecord import DataError
 
 _SPLITS = {"train": "train", "validation": "test", "test": "test"}
 BAIR_CAMERAS = ("image_aux1", "image_main")

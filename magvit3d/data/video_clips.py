@@ -16,7 +16,7 @@ from typing import Any, Protocol, SupportsIndex, runtime_checkable
 import numpy as np
 from PIL import Image, ImageOps
 
-from magvit3d.data.tfrecord import DataError
+from data_gen.errors import DataError
 
 
 @runtime_checkable

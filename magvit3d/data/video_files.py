@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from magvit3d.data.tfrecord import DataError
+from data_gen.errors import DataError
 from magvit3d.errors import UserError
 
 SUFFIXES = (".avi", ".mkv", ".mov", ".mp4", ".webm")

@@ -5,8 +5,8 @@ import pathlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from data_gen.errors import DataError
 from magvit3d.data import labelled_files, video_files
-from magvit3d.data.tfrecord import DataError
 
 _NUM_OPENING_THREADS = 16
 

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from data_gen import schema
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.models.discriminator import Discriminator
 from magvit3d.models.vqvae import Tokenizer, latent_shape
+from magvit3d.run_data import dataset_options
 from magvit3d.single_stage_config import stage_blocks
 from magvit3d.tokens.language_model import LanguageModel
 from magvit3d.tokens.token_model import TokenModel
@@ -76,8 +76,13 @@ def _describe(config: Mapping[str, Any]) -> _Description:
     )
   data = config.get("data", config)
   return _Description(
-    config, data["num_frames"], data["image_size"], len(schema.CLASSES)
+    config, data["num_frames"], data["image_size"], _num_classes(data)
   )
+
+
+def _num_classes(data: Mapping[str, Any]) -> int:
+  with as_user_errors(ValueError):
+    return len(dataset_options(data).class_names)
 
 
 def _tokenizer(config: Mapping[str, Any], rng: jax.Array) -> dict[str, PyTree]:

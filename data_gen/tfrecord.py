@@ -14,11 +14,7 @@ from typing import SupportsIndex
 import numpy as np
 
 from data_gen import shards
-from magvit3d.errors import UserError
-
-
-class DataError(UserError, ValueError):
-  """Data on disk is missing or damaged; the message says where."""
+from data_gen.errors import DataError
 
 
 class TFRecordSource:

@@ -1,4 +1,4 @@
-"""Scenes and clips of a traj3d data set, as NumPy arrays.
+"""Scenes of a rendered data set by number, as NumPy arrays.
 
 Conventions of the world and of the cameras: see `data_gen.cameras`.
 """
@@ -7,13 +7,14 @@ import json
 import operator
 import os
 import pathlib
+from collections.abc import Iterable
 from typing import SupportsIndex
 
 import numpy as np
 
-from data_gen import examples, png, schema
-from magvit3d.data import tfrecord
-from magvit3d.data.tfrecord import DataError
+from data_gen import records, schema, tfrecord
+from data_gen.errors import DataError
+from data_gen.features import Feature
 
 Array = np.ndarray
 
@@ -26,6 +27,7 @@ class SceneSource:
     num_frames: Frames of a clip, T.
     image_size: Height and width of a frame, pixels.
     class_names, shape_names, motion_names: Names by label.
+    features: What a record holds, by key.
   """
 
   def __init__(self, data_dir: str | os.PathLike, split: str):
@@ -33,7 +35,7 @@ class SceneSource:
 
     Args:
       data_dir: Folder with the manifest.
-      split: One of `data_gen.schema.SPLITS`.
+      split: One of those in the manifest.
 
     Raises:
       DataError: There is no such split, or a shard is missing or has another
@@ -59,6 +61,10 @@ class SceneSource:
     self.class_names: tuple[str, ...] = tuple(manifest["class_names"])
     self.shape_names: tuple[str, ...] = tuple(manifest["shape_names"])
     self.motion_names: tuple[str, ...] = tuple(manifest["motion_names"])
+    self.features: dict[str, Feature] = {
+      key: Feature.from_json(content)
+      for key, content in manifest["features"].items()
+    }
 
   def __len__(self) -> int:
     return len(self._records)
@@ -66,50 +72,32 @@ class SceneSource:
   def __repr__(self) -> str:
     return f"SceneSource({self._split!r}, {self._records!r})"
 
-  def scene(self, index: SupportsIndex) -> dict[str, Array | int | float | str]:
-    """Returns all of a scene.
+  def scene(
+    self, index: SupportsIndex, keys: Iterable[str] | None = None
+  ) -> dict[str, Array | int | float | str]:
+    """Returns all of a scene, or some of it.
+
+    Args:
+      index: Number of the scene in the split.
+      keys: Features to decode; all by default.
 
     Returns:
+      The values by key, with the shapes of `features`. Always there:
       frames: uint8 (V, T, H, W, 3); masks: uint8 (V, T, H, W), 0 background.
       shape, motion, class, scene_id, seed: int.
       trajectory, trajectory_clean: float32 (T, 3), metres.
       orientation: float32 (T, 4), quaternions wxyz.
-      size: float. color, background: float32 (3,), in [0, 1].
+      size: float. color: float32 (3,), in [0, 1].
       intrinsics: float32 (V, 3, 3). camera_from_world: float32 (V, 3, 4).
       caption: str.
+      background: float32 (3,), in [0, 1]; or background_frames: uint8
+      (V, H, W, 3), where it is not plain.
+      If asked for when it was made:
+      depths: float32 (V, T, H, W), metres along the camera's axis, 0 where
+      there is nothing. flows: float32 (V, T-1, H, W, 2), pixels.
+      With several objects: objects/shape and so on; see `data_gen.schema`.
     """
-    features = examples.decode_example(self._records[index])
-    views, times = self.num_views, self.num_frames
-    image_shape = (views, times, self.image_size, self.image_size)
-    scene = {
-      schema.FRAMES: self._decode_frames(features[schema.FRAMES]).reshape(
-        *image_shape, 3
-      ),
-      schema.MASKS: self._decode_masks(features[schema.MASKS]).reshape(
-        image_shape
-      ),
-      schema.SIZE: float(features[schema.SIZE][0]),
-      schema.CAPTION: bytes(features[schema.CAPTION][0]).decode(),
-    }
-    for key in (
-      schema.SHAPE,
-      schema.MOTION,
-      schema.CLASS,
-      schema.SCENE_ID,
-      schema.SEED,
-    ):
-      scene[key] = int(features[key][0])
-    for key, shape in {
-      schema.TRAJECTORY: (times, 3),
-      schema.TRAJECTORY_CLEAN: (times, 3),
-      schema.ORIENTATION: (times, 4),
-      schema.COLOR: (3,),
-      schema.BACKGROUND: (3,),
-      schema.INTRINSICS: (views, 3, 3),
-      schema.CAMERA_FROM_WORLD: (views, 3, 4),
-    }.items():
-      scene[key] = features[key].reshape(shape)
-    return scene
+    return records.decode_scene(self._records[index], self.features, keys)
 
   def clip(
     self, index: SupportsIndex, view: SupportsIndex
@@ -119,39 +107,32 @@ class SceneSource:
     Returns:
       frames: uint8 (T, H, W, 3); masks: uint8 (T, H, W), 0 background.
       label: The class, int. scene_id, view: int.
-      background: float32 (3,), in [0, 1].
+      background: float32 (3,), in [0, 1]; or background_frames: uint8
+      (H, W, 3), where it is not plain.
     """
     view = operator.index(view)
     if not 0 <= view < self.num_views:
       raise IndexError(f"View {view} of {self.num_views} does not exist.")
-    features = examples.decode_example(self._records[index])
-    mine = slice(view * self.num_frames, (view + 1) * self.num_frames)
-    return {
-      "frames": self._decode_frames(features[schema.FRAMES][mine]),
-      "masks": self._decode_masks(features[schema.MASKS][mine]),
-      "label": int(features[schema.CLASS][0]),
-      "scene_id": int(features[schema.SCENE_ID][0]),
-      "view": view,
-      "background": features[schema.BACKGROUND],
-    }
-
-  def _decode_frames(self, pngs: list[memoryview]) -> Array:
-    return _decode_pngs(pngs, (self.image_size, self.image_size, 3))
-
-  def _decode_masks(self, pngs: list[memoryview]) -> Array:
-    return _decode_pngs(pngs, (self.image_size, self.image_size))
+    keys = [schema.FRAMES, schema.MASKS, schema.CLASS, schema.SCENE_ID]
+    for key in (schema.BACKGROUND, schema.BACKGROUND_FRAMES):
+      if key in self.features:
+        keys.append(key)
+    clip = records.decode_scene(self._records[index], self.features, keys, view)
+    clip["label"] = clip.pop(schema.CLASS)
+    clip["view"] = view
+    return clip
 
 
 def read_manifest(folder: pathlib.Path) -> dict:
   """Returns the manifest of a data set.
 
   Raises:
-    DataError: It is missing or damaged.
+    DataError: It is missing, damaged, or of another version.
   """
   path = folder / schema.MANIFEST_NAME
   command = f"python -m data_gen --output_dir={folder}"
   try:
-    return json.loads(path.read_text())
+    manifest = json.loads(path.read_text())
   except OSError as error:
     raise DataError(
       f"{path} cannot be read ({error.strerror}): the folder holds no complete "
@@ -161,6 +142,12 @@ def read_manifest(folder: pathlib.Path) -> dict:
     raise DataError(
       f"{path} is damaged ({error}). Delete it and make it again: {command}"
     ) from error
+  if manifest.get("format_version") != schema.FORMAT_VERSION:
+    raise DataError(
+      f"{path} is of format version {manifest.get('format_version')}, and this "
+      f"code reads {schema.FORMAT_VERSION}. Make the data set anew: {command}"
+    )
+  return manifest
 
 
 def _check_shard(path: pathlib.Path, expected: int) -> None:
@@ -172,13 +159,3 @@ def _check_shard(path: pathlib.Path, expected: int) -> None:
       "run the command that made the data set: python -m data_gen "
       f"--output_dir={path.parent} with the options in {schema.MANIFEST_NAME}."
     )
-
-
-def _decode_pngs(pngs: list[memoryview], shape: tuple[int, ...]) -> Array:
-  images = np.empty((len(pngs), *shape), np.uint8)
-  for image, data in zip(images, pngs, strict=True):
-    try:
-      png.decode_png(data, image)
-    except ValueError as error:
-      raise DataError(f"A frame does not fit the manifest. {error}") from error
-  return images

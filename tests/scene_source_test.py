@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from data_gen import generate, scenes, schema
+from data_gen.errors import DataError
 from data_gen.options import DatasetOptions
-from magvit3d.data.scenes import SceneSource
-from magvit3d.data.tfrecord import DataError
+from data_gen.scene_source import SceneSource
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +38,12 @@ def test_scene_read_is_the_scene_drawn(options):
     drawn = scenes.make_scene(options, "train", index)
     found = source.scene(index)
     for key in ("frames", "masks", "shape", "motion", "scene_id", "caption"):
-      np.testing.assert_array_equal(found[key], getattr(drawn, key))
+      np.testing.assert_array_equal(found[key], drawn[key])
     for key in ("trajectory", "trajectory_clean", "orientation", "color"):
-      np.testing.assert_array_equal(found[key], np.float32(getattr(drawn, key)))
+      np.testing.assert_array_equal(found[key], np.float32(drawn[key]))
     for key in ("size", "background", "intrinsics", "camera_from_world"):
-      np.testing.assert_array_equal(found[key], np.float32(getattr(drawn, key)))
-    assert found["class"] == drawn.shape * 4 + drawn.motion
+      np.testing.assert_array_equal(found[key], np.float32(drawn[key]))
+    assert found["class"] == drawn["shape"] * 4 + drawn["motion"]
 
 
 def test_clip_is_one_view_of_the_scene(options):
@@ -89,7 +89,7 @@ def test_stored_cameras_project_the_path_into_the_masks(options):
 def test_names_and_sizes_come_from_the_manifest(options):
   source = pickle.loads(pickle.dumps(SceneSource(options.output_dir, "train")))
   assert (source.num_views, source.num_frames, source.image_size) == (3, 5, 32)
-  assert source.class_names == schema.CLASSES
+  assert source.class_names == options.class_names
   assert source.shape_names == ("cube", "cylinder", "cone")
   assert source.motion_names[2] == "helical"
   assert len(SceneSource(options.output_dir, "test")) == 0
@@ -99,7 +99,7 @@ def test_scene_ids_are_unique_over_splits(options):
   ids = [
     source.scene(i)["scene_id"]
     for source in (
-      SceneSource(options.output_dir, split) for split in schema.SPLITS
+      SceneSource(options.output_dir, split) for split in options.splits
     )
     for i in range(len(source))
   ]
@@ -111,7 +111,10 @@ def test_missing_split_manifest_and_shard_are_named(options, tmp_path):
     SceneSource(options.output_dir, "dev")
   with pytest.raises(DataError, match=r"manifest\.json cannot be read"):
     SceneSource(tmp_path, "train")
-  content = {"splits": {"train": {"shards": [{"name": "s", "bytes": 9}]}}}
+  content = {
+    "format_version": schema.FORMAT_VERSION,
+    "splits": {"train": {"shards": [{"name": "s", "bytes": 9}]}},
+  }
   (tmp_path / "manifest.json").write_text(json.dumps(content))
   with pytest.raises(DataError, match=r"s is missing; .*python -m data_gen"):
     SceneSource(tmp_path, "train")
