@@ -14,6 +14,7 @@ from data_gen import (
   visibility,
 )
 from data_gen.options import DatasetOptions
+from data_gen.rays import Solid, make_rays
 
 RIG = cameras.make_default_rig(128)
 
@@ -50,7 +51,7 @@ def _clipped_fraction(points, low, high):
 def test_fraction_agrees_with_clipped_polygons(shape):
   rng = np.random.default_rng(0)
   num_frames = 60
-  solid = renderer.Solid(
+  solid = Solid(
     shape=shape,
     size=4.0,
     trajectory=rng.uniform(-1, 1, (num_frames, 3)) * [0.9, 0.9, 0.5],
@@ -59,7 +60,9 @@ def test_fraction_agrees_with_clipped_polygons(shape):
     ),
     color=np.ones(3),
   )
-  found = visibility.inside_fractions(solid, RIG).reshape(3, num_frames)
+  found = visibility.visible_fractions(
+    (solid, make_rays(solid, RIG)), [], RIG.image_size
+  ).reshape(3, num_frames)
   local = solids.outline_points(shape, num_rim_points=256) * solid.size
   num_cut = 0
   for view in range(3):
@@ -86,14 +89,14 @@ def test_scenes_keep_half_of_the_silhouette_inside_every_image():
     wide = cameras.Cameras(
       scene["intrinsics"] + shift, scene["camera_from_world"], 3 * size
     )
-    solid = renderer.Solid(
+    solid = Solid(
       schema.PRESETS["traj3d"].shapes[scene["shape"]],
       scene["size"],
       scene["trajectory"],
       rotations.matrix_from_quaternion(scene["orientation"]),
       scene["color"],
     )
-    _, masks = renderer.render(solid, wide, scene["background"])
+    masks = renderer.render([solid], wide, scene["background"]).masks
     counts = masks.sum((2, 3), dtype=int)
     inside = scene["masks"].sum((2, 3), dtype=int)
     num_cut += (inside < counts).sum()
