@@ -2,9 +2,9 @@
 
 A path is drawn around a nominal one: its own parameters vary, then it is
 scaled, turned about the z axis by any angle, shifted by up to 0.1 m along
-each axis (more for objects beside the main one), and in half of the scenes run backwards. Frame i of T is at s =
-i / (T - 1); speeds are relative to the nominal motion. Paths of flat figures
-stay in the plane z = 0.
+each axis (more for objects beside the main one), and in half of the scenes
+run backwards. Frame i of T is at s = i / (T - 1); speeds are relative to the
+nominal motion. Paths of flat figures stay in the plane z = 0.
 """
 
 import math
