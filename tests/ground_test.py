@@ -98,3 +98,27 @@ def test_shadows_are_in_the_frames_of_a_solid_only():
 def test_solids_that_reach_below_the_ground_are_told():
   assert ground.is_above(_solid(height=-0.34))
   assert not ground.is_above(_solid(height=-0.36))
+
+
+def test_shadows_of_high_solids_have_wider_edges():
+  """As wide as the light's disc is, seen through a pinhole at that height."""
+  above = cameras.make_rig(
+    np.array([[0.2, 0.0, 3.0]]), np.zeros((1, 3)), np.array([0.6]), 256
+  )
+  empty = ground.render_ground(above, np.zeros(3))
+  darkest = colors.AMBIENT / LIT
+  widths = []
+  for height in (0.0, 0.8):
+    solid = _solid(height=height, size=3.0)
+    image = ground.add_shadows(empty, [solid], above)
+    factor = (image[0, 0] / empty[0])[..., 0]
+    is_edge = (factor > darkest + 0.03) & (factor < 0.97)
+    is_dark = factor <= darkest + 0.03
+    widths.append(is_edge.sum() / np.sqrt(is_dark.sum() + is_edge.sum()))
+  # From the cube's middle the light falls 0.6 and 1.6 m along its slant, 2.6
+  # times as far; the wide edge is also part of what it is divided by here.
+  assert 1.4 < widths[1] / widths[0] < 2.6
+  # Absolutely: 2 x 0.08 x 0.5 / 0.81 m of low light, four sides of 0.3 m.
+  px_per_m = above.intrinsics[0, 0, 0] / 3.5
+  low = 2 * ground.LIGHT_RADIUS * 0.5 / LIGHT[2] * px_per_m
+  assert widths[0] == pytest.approx(4 * low, rel=0.4)

@@ -326,3 +326,13 @@ def test_background_images_are_kept_where_no_solid_is():
   )
   inner = scipy.ndimage.binary_erosion(plain.masks, np.ones((1, 1, 3, 3)))
   np.testing.assert_array_equal(found.frames[inner], plain.frames[inner])
+
+
+def test_image_of_one_color_is_the_same_as_that_color():
+  color = np.array([0.2, 0.4, 0.6])
+  image = np.broadcast_to(color, (3, 4, SIZE, SIZE, 3))
+  scene = [_make_solid("cone", 0), _make_solid("cube", 1)]
+  np.testing.assert_array_equal(
+    renderer.render(scene, RIG, image).frames,
+    renderer.render(scene, RIG, color).frames,
+  )

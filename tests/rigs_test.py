@@ -110,6 +110,9 @@ def test_unseen_cameras_are_far_from_those_of_training(changes):
   else:
     assert np.degrees(np.arccos(cosines.max())) > 20
   np.testing.assert_array_equal(directions("train"), directions("test"))
+  if changes.get("camera_rig") == "ring:4":
+    rig = _rig("ood_camera", **changes)
+    np.testing.assert_allclose(rig.positions[:, 2], 1.5, atol=1e-6)
 
 
 def test_flat_rig_maps_hundredths_of_a_metre_to_pixels():
