@@ -2,7 +2,7 @@
 
 
 class DataError(ValueError):
-  """Data on disk are missing or damaged; the message says where.
+  """Data cannot be read: missing, damaged, or of another kind.
 
   The programs of magvit3d and data_gen print it without a traceback.
   """

@@ -13,10 +13,9 @@ from coded_videos import (
   write_video,
 )
 
+from data_gen import video_files
 from data_gen.errors import DataError
-from magvit3d.data import video_files
-from magvit3d.data.video_files import VideoFile, count_frames
-from magvit3d.errors import UserError
+from data_gen.video_files import VideoFile, count_frames
 
 pytest.importorskip("av")
 
@@ -115,5 +114,5 @@ def test_file_without_video_is_named(tmp_path):
 
 def test_missing_pyav_is_an_error_that_names_the_extra(monkeypatch):
   monkeypatch.setitem(sys.modules, "av", None)
-  with pytest.raises(UserError, match=r"'\.\[video\]'"):
+  with pytest.raises(DataError, match=r"'\.\[video\]'"):
     video_files.import_av()

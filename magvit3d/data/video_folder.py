@@ -5,8 +5,9 @@ import pathlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from data_gen import video_files
 from data_gen.errors import DataError
-from magvit3d.data import labelled_files, video_files
+from magvit3d.data import labelled_files
 
 _NUM_OPENING_THREADS = 16
 

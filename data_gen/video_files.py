@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image
 
 from data_gen.errors import DataError
-from magvit3d.errors import UserError
 
 SUFFIXES = (".avi", ".mkv", ".mov", ".mp4", ".webm")
 # Headers and time stamps of whole files may be a little wrong: packets of
@@ -34,7 +33,7 @@ def count_frames(path: pathlib.Path) -> int:
 
 
 class VideoFile:
-  """A video file; see `video_clips.Video`."""
+  """A video file that gives frames by their numbers."""
 
   def __init__(self, path: pathlib.Path, label: int):
     """Reads the time stamps of a file.
@@ -155,12 +154,12 @@ def import_av():
   """Returns PyAV, which only video files need.
 
   Raises:
-    UserError: It is not installed.
+    DataError: It is not installed.
   """
   try:
     import av
   except ImportError as error:
-    raise UserError(
+    raise DataError(
       "Reading video files needs PyAV, which is not installed: "
       "pip install -e '.[video]', or pip install av."
     ) from error
