@@ -7,6 +7,7 @@ from data_gen import schema
 from magvit3d.errors import UserError
 
 STAGES = ("data", "tokenizer", "transformer", "evaluate", "report")
+_FILE_FORMATS = ("tfrecord", "array_record")  # That training reads.
 _DTYPES = ("float32", "bfloat16")
 _COUNTS = (
   "num_steps",
@@ -32,6 +33,7 @@ def check_fields(config: Mapping[str, Any]) -> None:
   """Raises UserError for values that would be met late or not at all."""
   choices = {
     "dtype": (config["dtype"], _DTYPES),
+    "data.file_format": (config["data"]["file_format"], _FILE_FORMATS),
     "evaluation.split": (config["evaluation"]["split"], schema.SPLITS),
     "vqgan.gradient_penalty": (
       config["vqgan"]["gradient_penalty"],
