@@ -194,7 +194,7 @@ def test_corrected_run_goes_on_after_an_error(workdir):
     ({"stages": "data,tokeniser"}, "tokeniser"),
     ({"stages": ""}, "config.stages"),
     ({"dtype": "float23"}, "config.dtype='float23'"),
-    ({"data.file_format": "npz"}, "config.data.file_format='npz' is unknown"),
+    ({"data__file_format": "npz"}, "config.data.file_format='npz' is unknown"),
     ({"evaluation__split": "tset"}, "config.evaluation.split='tset'"),
     ({"train_tokenizer__batch_size": 0}, "config.train_tokenizer.batch_size=0"),
     (
