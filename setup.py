@@ -12,7 +12,10 @@ setuptools.setup(
   packages=setuptools.find_packages(
     include=["magvit3d*", "configs", "data_gen*"]
   ),
-  package_data={"magvit3d.evaluation": ["*.html", "*.css", "*.js"]},
+  package_data={
+    "data_gen.previews": ["*.html", "*.css", "*.js"],
+    "magvit3d.evaluation": ["*.html", "*.css", "*.js"],
+  },
   python_requires=">=3.11,<3.14",
   install_requires=[
     "absl-py>=2.1",

@@ -1,0 +1,1 @@
+"""Pictures and pages of rendered data sets; see `data_gen.preview`."""
