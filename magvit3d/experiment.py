@@ -18,7 +18,7 @@ from jaxtyping import PyTree
 
 from magvit3d import config_checks, identities, run_files, sharding
 from magvit3d.config_checks import STAGES
-from magvit3d.data.clips import make_batches
+from magvit3d.data.batches import make_batches
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.evaluation import evaluate, tokenizer_scores, transformer_scores
 from magvit3d.evaluation.report import write_report

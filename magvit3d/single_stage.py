@@ -16,7 +16,7 @@ from jaxtyping import PyTree
 
 from magvit3d import identities, run_files, sharding
 from magvit3d import single_stage_config as stage_config
-from magvit3d.data.clips import make_batches
+from magvit3d.data.batches import make_batches
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.evaluation import single_stage_scores as scores
 from magvit3d.models.vqvae import Tokenizer, latent_shape

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from magvit3d import sharding
-from magvit3d.data.clips import make_batches
+from magvit3d.data.batches import make_batches
 from magvit3d.errors import UserError
 from magvit3d.training.checkpoints import Checkpoints
 

@@ -8,7 +8,8 @@ from PIL import Image
 
 from data_gen.errors import DataError
 from data_gen.scene_source import SceneSource
-from magvit3d.data.clips import ClipSource, make_batches
+from magvit3d.data.batches import make_batches
+from magvit3d.data.clips import ClipSource
 from magvit3d.data.video_clips import Framing, TrainingClips, VideoClips
 
 # Pixels of the videos below tell where they are: red is the column, green the
@@ -63,7 +64,7 @@ class _Scenes(SceneSource):
       "frames": np.zeros((4, 12, 12, 3), np.uint8),
       "masks": np.zeros((4, 12, 12), np.uint8),
       "label": 2,
-      "background": np.zeros(3, np.float32),
+      "background": np.zeros((1, 1, 3), np.float32),
     }
 
 
