@@ -19,7 +19,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import connection, resource_tracker
 from typing import Any
 
@@ -157,6 +157,7 @@ def make_batches(
   num_workers: int = 0,
   shard_index: int = 0,
   shard_count: int = 1,
+  transform: Callable[[dict], dict] | None = None,
 ) -> Batches:
   """Returns an endless iterator over shuffled batches.
 
@@ -172,6 +173,7 @@ def make_batches(
       Scripts that use them need `if __name__ == "__main__":`.
     shard_index: Number of this host, in [0, shard_count).
     shard_count: Hosts that share the stream.
+    transform: Applied to every batch, where it is read.
 
   Raises:
     UserError: A batch of all hosts is larger than the source.
@@ -202,8 +204,11 @@ def make_batches(
   )
   if is_random:
     dataset = dataset.random_map(source.random_clip)
+  dataset = dataset.batch(batch_size, drop_remainder=True)
+  if transform is not None:
+    dataset = dataset.map(transform)
   return Batches(
-    dataset.batch(batch_size, drop_remainder=True),
+    dataset,
     identity={
       "batch_size of all hosts": batch_size * shard_count,
       "seed": seed,

@@ -116,8 +116,8 @@ class VideoClips:
 
     Returns:
       frames: uint8 (t, h, w, 3). labels: int32, the class, 0 if there is none.
-      masks: uint8 (t, h, w) and background: float32 (1, 1, 3), both zeros: nothing
-        is known of them.
+      masks: uint8 (t, h, w) and background: float32 (1, 1, 3), both zeros:
+        nothing is known of them.
     """
     return self._cut(index, self.framing.evaluation_position, 0.5, False)
 
