@@ -161,9 +161,7 @@ def test_masks_that_do_not_fit_the_clips_are_refused(masks):
 
 def test_background_only_shows_each_clips_background():
   colours = np.array([[0.0, 0.5, 1.0], [0.2, 0.3, 0.4]])
-  clips = image_metrics.background_only(
-    colours[:, None, None], (2, 3, 4, 5, 3)
-  )
+  clips = image_metrics.background_only(colours[:, None, None], (2, 3, 4, 5, 3))
   for n in range(2):
     np.testing.assert_array_equal(np.unique(clips[n, ..., 1]), colours[n, 1])
   images = np.random.default_rng(0).random((2, 4, 5, 3))
