@@ -54,7 +54,7 @@ class _Videos:
 class _Scenes(SceneSource):
   """One rendered scene, as far as clips need it."""
 
-  num_views = 1
+  num_views, num_frames = 1, 4
 
   def __init__(self):
     pass
@@ -64,7 +64,7 @@ class _Scenes(SceneSource):
       "frames": np.zeros((4, 12, 12, 3), np.uint8),
       "masks": np.zeros((4, 12, 12), np.uint8),
       "label": 2,
-      "background": np.zeros((1, 1, 3), np.float32),
+      "background": np.zeros(3, np.float32),
     }
 
 
