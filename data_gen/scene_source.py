@@ -7,7 +7,7 @@ import json
 import operator
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import SupportsIndex
 
 import numpy as np
@@ -121,6 +121,41 @@ class SceneSource:
     clip["label"] = clip.pop(schema.CLASS)
     clip["view"] = view
     return clip
+
+  def views(
+    self,
+    index: SupportsIndex,
+    views: Sequence[int],
+    keys: Iterable[str],
+  ) -> dict[str, Array | int | float | str]:
+    """Returns what some cameras saw of a scene; decodes no other view.
+
+    Args:
+      index: Number of the scene in the split.
+      views: Numbers of the cameras.
+      keys: Features to decode; those that the records lack are left out.
+
+    Returns:
+      As `scene`, with the axis V of the chosen cameras only.
+    """
+    for view in views:
+      if not 0 <= view < self.num_views:
+        raise IndexError(f"View {view} of {self.num_views} does not exist.")
+    record = self._records[index]
+    keys = [key for key in keys if key in self.features]
+    images = [key for key in keys if self.features[key].num_list_axes]
+    rest = [key for key in keys if key not in images]
+    scene = records.decode_scene(record, self.features, rest)
+    for key in (schema.INTRINSICS, schema.CAMERA_FROM_WORLD):
+      if key in scene:
+        scene[key] = scene[key][list(views)]
+    parts = [
+      records.decode_scene(record, self.features, images, view)
+      for view in views
+    ]
+    return scene | {
+      key: np.stack([part[key] for part in parts]) for key in images
+    }
 
 
 def read_manifest(folder: pathlib.Path) -> dict:
