@@ -15,7 +15,7 @@ import time
 import numpy as np
 import pytest
 
-from data_gen import generate, manifest, scenes, visibility
+from data_gen import disk, generate, manifest, scenes, visibility
 from data_gen.options import DatasetOptions
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -107,7 +107,8 @@ def test_killed_run_continues_to_the_same_bytes(made, tmp_path, num_workers):
   os.killpg(process.pid, signal.SIGKILL)
   process.communicate()
   assert not (tmp_path / "manifest.json").exists()
-  (tmp_path / "traj3d-train.tfrecord-00004-of-00005.tmp1").write_text("junk")
+  leftover = f"traj3d-train.tfrecord-00004-of-00005.{'0' * 32}.tmp"
+  (tmp_path / leftover).write_text("junk")
   generate.generate(options, log=lambda line: None)
   assert _hashes(tmp_path) == _hashes(made)
 
@@ -124,7 +125,7 @@ def test_other_options_are_refused_by_name(made, tmp_path):
 def test_full_disk_is_refused_with_both_figures(tmp_path, monkeypatch):
   usage = collections.namedtuple("usage", "total used free")
   monkeypatch.setattr(
-    generate.shutil, "disk_usage", lambda path: usage(0, 0, 20_000)
+    disk.shutil, "disk_usage", lambda path: usage(0, 0, 20_000)
   )
   with pytest.raises(OSError, match=r"has 0\.020 MB free.* need 0\.\d+ MB"):
     generate.generate(_options(tmp_path), log=lambda line: None)
@@ -138,7 +139,7 @@ def test_disk_estimate_is_close_to_what_is_written(made, tmp_path, monkeypatch):
   for factor, is_enough in [(0.9, False), (1.3, True)]:
     free = int(factor * written)
     monkeypatch.setattr(
-      generate.shutil, "disk_usage", lambda path, free=free: usage(0, 0, free)
+      disk.shutil, "disk_usage", lambda path, free=free: usage(0, 0, free)
     )
     if is_enough:
       generate.generate(_options(tmp_path), log=lambda line: None)
