@@ -7,7 +7,7 @@ of zstd. (With it, shards of 128 pixels were 28% smaller.) Every chunk carries
 a hash of its data, which reading checks.
 """
 
-import errno
+import math
 import os
 import pathlib
 import threading
@@ -20,8 +20,7 @@ from data_gen.record_source import RecordSource, wrong_count
 
 _WRITER_OPTIONS = "group_size:1,uncompressed,max_parallelism:1"
 _READER_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
-# At most, beyond the records: padding to whole blocks and the last block.
-SHARD_OVERHEAD_BYTES = 2 * 2**16
+_BLOCK_BYTES = 2**16
 RECORD_OVERHEAD_BYTES = 64
 
 
@@ -42,6 +41,11 @@ def import_array_record() -> Any:
   return array_record_module
 
 
+def file_bytes(record_bytes: float) -> int:
+  """Returns the size of a shard: whole blocks, and one more at its end."""
+  return (math.ceil(record_bytes / _BLOCK_BYTES) + 1) * _BLOCK_BYTES
+
+
 def write_shard(path: pathlib.Path, records: Iterable[bytes]) -> None:
   """Writes a shard; under its name only when complete.
 
@@ -56,15 +60,9 @@ def write_shard(path: pathlib.Path, records: Iterable[bytes]) -> None:
         writer.write(record)
       writer.close()
     except RuntimeError as error:
-      raise _as_os_error(error, temporary) from error
-
-
-def _as_os_error(error: RuntimeError, path: pathlib.Path) -> OSError:
-  """Returns the error of the system whose text the writer's error holds."""
-  for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-    if os.strerror(number) in str(error):
-      return OSError(number, os.strerror(number), str(path))
-  return OSError(f"{path} cannot be written: {error}")
+      raise shards.as_os_error(
+        error, f"{path} cannot be written: {error}"
+      ) from error
 
 
 class ArrayRecordSource(RecordSource):

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags
 
-from data_gen import command_line
+from data_gen import command_line, shards
 from data_gen.disk import Shard
 from data_gen.generate import generate
 from data_gen.options import DatasetOptions
@@ -38,18 +38,25 @@ def write_shards(
     options: Of the data set.
     missing: The shards to write.
     report: Not used; runners have their own ways to tell of the progress.
+
+  Raises:
+    OSError: The pipeline failed.
   """
   import apache_beam as beam
   from apache_beam.options.pipeline_options import PipelineOptions
 
   del report
-  with beam.Pipeline(options=PipelineOptions(pipeline_arguments)) as pipeline:
-    _ = (
-      pipeline
-      | "Missing shards" >> beam.Create(list(missing))
-      | "One by one" >> beam.Reshuffle()
-      | "Write" >> beam.Map(functools.partial(_write, options))
-    )
+  pipeline = beam.Pipeline(options=PipelineOptions(pipeline_arguments))
+  _ = (
+    pipeline
+    | "Missing shards" >> beam.Create(list(missing))
+    | "One by one" >> beam.Reshuffle()
+    | "Write" >> beam.Map(functools.partial(_write, options))
+  )
+  try:
+    pipeline.run().wait_until_finish()
+  except RuntimeError as error:  # Beam's own kind, with a worker's traceback.
+    raise shards.as_os_error(error, f"The pipeline failed: {error}") from error
 
 
 def _write(options: DatasetOptions, shard: Shard) -> None:

@@ -1,23 +1,20 @@
 """Room on the disk: how much a data set needs, and what if it is full."""
 
 import dataclasses
-import errno
 import pathlib
 import shutil
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from data_gen import array_records
+from data_gen import array_records, shards
 from data_gen.options import DatasetOptions
 from data_gen.shard_writer import measure_scene_bytes
 
 _MARGIN = 1.1
-_NUM_SAMPLES = 8  # Scenes of a split whose bytes stand for all.
-_MANIFEST_BYTES = 20_000  # And other descriptions, beside the shards' own.
+_NUM_SAMPLES = 16  # Scenes of a split whose bytes stand for all.
+_MANIFEST_BYTES = 16_000  # And other descriptions, beside the shards' own.
 _MANIFEST_BYTES_OF_SHARD = 250
-# A scene on the contact sheet takes less than this many records.
-_PREVIEW_RECORDS = 3
 
 Shard = tuple[str, int]  # Split, and the shard's number in it.
 
@@ -39,14 +36,14 @@ class Estimate:
     options = self.options
     num_shards = sum(map(options.num_shards, options.splits))
     size = _MANIFEST_BYTES + num_shards * _MANIFEST_BYTES_OF_SHARD
-    if self.bytes_of_scene:
-      sheet_bytes = _PREVIEW_RECORDS * max(self.bytes_of_scene.values())
-      size += options.preview * sheet_bytes
+    # A scene takes less on the contact sheet than in a shard.
+    size += options.preview * max(self.bytes_of_scene.values(), default=0)
     for split, shard in missing:
       num_scenes = len(options.shard_scenes(split, shard))
-      size += num_scenes * self.bytes_of_scene[split]
-    if options.file_format == "array_record":
-      size += len(missing) * array_records.SHARD_OVERHEAD_BYTES
+      shard_size = num_scenes * self.bytes_of_scene[split]
+      if options.file_format == "array_record":
+        shard_size = array_records.file_bytes(shard_size)
+      size += shard_size
     return size
 
 
@@ -92,7 +89,7 @@ def check_fits(estimate: Estimate, missing: Sequence[Shard]) -> None:
 
 def is_full(error: OSError) -> bool:
   """Whether an error says that no more can be written."""
-  return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+  return error.errno in shards.FULL_DISK_ERRORS
 
 
 def describe_full(
@@ -100,21 +97,22 @@ def describe_full(
 ) -> str:
   """Returns what to say where the disk filled up and some shards miss."""
   options = estimate.options
-  shards = [
+  all_shards = [
     (split, shard)
     for split in options.splits
     for shard in range(options.num_shards(split))
   ]
-  finished = set(shards) - set(missing)
-  num_scenes = sum(len(options.shard_scenes(*shard)) for shard in shards)
+  finished = set(all_shards) - set(missing)
+  num_scenes = sum(len(options.shard_scenes(*shard)) for shard in all_shards)
   num_finished = sum(len(options.shard_scenes(*shard)) for shard in finished)
+  needed = _MARGIN * estimate.bytes_needed(missing)
   return (
     f"--output_dir={options.output_dir} took no more ({error.strerror}): "
-    f"{len(finished)} of {len(shards)} shards, {num_finished} of {num_scenes} "
-    f"scenes, are finished and valid. {_as_text(_free_bytes(options))} are "
-    "free, and the rest needs "
-    f"{_as_text(_MARGIN * estimate.bytes_needed(missing))}. Free some space "
-    "and run the same command again: it continues."
+    f"{len(finished)} of {len(all_shards)} shards, {num_finished} of "
+    f"{num_scenes} scenes, are finished and valid. "
+    f"{_as_text(_free_bytes(options))} are free, and the rest needs "
+    f"{_as_text(needed)}. Free some space and run the same command again: it "
+    "continues."
   )
 
 

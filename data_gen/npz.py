@@ -11,6 +11,7 @@
 import io
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO
 
@@ -96,7 +97,7 @@ def find_damage(path: pathlib.Path) -> str | None:
           with archive.open(member) as file:
             while file.read(2**20):
               pass
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
           return (
             f"array {member.filename.removesuffix('.npy')}, which starts at "
             f"byte {member.header_offset}: {error}"

@@ -7,6 +7,7 @@ of each record (uint64), and the CRC32C of all that (uint32). Little-endian.
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import pathlib
@@ -22,6 +23,7 @@ HEADER_BYTES = 12  # Length and its check.
 FOOTER_BYTES = 4
 INDEX_SUFFIX = ".index"
 _INDEX_MAGIC = b"TFRINDX1"
+FULL_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TEMPORARY_NAME = re.compile(r".+\.[0-9a-f]{32}\.tmp")
 
 
@@ -111,6 +113,19 @@ def remove_temporary_files(folder: pathlib.Path) -> None:
   for path in folder.glob("*.tmp"):
     if _TEMPORARY_NAME.fullmatch(path.name):
       path.unlink(missing_ok=True)
+
+
+def as_os_error(error: Exception, message: str) -> OSError:
+  """Returns the OSError of a full disk that an error's text tells of.
+
+  Args:
+    error: Of a library that keeps no more than the system's text.
+    message: Of the OSError if the text tells of something else.
+  """
+  for number in FULL_DISK_ERRORS:
+    if os.strerror(number) in str(error):
+      return OSError(number, os.strerror(number))
+  return OSError(message)
 
 
 def sha256(path: pathlib.Path) -> str:

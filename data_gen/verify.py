@@ -35,7 +35,7 @@ def verify(
   manifest = read_manifest(folder)
   for split, described in manifest["splits"].items():
     for shard in described["shards"]:
-      _verify_shard(folder / shard["name"], shard, manifest["file_format"])
+      verify_shard(folder / shard["name"], shard, manifest["file_format"])
     num_bytes = sum(shard["bytes"] for shard in described["shards"])
     log(
       f"{split}: {described['num_scenes']} scenes in "
@@ -43,9 +43,10 @@ def verify(
     )
 
 
-def _verify_shard(
+def verify_shard(
   path: pathlib.Path, described: Mapping[str, Any], file_format: str
 ) -> None:
+  """Checks a shard against what the manifest says of it; see `verify`."""
   check_shard_size(path, described["bytes"])
   _CHECKS[file_format](path, described["num_scenes"])
   if shards.sha256(path) != described["sha256"]:

@@ -113,6 +113,7 @@ def test_missing_split_manifest_and_shard_are_named(options, tmp_path):
     SceneSource(tmp_path, "train")
   content = {
     "format_version": schema.FORMAT_VERSION,
+    "file_format": "tfrecord",
     "splits": {"train": {"shards": [{"name": "s", "bytes": 9}]}},
   }
   (tmp_path / "manifest.json").write_text(json.dumps(content))
