@@ -102,7 +102,9 @@ def test_flipped_byte_of_an_array_record_is_named_by_record(copies):
 def test_flipped_byte_of_an_archive_is_named_by_array(copies):
   path = _shard(copies["npz"], 2)
   _flip(path, 300)
-  with pytest.raises(DataError, match=r"multi_view_videos, .* byte 0") as caught:
+  with pytest.raises(
+    DataError, match=r"multi_view_videos, .* byte 0"
+  ) as caught:
     verify(copies["npz"])
   assert str(path) in str(caught.value)
 
