@@ -7,7 +7,7 @@ Interrupted, the same command continues with the missing shards.
 
 import sys
 
-from absl import app
+from absl import app, flags
 
 from data_gen import command_line
 from data_gen.generate import generate
@@ -28,4 +28,5 @@ def main(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
   command_line.define_flags()
+  flags.adopt_module_key_flags(command_line)  # So that --help lists them.
   app.run(main)

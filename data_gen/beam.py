@@ -123,4 +123,5 @@ def _parse_flags(arguments: list[str]) -> list[str]:
 
 if __name__ == "__main__":
   command_line.define_flags()
+  flags.adopt_module_key_flags(command_line)  # So that --help lists them.
   app.run(main, flags_parser=_parse_flags)

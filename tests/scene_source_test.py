@@ -12,11 +12,12 @@ from data_gen.options import DatasetOptions
 from data_gen.scene_source import SceneSource
 
 
-@pytest.fixture(scope="module")
-def options(tmp_path_factory):
+@pytest.fixture(scope="module", params=["tfrecord", "array_record"])
+def options(request, tmp_path_factory):
   folder = tmp_path_factory.mktemp("data")
   options = DatasetOptions(
     output_dir=str(folder),
+    file_format=request.param,
     num_train=14,
     num_validation=3,
     num_test=0,
