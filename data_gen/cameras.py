@@ -17,6 +17,7 @@ import numpy as np
 
 VERTICAL_FIELD_OF_VIEW = math.radians(45)
 MAX_VIEWS = 64
+MIN_DEPTH_M = 0.05  # Of what is in front of a camera.
 RING_RADIUS, RING_HEIGHT = 2.0, 1.0  # Metres.
 FLAT_WIDTH_M = 1.28  # A hundredth of a metre is a pixel of 128.
 DEFAULT_POSITIONS = ((2.0, 0.0, 1.0), (0.0, 2.0, 1.0), (-2.0, 0.0, 1.0))

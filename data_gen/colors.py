@@ -41,33 +41,35 @@ def parse_background(text: str) -> np.ndarray:
   return color
 
 
-def is_visible(color: np.ndarray, background: np.ndarray) -> bool:
-  """Whether every shade of `color` differs enough from the background."""
-  contrast = np.abs(_SHADES * color - background).max(-1)
+def is_visible(color: np.ndarray, backgrounds: np.ndarray) -> bool:
+  """Whether every shade of `color` differs from all `backgrounds` (B, 3)."""
+  contrast = np.abs(_SHADES * color - backgrounds[:, None]).max(-1)
   return bool(contrast.min() >= MIN_CONTRAST)
 
 
 def make_palette(num_colors: int) -> np.ndarray:
   """Returns `num_colors` saturated colours of evenly spaced hues, (N, 3)."""
   hues = np.arange(num_colors) / num_colors
-  return np.array([colorsys.hsv_to_rgb(hue, 1.0, 1.0) for hue in hues])
+  return np.array([colorsys.hsv_to_rgb(hue, 1.0, 1.0) for hue in hues]).reshape(
+    -1, 3
+  )
 
 
 def draw_color(
-  rng: np.random.Generator, background: np.ndarray, num_colors: int
+  rng: np.random.Generator, backgrounds: np.ndarray, num_colors: int
 ) -> np.ndarray:
   """Draws a visible colour (3,): any one, or one of a palette.
 
   Args:
     rng: Source of randomness.
-    background: (3,).
+    backgrounds: Those that it must differ from, (B, 3).
     num_colors: Size of the palette; 0 for any colour.
   """
   if num_colors:
     return make_palette(num_colors)[rng.integers(num_colors)]
   while True:
     color = rng.uniform(size=3)
-    if is_visible(color, background):
+    if is_visible(color, backgrounds):
       return color
 
 

@@ -11,9 +11,9 @@ import pathlib
 import numpy as np
 
 from data_gen import npz, schema, shards
+from data_gen.class_labels import class_of_scene
 from data_gen.features import make_features
 from data_gen.options import DatasetOptions
-from data_gen.scenes import class_of_scene
 
 PARTIAL_NAME = "manifest.partial.json"
 

@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+import numpy as np
+
 from data_gen import cameras, colors, schema
 
 # Fields that do not change the records.
@@ -206,7 +208,16 @@ class DatasetOptions:
         "other: drop one of them."
       )
     if self.background != colors.RANDOM_BACKGROUND:
-      colors.parse_background(self.background)
+      self._check_background(colors.parse_background(self.background))
+
+  def _check_background(self, background: np.ndarray) -> None:
+    for color in self.fixed_colors:
+      if not colors.is_visible(color, background[None]):
+        raise ValueError(
+          f"--background={self.background} is too near to the colour "
+          f"{color.round(2).tolist()} of an object (--num_colors, "
+          "--color_by_shape), or to a shade of it. Choose another background."
+        )
 
   def _check_cameras(self) -> None:
     cameras.parse_rig(self.camera_rig)
@@ -239,6 +250,13 @@ class DatasetOptions:
   def class_names(self) -> tuple[str, ...]:
     """Names of the pairs of shape and motion, by class."""
     return tuple(f"{s}_{m}" for s in self.shapes for m in self.motions)
+
+  @property
+  def fixed_colors(self) -> np.ndarray:
+    """Colours that objects may have, (C, 3); none if they may have any."""
+    if self.color_by_shape:
+      return colors.SHAPE_COLORS
+    return colors.make_palette(self.num_colors)
 
   @property
   def num_views(self) -> int:

@@ -1,33 +1,38 @@
 """Draws and renders one scene from its number alone.
 
 A scene depends on the options, the split and its index, and on nothing else,
-so that any process can make it, in any order.
+so that any process can make it, in any order. What is optional is drawn from
+streams of its own: leaving it out changes nothing else.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from data_gen import (
-  cameras,
+  captions,
   colors,
-  motions,
+  flow,
+  ground,
+  objects,
   renderer,
+  rigs,
   rotations,
   schema,
   visibility,
 )
+from data_gen.cameras import Cameras
+from data_gen.class_labels import allowed_classes, class_of_scene
+from data_gen.objects import SceneObject
 from data_gen.options import DatasetOptions
+from data_gen.rays import Solid, make_rays
 
-MAX_TRIES = 400
-# Last words of the seeds: numpy takes [a, b] and [a, b, 0] for the same.
-_SCENE_STREAM, _CLASS_STREAM = 1, 2
-
-
-def class_of_scene(options: DatasetOptions, split: str, index: int) -> int:
-  """Returns the class of a scene; the counts differ by one at most."""
-  return int(_classes(options.seed, split, options.num_scenes(split))[index])
+MAX_TRIES = 400  # To draw an object.
+_MAX_ARRANGEMENTS = 20  # To draw all further objects.
+# Last words of the seeds; 2 is that of the classes.
+_SCENE_STREAM, _RIG_STREAM, _BACKGROUND_STREAM, _OBJECTS_STREAM = 1, 3, 4, 5
 
 
 def make_scene(
@@ -35,107 +40,255 @@ def make_scene(
 ) -> dict[str, Any]:
   """Draws scene `index` of a split and renders it.
 
+  Returns:
+    A value for each of `features.make_features(options)`.
+
   Raises:
-    ValueError: No path that keeps the object in view was found.
+    ValueError: No arrangement that keeps the objects in view was found.
   """
-  label = class_of_scene(options, split, index)
-  shape, motion = divmod(label, len(options.motions))
-  rng = np.random.default_rng(
-    [options.seed, schema.SPLITS.index(split), index, _SCENE_STREAM]
-  )
-  rig = cameras.make_default_rig(options.image_size)
-  background = colors.parse_background(options.background)
-  if options.color_by_shape:
-    color = colors.SHAPE_COLORS[shape]
-  else:
-    color = colors.draw_color(rng, background, options.num_colors)
-  size = float(np.float32(rng.uniform(options.size_min, options.size_max)))
-  color = _as_stored(color)
-  for _ in range(MAX_TRIES):
-    clean, trajectory, orientation = _draw_pose(rng, options, motion)
-    if not motions.is_within_bounds(trajectory):
-      continue
-    solid = renderer.Solid(
-      shape=schema.PRESETS["traj3d"].shapes[shape],
-      size=size,
-      trajectory=trajectory,
-      rotations=rotations.matrix_from_quaternion(orientation),
-      color=color,
-    )
-    if not visibility.is_seen(solid, rig):
-      continue
-    frames, masks = renderer.render(solid, rig, background)
-    if masks.sum((2, 3), dtype=int).min() < visibility.MIN_PIXELS:
-      continue
+  return _SceneMaker(options, split, index).make()
+
+
+class _SceneMaker:
+  """Draws one scene; see `make_scene`."""
+
+  def __init__(self, options: DatasetOptions, split: str, index: int):
+    self._options, self._split, self._index = options, split, index
+    self._label = class_of_scene(options, split, index)
+    self._background = self._draw_background()
+    self._needs_depths = options.depths or options.flows
+    # The last object of the arrangement that was rendered last.
+    self._rendered: tuple[SceneObject, renderer.Rendering] | None = None
+    # All colours that may be seen behind an object.
+    self._backgrounds = self._background[None]
+    if options.ground_plane:
+      self._backgrounds = np.concatenate(
+        [self._backgrounds, ground.ground_colors()]
+      )
+
+  def make(self) -> dict[str, Any]:
+    main, rig = self._draw_main()
+    found = [main]
+    if self._options.num_scene_objects > 1:
+      found += self._draw_others(main, rig)
+    background = self._background
+    scene = [thing.solid for thing in found]
+    if self._options.ground_plane:
+      empty = ground.render_ground(rig, background)
+      background = ground.add_shadows(empty, scene, rig)
+      rendering = renderer.render(
+        scene, rig, background, with_depths=self._needs_depths
+      )
+    else:
+      rendering = self._render(found, rig)
+    values = self._labels(main, rig)
+    values |= {
+      schema.FRAMES: rendering.frames,
+      schema.MASKS: rendering.masks,
+      schema.CAPTION: captions.make_caption(self._options, found),
+    }
+    if self._options.ground_plane:
+      levels = np.rint(empty * 255).astype(np.uint8)
+      values[schema.BACKGROUND_FRAMES] = levels
+    else:
+      values[schema.BACKGROUND] = self._background
+    if self._options.depths:
+      values[schema.DEPTHS] = self._encode_depths(rendering, rig)
+    if self._options.flows:
+      flows = flow.make_flows(rendering.masks, rendering.depths, scene, rig)
+      stored = np.clip(np.rint(flows / schema.FLOW_UNIT_PX), -32768, 32767)
+      values[schema.FLOWS] = stored.astype(np.int16)
+    if len(found) > 1:
+      values |= objects.stack_labels(found)
+    return values
+
+  def _labels(self, main: SceneObject, rig: Cameras) -> dict[str, Any]:
     return {
-      schema.SHAPE: shape,
-      schema.MOTION: motion,
-      schema.CLASS: label,
-      schema.SCENE_ID: schema.scene_id(split, index),
-      schema.SEED: options.seed,
-      schema.FRAMES: frames,
-      schema.MASKS: masks,
-      schema.TRAJECTORY: trajectory,
-      schema.TRAJECTORY_CLEAN: clean,
-      schema.ORIENTATION: orientation,
-      schema.SIZE: size,
-      schema.COLOR: color,
-      schema.BACKGROUND: background,
+      schema.SHAPE: main.shape,
+      schema.MOTION: main.motion,
+      schema.CLASS: self._label,
+      schema.SCENE_ID: schema.scene_id(self._split, self._index),
+      schema.SEED: self._options.seed,
+      schema.TRAJECTORY: main.solid.trajectory,
+      schema.TRAJECTORY_CLEAN: main.clean,
+      schema.ORIENTATION: main.orientation,
+      schema.SIZE: main.solid.size,
+      schema.COLOR: main.solid.color,
       schema.INTRINSICS: rig.intrinsics,
       schema.CAMERA_FROM_WORLD: rig.camera_from_world,
-      schema.CAPTION: make_caption(shape, motion, color),
     }
-  raise ValueError(_infeasible_message(options, split, index, label, size))
 
+  def _rng(self, stream: int) -> np.random.Generator:
+    place = schema.SPLITS.index(self._split)
+    return np.random.default_rng(
+      [self._options.seed, place, self._index, stream]
+    )
 
-def make_caption(shape: int, motion: int, color: np.ndarray) -> str:
-  """Returns a description such as "a green cone on a helix"."""
-  path = {
-    "linear": "a line",
-    "circular": "a circle",
-    "helical": "a helix",
-    "parabolic": "a parabola",
-  }[schema.PRESETS["traj3d"].motions[motion]]
-  name = colors.name_color(color)
-  article = "an" if name[0] in "aeiou" else "a"
-  return f"{article} {name} {schema.PRESETS['traj3d'].shapes[shape]} on {path}"
+  def _draw_background(self) -> np.ndarray:
+    if self._options.background != colors.RANDOM_BACKGROUND:
+      return colors.parse_background(self._options.background)
+    rng = self._rng(_BACKGROUND_STREAM)
+    fixed = self._options.fixed_colors
+    while True:
+      background = objects.as_stored(rng.uniform(size=3))
+      if all(colors.is_visible(color, background[None]) for color in fixed):
+        return background
 
+  def _draw_main(self) -> tuple[SceneObject, Cameras]:
+    """Draws the main object, and cameras that see it."""
+    shape, motion = divmod(self._label, len(self._options.motions))
+    rng, rig_rng = self._rng(_SCENE_STREAM), self._rng(_RIG_STREAM)
+    color = objects.draw_color(rng, self._options, shape, self._backgrounds)
+    size = objects.draw_size(rng, self._options)
+    for _ in range(MAX_TRIES):
+      rig = rigs.make_rig(self._options, self._split, rig_rng)
+      pose = objects.draw_pose(
+        rng,
+        self._options,
+        self._options.motions[motion],
+        is_ood_speed=self._split == "ood_speed",
+      )
+      main = self._make_object(shape, motion, size, color, pose)
+      if not objects.is_placed_well(main.solid, self._options):
+        continue
+      if self._are_seen([main], rig) and self._are_large([main], rig):
+        return main, rig
+    raise ValueError(self._infeasible_message(size))
 
-@functools.lru_cache(maxsize=8)
-def _classes(seed: int, split: str, num_scenes: int) -> np.ndarray:
-  rng = np.random.default_rng(
-    [seed, schema.SPLITS.index(split), 0, _CLASS_STREAM]
-  )
-  # Which classes get one scene more than others is drawn too.
-  order = rng.permutation(12)
-  return rng.permutation(order[np.arange(num_scenes) % 12])
+  def _draw_others(self, main: SceneObject, rig: Cameras) -> list[SceneObject]:
+    """Draws the further objects: moving, still and transient ones."""
+    options, rng = self._options, self._rng(_OBJECTS_STREAM)
+    kinds = [self._draw_mover] * (options.num_objects - 1)
+    kinds += [self._draw_clutter] * options.num_clutter
+    kinds += [self._draw_transient] * options.num_transients
+    for _ in range(_MAX_ARRANGEMENTS):
+      found: list[SceneObject] | None = [main]
+      for kind in kinds:
+        new = objects.draw_until(
+          functools.partial(kind, rng),
+          functools.partial(self._fits, others=found, rig=rig),
+          MAX_TRIES,
+        )
+        if new is None:
+          break
+        found = [*found, new]
+      else:
+        if self._are_large(found, rig):
+          return found[1:]
+    raise ValueError(
+      f"{self._split} scene {self._index}: none of {_MAX_ARRANGEMENTS} "
+      f"arrangements of {options.num_scene_objects} objects keeps all that "
+      "move half in sight. Lower --num_objects, --num_clutter, "
+      f"--num_transients, or --size_max={options.size_max}."
+    )
 
+  def _draw_mover(self, rng, **lifetime) -> SceneObject:
+    allowed = allowed_classes(self._options, self._split)
+    label = int(allowed[rng.integers(len(allowed))])
+    shape, motion = divmod(label, len(self._options.motions))
+    color = objects.draw_color(rng, self._options, shape, self._backgrounds)
+    size = objects.draw_size(rng, self._options)
+    pose = objects.draw_pose(
+      rng,
+      self._options,
+      self._options.motions[motion],
+      is_ood_speed=self._split == "ood_speed",
+      is_beside=True,
+    )
+    return self._make_object(shape, motion, size, color, pose, **lifetime)
 
-def _draw_pose(rng, options, motion):
-  """Draws the path without and with noise (T, 3), and orientations (T, 4)."""
-  scale = rng.uniform(options.path_scale_min, options.path_scale_max)
-  clean = motions.draw_path(
-    rng, schema.PRESETS["traj3d"].motions[motion], options.num_frames, scale
-  )
-  noise = motions.draw_noise(rng, options.num_frames, options.position_noise)
-  orientation = np.tile(
-    rotations.random_quaternion(rng), (options.num_frames, 1)
-  )
-  return clean, _as_stored(clean + noise), _as_stored(orientation)
+  def _draw_transient(self, rng) -> SceneObject:
+    first, last = objects.draw_lifetime(rng, self._options.num_frames)
+    return self._draw_mover(rng, first_frame=first, last_frame=last)
 
+  def _draw_clutter(self, rng) -> SceneObject:
+    shape = int(rng.integers(len(self._options.shapes)))
+    color = objects.draw_color(rng, self._options, shape, self._backgrounds)
+    size = objects.draw_size(rng, self._options)
+    pose = objects.draw_still_pose(rng, self._options)
+    return self._make_object(shape, schema.STILL, size, color, pose)
 
-def _as_stored(array: np.ndarray) -> np.ndarray:
-  """Rounds to float32, so that records hold exactly what was rendered."""
-  return np.asarray(array, np.float32).astype(np.float64)
+  def _make_object(
+    self, shape, motion, size, color, pose, **lifetime
+  ) -> SceneObject:
+    clean, trajectory, orientation = pose
+    return SceneObject(
+      shape=shape,
+      motion=motion,
+      is_transient="last_frame" in lifetime,
+      clean=clean,
+      orientation=orientation,
+      solid=Solid(
+        shape=self._options.shapes[shape],
+        size=size,
+        trajectory=trajectory,
+        rotations=rotations.matrix_from_quaternion(orientation),
+        color=color,
+        **lifetime,
+      ),
+    )
 
+  def _fits(
+    self, new: SceneObject, others: Sequence[SceneObject], rig: Cameras
+  ) -> bool:
+    """Whether an object may join others."""
+    if not objects.is_placed_well(new.solid, self._options):
+      return False
+    if any(objects.do_touch(new.solid, other.solid) for other in others):
+      return False
+    target = (new.solid, make_rays(new.solid, rig))
+    if not visibility.is_seen(target, [], rig.image_size):
+      return False
+    return self._are_seen([*others, new], rig)
 
-def _infeasible_message(options, split, index, label, size):
-  return (
-    f"{split} scene {index} ({options.class_names[label]}, scale {size:.2f}): none "
-    f"of {MAX_TRIES} paths keeps the object within bounds, half of its "
-    f"silhouette inside every image, and at least {visibility.MIN_PIXELS} "
-    "pixels of it in sight. Too large: lower "
-    f"--size_max={options.size_max} or --path_scale_max="
-    f"{options.path_scale_max}. Too small: raise --size_min="
-    f"{options.size_min} or --image_size={options.image_size}."
-  )
+  def _are_seen(self, found: Sequence[SceneObject], rig: Cameras) -> bool:
+    """Whether half of each moving object is in sight in every frame."""
+    cast = [(thing.solid, make_rays(thing.solid, rig)) for thing in found]
+    return all(
+      visibility.is_seen(target, cast[:i] + cast[i + 1 :], rig.image_size)
+      for i, target in enumerate(cast)
+      if found[i].is_moving
+    )
+
+  def _are_large(self, found: Sequence[SceneObject], rig: Cameras) -> bool:
+    """Whether each moving object has enough pixels in every frame."""
+    masks = self._render(found, rig).masks
+    return all(
+      (masks == number).sum((2, 3), dtype=int).min() >= visibility.MIN_PIXELS
+      for number, thing in enumerate(found, 1)
+      if thing.is_moving
+    )
+
+  def _render(
+    self, found: Sequence[SceneObject], rig: Cameras
+  ) -> renderer.Rendering:
+    """Renders objects before the plain background; once, if asked again."""
+    if self._rendered is None or self._rendered[0] is not found[-1]:
+      scene = [thing.solid for thing in found]
+      rendering = renderer.render(
+        scene, rig, self._background, with_depths=self._needs_depths
+      )
+      self._rendered = (found[-1], rendering)
+    return self._rendered[1]
+
+  def _encode_depths(self, rendering, rig) -> np.ndarray:
+    depths = rendering.depths.astype(float)
+    if self._options.ground_plane:
+      behind = ground.ground_depths(rig)[:, None]
+      depths = np.where(rendering.masks > 0, depths, behind)
+    stored = np.rint(depths / schema.DEPTH_UNIT_M)
+    return np.minimum(stored, 65535).astype(np.uint16)
+
+  def _infeasible_message(self, size: float) -> str:
+    options = self._options
+    return (
+      f"{self._split} scene {self._index} "
+      f"({options.class_names[self._label]}, scale {size:.2f}): none of "
+      f"{MAX_TRIES} paths keeps the object within bounds, half of its "
+      "silhouette inside every image, and at least "
+      f"{visibility.MIN_PIXELS} pixels of it in sight"
+      f"{' and all of it above the ground' * options.ground_plane}. Too large: "
+      f"lower --size_max={options.size_max} or --path_scale_max="
+      f"{options.path_scale_max}. Too small: raise --size_min="
+      f"{options.size_min} or --image_size={options.image_size}."
+    )

@@ -47,3 +47,21 @@ def test_rotations_are_proper_and_positions_as_planned():
   np.testing.assert_allclose(
     RIG.positions, cameras.DEFAULT_POSITIONS, atol=1e-6
   )
+
+
+def test_projected_points_triangulate_back():
+  """Linear triangulation (DLT) of exact projections, by another formula."""
+  points = np.random.default_rng(0).uniform(-0.5, 0.5, (50, 3))
+  matrices = RIG.intrinsics @ RIG.camera_from_world
+  pixels = np.stack(
+    [
+      cameras.project(points, *pair)
+      for pair in zip(RIG.intrinsics, RIG.camera_from_world, strict=True)
+    ]
+  )
+  for number, point in enumerate(points):
+    rows = []
+    for matrix, (x, y) in zip(matrices, pixels[:, number], strict=True):
+      rows += [x * matrix[2] - matrix[0], y * matrix[2] - matrix[1]]
+    solution = np.linalg.svd(np.stack(rows))[2][-1]
+    np.testing.assert_allclose(solution[:3] / solution[3], point, atol=1e-6)

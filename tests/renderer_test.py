@@ -1,10 +1,14 @@
 """Rendered pixels against points on the solids, projected independently."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+import scipy.ndimage
 import scipy.spatial
 
 from data_gen import cameras, colors, renderer, rotations, schema
+from data_gen.rays import Solid
 
 SIZE = 128
 RIG = cameras.make_default_rig(SIZE)
@@ -35,13 +39,19 @@ def _make_solid(shape, seed, num_frames=4, size=3.0):
   quaternions = np.stack(
     [rotations.random_quaternion(rng) for _ in range(num_frames)]
   )
-  return renderer.Solid(
+  return Solid(
     shape=shape,
     size=size,
     trajectory=rng.uniform(-0.3, 0.3, (num_frames, 3)),
     rotations=rotations.matrix_from_quaternion(quaternions),
     color=COLOR,
   )
+
+
+def _render(solid, rig, background, **options):
+  """Returns frames and masks of a scene of one solid."""
+  rendering = renderer.render([solid], rig, background, **options)
+  return rendering.frames, rendering.masks
 
 
 def _hull_mask(pixels):
@@ -56,7 +66,7 @@ def _hull_mask(pixels):
 @pytest.mark.parametrize("view", range(3))
 def test_mask_is_the_hull_of_projected_surface_points(shape, view):
   solid = _make_solid(shape, seed=view)
-  _, masks = renderer.render(solid, RIG, BLACK)
+  masks = renderer.render([solid], RIG, BLACK).masks
   rng = np.random.default_rng(0)
   local = _surface_points(shape, 1000, rng) * solid.size
   for frame, mask in enumerate(masks[view].astype(bool)):
@@ -76,8 +86,8 @@ def test_adaptive_sampling_matches_nine_rays_everywhere(shape):
   num_different = num_pixels = 0
   for seed in range(12):
     solid = _make_solid(shape, seed, num_frames=16, size=1 + seed / 6)
-    adaptive, masks = renderer.render(solid, RIG, BLACK)
-    full, full_masks = renderer.render(solid, RIG, BLACK, is_adaptive=False)
+    adaptive, masks = _render(solid, RIG, BLACK)
+    full, full_masks = _render(solid, RIG, BLACK, is_adaptive=False)
     np.testing.assert_array_equal(masks, full_masks)
     difference = np.abs(adaptive.astype(int) - full).max(-1)
     num_different += (difference > 1).sum()
@@ -87,8 +97,8 @@ def test_adaptive_sampling_matches_nine_rays_everywhere(shape):
 
 
 def test_faces_of_a_cube_are_shaded_by_lamberts_law():
-  solid = renderer.Solid("cube", 5.0, np.zeros((1, 3)), np.eye(3)[None], COLOR)
-  frames, _ = renderer.render(solid, RIG, BLACK)
+  solid = Solid("cube", 5.0, np.zeros((1, 3)), np.eye(3)[None], COLOR)
+  frames, _ = _render(solid, RIG, BLACK)
   light = np.array([0.3, 0.5, 0.8]) / np.sqrt(0.98)
   for view, normal in enumerate(np.array([[1, 0, 0], [0, 1, 0], [-1, 0, 0]])):
     for face in (normal, np.array([0, 0, 1])):
@@ -102,10 +112,10 @@ def test_faces_of_a_cube_are_shaded_by_lamberts_law():
 
 def test_edge_pixels_mix_object_and_background():
   background = np.array([0.0, 0.0, 1.0])
-  solid = renderer.Solid(
+  solid = Solid(
     "cube", 3.0, np.zeros((1, 3)), np.eye(3)[None], np.array([1.0, 0, 0])
   )
-  frames, masks = renderer.render(solid, RIG, background)
+  frames, masks = _render(solid, RIG, background)
   pure = (frames[..., 0] == 0) | (frames[..., 2] == 0)
   is_edge = ~pure
   assert is_edge.any()
@@ -125,9 +135,9 @@ def test_object_across_the_edge_of_the_image_is_cut_off_cleanly():
   trajectory = np.array([[0, 0.85, 0], [0.0, -0.85, 0.1], [1.0, 0, -0.5]])
   for shape in schema.PRESETS["traj3d"].shapes:
     rotation = _make_solid(shape, 0, num_frames=3).rotations
-    solid = renderer.Solid(shape, 4.0, trajectory, rotation, COLOR)
-    frames, masks = renderer.render(solid, RIG, BLACK)
-    wide_frames, wide_masks = renderer.render(solid, wide, BLACK)
+    solid = Solid(shape, 4.0, trajectory, rotation, COLOR)
+    frames, masks = _render(solid, RIG, BLACK)
+    wide_frames, wide_masks = _render(solid, wide, BLACK)
     middle = (slice(None), slice(None), slice(64, 192), slice(64, 192))
     np.testing.assert_array_equal(masks, wide_masks[middle])
     assert wide_masks.sum() > masks.sum()
@@ -135,10 +145,8 @@ def test_object_across_the_edge_of_the_image_is_cut_off_cleanly():
 
 
 def test_object_out_of_sight_leaves_the_background():
-  solid = renderer.Solid(
-    "cone", 1.0, np.full((1, 3), 1.9), np.eye(3)[None], COLOR
-  )
-  frames, masks = renderer.render(solid, RIG, np.array([0.2, 0.4, 0.6]))
+  solid = Solid("cone", 1.0, np.full((1, 3), 1.9), np.eye(3)[None], COLOR)
+  frames, masks = _render(solid, RIG, np.array([0.2, 0.4, 0.6]))
   assert not masks.any()
   assert (frames == np.array([51, 102, 153])).all()
 
@@ -146,7 +154,7 @@ def test_object_out_of_sight_leaves_the_background():
 def test_every_drawn_color_stays_visible_in_every_shade():
   for seed in range(200):
     rng = np.random.default_rng(seed)
-    color = colors.draw_color(rng, BLACK, num_colors=0)
+    color = colors.draw_color(rng, BLACK[None], num_colors=0)
     for shade in np.linspace(colors.AMBIENT, 1, 7):
       assert np.rint(shade * color * 255).max() >= 40
 
@@ -154,7 +162,167 @@ def test_every_drawn_color_stays_visible_in_every_shade():
 @pytest.mark.parametrize("num_colors", [1, 4, 24])
 def test_palette_is_visible_saturated_and_distinct(num_colors):
   palette = colors.make_palette(num_colors)
-  assert all(colors.is_visible(color, BLACK) for color in palette)
+  assert all(colors.is_visible(color, BLACK[None]) for color in palette)
   assert (palette.min(-1) == 0).all()
   assert (palette.max(-1) == 1).all()
   assert len(np.unique(palette.round(3), axis=0)) == num_colors
+
+
+def _distance_to_surface(shape, points):
+  """How far points (N, 3) near a solid's surface are off it, at scale 1."""
+  x, y, z = np.abs(points[:, 0]), np.abs(points[:, 1]), points[:, 2]
+  if shape == "cube":
+    return np.abs(np.maximum(np.maximum(x, y), np.abs(z)) - 0.05)
+  radius = np.hypot(x, y)
+  if shape == "cylinder":
+    return np.abs(np.maximum(radius - 0.05, np.abs(z) - 0.1))
+  # Distance to the slanted line from the apex to the rim, and to the base.
+  slanted = (radius - (0.1 - z) / 4) / np.sqrt(1 + 1 / 16)
+  return np.abs(np.maximum(slanted, -0.1 - z))
+
+
+@pytest.mark.parametrize("shape", schema.PRESETS["traj3d"].shapes)
+def test_depth_leads_to_the_near_side_of_the_surface(shape):
+  solid = _make_solid(shape, seed=3, num_frames=6)
+  rendering = renderer.render([solid], RIG, BLACK, with_depths=True)
+  assert not rendering.depths[rendering.masks == 0].any()
+  for view in range(3):
+    for frame in range(6):
+      row, column = np.nonzero(rendering.masks[view, frame])
+      depth = rendering.depths[view, frame, row, column].astype(float)
+      pixels = np.stack([column, row, np.ones_like(row)])
+      in_camera = np.linalg.solve(RIG.intrinsics[view], pixels) * depth
+      matrix = RIG.camera_from_world[view]
+      world = (in_camera.T - matrix[:, 3]) @ matrix[:, :3]
+      local = (world - solid.trajectory[frame]) @ solid.rotations[frame]
+      # Metres, as the solid is three times the one at scale 1.
+      off = 3 * _distance_to_surface(shape, local / 3)
+      assert off.max() < 1e-4
+      # Nothing of the solid is nearer: the ray up to there is outside.
+      for share in (0.7, 0.9, 0.97, 0.99, 0.999):
+        before = RIG.positions[view] * (1 - share) + world * share
+        before = (before - solid.trajectory[frame]) @ solid.rotations[frame]
+        assert _signed_inside(shape, before / 3).max() < 1e-6
+
+
+def _signed_inside(shape, points):
+  """Positive inside a solid at scale 1, negative outside."""
+  x, y, z = np.abs(points[:, 0]), np.abs(points[:, 1]), points[:, 2]
+  if shape == "cube":
+    return 0.05 - np.maximum(np.maximum(x, y), np.abs(z))
+  radius = np.hypot(x, y)
+  limit = 0.05 if shape == "cylinder" else (0.1 - z) / 4
+  return np.minimum(limit - radius, 0.1 - np.abs(z))
+
+
+def _make_crowd(num_solids=4):
+  colors_ = np.random.default_rng(9).uniform(0.3, 1, (num_solids, 3))
+  shapes = schema.PRESETS["traj3d"].shapes
+  return [
+    dataclasses.replace(
+      _make_solid(shapes[i % 3], seed=i, num_frames=6, size=3 + i / 2),
+      color=colors_[i],
+    )
+    for i in range(num_solids)
+  ]
+
+
+def test_the_nearest_of_several_solids_is_seen():
+  crowd = _make_crowd()
+  both = renderer.render(crowd, RIG, BLACK, with_depths=True)
+  alone = [renderer.render([s], RIG, BLACK, with_depths=True) for s in crowd]
+  depths = np.stack([np.where(a.masks, a.depths, np.inf) for a in alone])
+  nearest = np.where(np.isinf(depths.min(0)), 0, depths.argmin(0) + 1)
+  np.testing.assert_array_equal(both.masks, nearest)
+  hidden = sum(
+    (a.masks > 0) & (both.masks != i + 1) for i, a in enumerate(alone)
+  )
+  assert hidden.sum() > 1000
+  np.testing.assert_array_equal(
+    both.depths, np.where(nearest, depths.min(0), 0)
+  )
+  # Inside a solid's visible part the frame is that of the solid alone.
+  for number, rendering in enumerate(alone, 1):
+    inner = scipy.ndimage.binary_erosion(
+      both.masks == number, np.ones((1, 1, 5, 5))
+    )
+    assert inner.sum() > 1000
+    np.testing.assert_array_equal(both.frames[inner], rendering.frames[inner])
+
+
+def test_the_order_of_solids_does_not_matter():
+  crowd = _make_crowd()
+  there = renderer.render(crowd, RIG, BLACK)
+  back = renderer.render(crowd[::-1], RIG, BLACK)
+  np.testing.assert_array_equal(
+    there.masks, np.where(back.masks, 5 - back.masks, 0)
+  )
+  # The sums of colours are rounded in another order.
+  np.testing.assert_allclose(there.frames.astype(int), back.frames, atol=1)
+
+
+def test_adaptive_sampling_of_several_solids_matches_nine_rays():
+  num_different = num_pixels = 0
+  for seed in range(8):
+    crowd = [
+      _make_solid(shape, 10 * seed + i, num_frames=16, size=1 + seed / 3)
+      for i, shape in enumerate(schema.PRESETS["traj3d"].shapes)
+    ]
+    adaptive = renderer.render(crowd, RIG, BLACK)
+    full = renderer.render(crowd, RIG, BLACK, is_adaptive=False)
+    np.testing.assert_array_equal(adaptive.masks, full.masks)
+    difference = np.abs(adaptive.frames.astype(int) - full.frames).max(-1)
+    num_different += (difference > 1).sum()
+    num_pixels += difference.size
+  assert num_pixels > 6e6
+  assert num_different <= 1e-5 * num_pixels
+
+
+def test_a_transient_solid_is_seen_in_its_frames_only():
+  still = _make_solid("cube", 0, num_frames=6)
+  guest = dataclasses.replace(
+    _make_solid("cone", 1, num_frames=6), first_frame=2, last_frame=3
+  )
+  both = renderer.render([still, guest], RIG, BLACK)
+  assert (both.masks[:, 2:4] == 2).any((0, 2, 3)).all()
+  without = renderer.render([still], RIG, BLACK)
+  for times in (slice(0, 2), slice(4, 6)):
+    np.testing.assert_array_equal(
+      both.frames[:, times], without.frames[:, times]
+    )
+
+
+def test_disparity_of_parallel_cameras_is_baseline_by_depth():
+  """The front of a cube, moved by whole pixels between two cameras."""
+  matrix = cameras.look_at(np.array([2.0, 0, 0]), np.zeros(3))
+  intrinsics = cameras.make_intrinsics(SIZE, np.radians(45))
+  depth = 2.0 - 0.2
+  disparity_px = 7
+  baseline = disparity_px * depth / intrinsics[0, 0]
+  moved = matrix.copy()
+  moved[0, 3] -= baseline
+  pair = cameras.Cameras(
+    np.stack([intrinsics] * 2), np.stack([matrix, moved]), SIZE
+  )
+  solid = Solid(
+    "cube", 4.0, np.array([[0, 0.013, 0.017]]), np.eye(3)[None], COLOR
+  )
+  rendering = renderer.render([solid], pair, BLACK, with_depths=True)
+  is_front = np.abs(rendering.depths[:, 0] - depth) < 1e-6
+  assert is_front[0].sum() > 500
+  np.testing.assert_array_equal(
+    is_front[1], np.roll(is_front[0], -disparity_px, axis=1)
+  )
+
+
+def test_background_images_are_kept_where_no_solid_is():
+  background = np.random.default_rng(0).uniform(size=(3, 4, SIZE, SIZE, 3))
+  solid = _make_solid("cylinder", 0)
+  found = renderer.render([solid], RIG, background)
+  plain = renderer.render([solid], RIG, BLACK)
+  near = scipy.ndimage.binary_dilation(plain.masks, np.ones((1, 1, 3, 3)))
+  np.testing.assert_array_equal(
+    found.frames[~near], np.rint(background * 255)[~near]
+  )
+  inner = scipy.ndimage.binary_erosion(plain.masks, np.ones((1, 1, 3, 3)))
+  np.testing.assert_array_equal(found.frames[inner], plain.frames[inner])

@@ -47,6 +47,62 @@ def test_scene_read_is_the_scene_drawn(options):
     assert found["class"] == drawn["shape"] * 4 + drawn["motion"]
 
 
+@pytest.mark.parametrize(
+  "changes",
+  [
+    {"depths": True, "flows": True, "num_clutter": 2, "num_transients": 1},
+    {"ground_plane": True, "depths": True, "size_max": 2.6},
+    {"preset": "traj2d", "flows": True, "num_objects": 2, "size_min": 1.0},
+    {"camera_rig": "random:4", "background": "random", "random_motion": True},
+  ],
+)
+def test_every_feature_is_read_as_it_was_drawn(changes, tmp_path):
+  values = {
+    "num_train": 3,
+    "num_validation": 0,
+    "num_test": 0,
+    "num_ood_speed": 2,
+    "image_size": 32,
+    "num_frames": 4,
+    "size_min": 2.5,
+    "num_workers": 1,
+    "preview": 0,
+  }
+  options = DatasetOptions(output_dir=str(tmp_path), **(values | changes))
+  generate.generate(options, log=lambda line: None)
+  for split, index in [("train", 0), ("train", 2), ("ood_speed", 1)]:
+    drawn = scenes.make_scene(options, split, index)
+    source = SceneSource(tmp_path, split)
+    found = source.scene(index)
+    assert set(found) == set(drawn)
+    assert set(source.scene(index, ["size", "masks"])) == {"size", "masks"}
+    for key, value in drawn.items():
+      scale = {"depths": 1e-4, "flows": 1 / 16}.get(key)
+      if scale:
+        assert found[key].dtype == np.float32
+        np.testing.assert_allclose(found[key], value * scale, rtol=1e-6)
+      elif np.asarray(value).dtype == float:
+        np.testing.assert_array_equal(found[key], np.float32(value))
+      else:
+        np.testing.assert_array_equal(found[key], value)
+    clip = source.clip(index, source.num_views - 1)
+    np.testing.assert_array_equal(clip["frames"], drawn["frames"][-1])
+    if "ground_plane" in changes:
+      background = drawn["background_frames"][-1]
+      np.testing.assert_array_equal(clip["background_frames"], background)
+    else:
+      np.testing.assert_array_equal(
+        clip["background"], np.float32(drawn["background"])
+      )
+
+
+def test_manifests_of_other_versions_are_refused(options, tmp_path):
+  content = {"format_version": 1, "splits": {}}
+  (tmp_path / "manifest.json").write_text(json.dumps(content))
+  with pytest.raises(DataError, match="is of format version 1"):
+    SceneSource(tmp_path, "train")
+
+
 def test_clip_is_one_view_of_the_scene(options):
   source = SceneSource(options.output_dir, "validation")
   scene = source.scene(2)
