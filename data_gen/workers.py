@@ -49,7 +49,7 @@ def write_shards(
     num_workers, context, _start_worker, (num_done, is_stopped)
   ) as pool:
     try:
-      with _ctrl_c_held_back():  # Here the processes start.
+      with _interruptions_put_off():  # Here the processes start.
         tasks = [pool.submit(_write, options, shard) for shard in missing]
       _wait(tasks, num_done, report)
     except BrokenProcessPool as error:
@@ -110,13 +110,30 @@ def _end_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def _ctrl_c_held_back() -> Iterator[None]:
-  """Delays Ctrl-C here, and keeps it from processes that start meanwhile."""
-  if not hasattr(signal, "pthread_sigmask"):  # On Windows.
-    yield
+def _interruptions_put_off() -> Iterator[None]:
+  """Delays Ctrl-C and SIGTERM while processes start.
+
+  They would otherwise start by halves. They also inherit that Ctrl-C is
+  blocked; in the process that starts them, that is not enough, as NumPy has
+  threads that take it.
+  """
+  if threading.current_thread() is not threading.main_thread():
+    yield  # Signals are the main thread's.
     return
-  before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+  held = []
+  handlers = {
+    number: signal.signal(number, lambda number, frame: held.append(number))
+    for number in (signal.SIGINT, signal.SIGTERM)
+  }
+  has_masks = hasattr(signal, "pthread_sigmask")  # Not on Windows.
+  if has_masks:
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
   try:
     yield
   finally:
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if has_masks:
+      signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    for number, handler in handlers.items():
+      signal.signal(number, handler)
+    for number in held:
+      signal.raise_signal(number)

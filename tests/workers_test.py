@@ -1,5 +1,6 @@
 """What is killed or interrupted leaves nothing half-written, and continues."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -10,6 +11,9 @@ from small_data_sets import hash_files, make_options, start
 
 from data_gen.generate import generate
 
+NEEDS_PROC = pytest.mark.skipif(
+  not pathlib.Path("/proc").is_dir(), reason="needs /proc"
+)
 FORMATS = ["tfrecord", "array_record", "npz"]
 # Enough shards that some are missing when the first is noticed.
 NUM_TRAIN = 60
@@ -82,7 +86,7 @@ def test_killed_run_continues_to_the_same_bytes(
   assert hash_files(tmp_path) == hash_files(made[file_format])
 
 
-@pytest.mark.skipif(not pathlib.Path("/proc").is_dir(), reason="needs /proc")
+@NEEDS_PROC
 def test_workers_end_when_their_parent_is_killed(made, tmp_path):
   options = make_options(tmp_path, num_train=5000, num_workers=2)
   process = start(options, start_new_session=True)
@@ -91,10 +95,10 @@ def test_workers_end_when_their_parent_is_killed(made, tmp_path):
     workers = _children(process)
     assert len(workers) >= 2
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.wait()
     _wait_for(lambda: not any(map(_is_running, workers)))
   finally:
-    if process.poll() is None:
+    with contextlib.suppress(ProcessLookupError):
       os.killpg(process.pid, signal.SIGKILL)
 
 
@@ -122,10 +126,30 @@ def test_interrupted_run_says_so_and_continues(
   assert hash_files(tmp_path) == hash_files(made["tfrecord"])
 
 
-def test_ctrl_c_while_workers_start_is_one_sentence(tmp_path):
-  options = make_options(tmp_path, num_workers=2)
+def test_interruption_does_not_wait_for_the_end_of_a_shard(tmp_path):
+  """These shards take minutes."""
+  options = make_options(
+    tmp_path, num_train=200_000, scenes_per_shard=100_000, num_workers=2
+  )
   process = start(options, start_new_session=True)
-  _wait_for((tmp_path / "manifest.partial.json").exists, process)
+  try:
+    _wait_for(lambda: len(list(tmp_path.glob("*-train*.tmp"))) == 2, process)
+    os.kill(process.pid, signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert not list(tmp_path.glob("*.tmp"))
+  finally:
+    if process.poll() is None:
+      os.killpg(process.pid, signal.SIGKILL)
+      process.communicate()
+
+
+@NEEDS_PROC
+def test_ctrl_c_while_workers_start_is_one_sentence(tmp_path):
+  options = make_options(tmp_path, num_train=5000, num_workers=2)
+  process = start(options, start_new_session=True)
+  # The first is multiprocessing's own.
+  _wait_for(lambda: len(_children(process)) > 1, process)
   os.killpg(process.pid, signal.SIGINT)
   _, errors = process.communicate(timeout=60)
   # Python ends by the signal itself if this comes while it runs an import.
