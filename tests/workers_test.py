@@ -100,6 +100,7 @@ def test_workers_end_when_their_parent_is_killed(made, tmp_path):
   finally:
     with contextlib.suppress(ProcessLookupError):
       os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
 
 
 @pytest.mark.parametrize(
@@ -145,13 +146,14 @@ def test_interruption_does_not_wait_for_the_end_of_a_shard(tmp_path):
 
 
 @NEEDS_PROC
-def test_ctrl_c_while_workers_start_is_one_sentence(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_interruption_while_workers_start_is_one_sentence(tmp_path, number):
   options = make_options(tmp_path, num_train=5000, num_workers=2)
   process = start(options, start_new_session=True)
   # The first is multiprocessing's own.
   _wait_for(lambda: len(_children(process)) > 1, process)
-  os.killpg(process.pid, signal.SIGINT)
-  _, errors = process.communicate(timeout=60)
+  os.killpg(process.pid, number)
+  _, errors = process.communicate(timeout=20)
   # Python ends by the signal itself if this comes while it runs an import.
   assert process.returncode in (130, -signal.SIGINT), errors
   assert len(errors.splitlines()) == 1, errors
