@@ -12,11 +12,16 @@ from typing import SupportsIndex
 
 import numpy as np
 
-from data_gen import records, schema, tfrecord
+from data_gen import array_records, records, schema, tfrecord
 from data_gen.errors import DataError
 from data_gen.features import Feature
 
 Array = np.ndarray
+
+_SOURCES = {
+  "tfrecord": tfrecord.TFRecordSource,
+  "array_record": array_records.ArrayRecordSource,
+}
 
 
 class SceneSource:
@@ -43,14 +48,20 @@ class SceneSource:
     """
     folder = pathlib.Path(data_dir)
     manifest = read_manifest(folder)
+    if manifest["file_format"] not in _SOURCES:
+      raise DataError(
+        f"{folder} holds shards of the format {manifest['file_format']!r}; "
+        f"those of {' and '.join(_SOURCES)} can be read. Make the data set "
+        "anew, in another folder, with --file_format=tfrecord."
+      )
     if split not in manifest["splits"]:
       raise DataError(
         f"{folder} has no split {split!r}; it has {sorted(manifest['splits'])}."
       )
     described = manifest["splits"][split]["shards"]
     for shard in described:
-      _check_shard(folder / shard["name"], shard["bytes"])
-    self._records = tfrecord.TFRecordSource(
+      check_shard_size(folder / shard["name"], shard["bytes"])
+    self._records = _SOURCES[manifest["file_format"]](
       [folder / shard["name"] for shard in described],
       [shard["num_scenes"] for shard in described],
     )
@@ -185,7 +196,8 @@ def read_manifest(folder: pathlib.Path) -> dict:
   return manifest
 
 
-def _check_shard(path: pathlib.Path, expected: int) -> None:
+def check_shard_size(path: pathlib.Path, expected: int) -> None:
+  """Raises DataError if a shard is missing, or not of the expected bytes."""
   found = path.stat().st_size if path.is_file() else None
   if found != expected:
     state = "is missing" if found is None else f"has {found} bytes"
