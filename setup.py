@@ -44,6 +44,8 @@ setuptools.setup(
     "cuda13": ["jax[cuda13]"],
     "tpu": ["jax[tpu]"],
     "video": ["av>=15.1"],
+    # To render on many machines. It wants an older protobuf than the others.
+    "beam": ["apache-beam>=2.77"],
     # To prepare UCF-101 and BAIR; reading them needs no TensorFlow.
     "tfds-tf": ["tensorflow>=2.20", "tensorflow-datasets>=4.9.9"],
     # TensorFlow is here only to read our records as an independent reference.

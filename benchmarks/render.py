@@ -173,7 +173,7 @@ def main() -> None:
         f"here is {adaptive / rate:.1f} times as fast"
       )
     for num_workers in (1, 2):
-      rate = _writing_rate(image_size, num_workers, 4 * count)
+      rate = _writing_rate(image_size, num_workers, 10 * count)
       print(
         f"  written to the disk, {num_workers} process"
         f"{'es' if num_workers > 1 else '  '}     {rate:8.0f} frames/s: "

@@ -74,7 +74,15 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   data.scenes_per_shard = 250
   data.num_workers = 0
   data.preview = 4
-  config.num_reading_threads = 4
+
+  # Reading for training; see docs/input_pipeline.md.
+  config.num_reading_threads = 4  # In each process.
+  config.num_reading_workers = 0  # Processes; 0: threads of this one.
+  config.input = input_ = mlc.ConfigDict()
+  input_.sample = "view"  # One camera's clip; or 'scene', several of a scene.
+  input_.num_views = placeholder(int)  # Of a scene, at random; None: all.
+  input_.num_frames = placeholder(int)  # Of a clip; None: all that fit.
+  input_.frame_stride = 1  # 2 takes every second frame.
 
   # Tokenizer network; fields are upstream's but for those marked "ours".
   config.vqvae = vqvae = mlc.ConfigDict()

@@ -87,7 +87,8 @@ def make_common(
   data.short_videos = "error"  # Ours; see docs/datasets.md.
   data.flip = dataset.flip
   data.random_crop = False  # Ours.
-  config.num_reading_threads = 8  # Ours.
+  config.num_reading_threads = 8  # Ours: in each process.
+  config.num_reading_workers = 0  # Ours: processes; 0: threads of this one.
 
   is_local = mode == "runlocal"
   # References: what depends on an overridden field follows it.

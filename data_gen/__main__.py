@@ -5,46 +5,28 @@
 Interrupted, the same command continues with the missing shards.
 """
 
-import dataclasses
 import sys
 
 from absl import app, flags
 
-from data_gen import generate
-from data_gen.options import DatasetOptions
-
-
-def _define_flags() -> None:
-  define = {
-    bool: flags.DEFINE_bool,
-    float: flags.DEFINE_float,
-    int: flags.DEFINE_integer,
-    str: flags.DEFINE_string,
-  }
-  for field in dataclasses.fields(DatasetOptions):
-    help_text = field.metadata["help"]
-    define[field.type](field.name, field.default, help_text)
-
-
-def _log(line: str) -> None:
-  print(line, flush=True)
+from data_gen import command_line
+from data_gen.generate import generate
 
 
 def main(arguments: list[str]) -> None:
   """Makes the data set that the flags describe."""
   if len(arguments) > 1:
     sys.exit(f"data_gen takes only flags, but got {arguments[1:]}.")
-  names = [field.name for field in dataclasses.fields(DatasetOptions)]
-  try:
-    generate.generate(
-      DatasetOptions(**{name: flags.FLAGS[name].value for name in names}), _log
+  command_line.run(
+    lambda: generate(
+      command_line.make_options(),
+      command_line.log,
+      shows_bar=sys.stderr.isatty(),
     )
-  except (ValueError, OSError) as error:
-    sys.exit(f"data_gen: {error}")
-  except KeyboardInterrupt:
-    sys.exit("data_gen: interrupted. The same command continues.")
+  )
 
 
 if __name__ == "__main__":
-  _define_flags()
+  command_line.define_flags()
+  flags.adopt_module_key_flags(command_line)  # So that --help lists them.
   app.run(main)

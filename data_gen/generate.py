@@ -4,36 +4,43 @@ Shards are independent, and complete as soon as they have their names: what is
 interrupted continues with the missing ones, to the same bytes.
 """
 
-import concurrent.futures
-import contextlib
-import multiprocessing
-import os
 import pathlib
-import shutil
-import signal
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures.process import BrokenProcessPool
+import tempfile
+from collections.abc import Callable, Sequence
 
-from data_gen import manifest, preview, records, schema, shards
-from data_gen.features import make_features
+from data_gen import (
+  array_records,
+  disk,
+  manifest,
+  preview,
+  schema,
+  shards,
+  tfds_metadata,
+  workers,
+)
+from data_gen.disk import Shard
 from data_gen.options import DatasetOptions
-from data_gen.scenes import make_scene
+from data_gen.scene_progress import SceneProgress
 
-_DISK_MARGIN = 1.1
-_NUM_SAMPLES = 12  # Scenes whose bytes stand for all.
-
-Shard = tuple[str, int]  # Split, and the shard's number in it.
+Report = Callable[[int], None]
 
 
 def generate(
-  options: DatasetOptions, log: Callable[[str], None] = print
+  options: DatasetOptions,
+  log: Callable[[str], None] = print,
+  *,
+  shows_bar: bool = False,
+  write_shards: Callable[
+    [DatasetOptions, Sequence[Shard], Report], None
+  ] = workers.write_shards,
 ) -> pathlib.Path:
   """Makes a data set, or what is missing of it.
 
   Args:
     options: What to make. If it is all there already, nothing is done.
     log: Takes lines that tell of the progress.
+    shows_bar: Whether to show the progress as a bar on stderr instead.
+    write_shards: Writes the given shards, see `workers.write_shards`.
 
   Returns:
     The path of the manifest.
@@ -44,28 +51,31 @@ def generate(
     OSError: The folder cannot be written, or the disk is too small.
   """
   folder = pathlib.Path(options.output_dir)
-  path, partial = folder / schema.MANIFEST_NAME, folder / manifest.PARTIAL_NAME
+  path = folder / schema.MANIFEST_NAME
   header = check_options(options)
+  if options.file_format == "array_record":
+    array_records.import_array_record()
   found = manifest.read(path)
   missing = _missing_shards(options, folder, found)
   if found and not missing:
     return path
 
   _make_writable(folder)
-  _remove_leftovers(folder)
-  manifest.write(partial, header)
-  if missing:
-    _check_disk(options, folder, missing)
-    _write_all(options, missing, log)
-  if options.preview:
-    preview.write_preview(options, folder / schema.PREVIEW_NAME)
-  header["splits"] = {
-    split: manifest.describe_split(options, split, folder)
-    for split in options.splits
-  }
-  _check_same_shards(found, header)
-  manifest.write(path, header)
-  partial.unlink()
+  shards.remove_temporary_files(folder)
+  estimate = disk.estimate_bytes(options, missing)
+  disk.check_fits(estimate, missing)
+  try:
+    manifest.write(folder / manifest.PARTIAL_NAME, header)
+    if missing:
+      _write_missing(options, missing, log, shows_bar, write_shards)
+    _finish(options, folder, header, found)
+  except OSError as error:
+    if not disk.is_full(error):
+      raise
+    missing = _missing_shards(options, folder, found)
+    raise OSError(disk.describe_full(error, estimate, missing)) from error
+  finally:
+    shards.remove_temporary_files(folder)
   log(f"The data set is complete: {path}")
   return path
 
@@ -85,22 +95,11 @@ def check_options(options: DatasetOptions) -> dict:
   return header
 
 
-def write_shard(options: DatasetOptions, split: str, shard: int) -> int:
-  """Renders and writes one shard; returns the number of its scenes."""
-  indices = options.shard_scenes(split, shard)
-  features = make_features(options)
-  shards.write_shard(
-    pathlib.Path(options.output_dir) / options.shard_name(split, shard),
-    (
-      records.encode_scene(make_scene(options, split, i), features)
-      for i in indices
-    ),
-  )
-  return len(indices)
-
-
 def _missing_shards(options, folder, found) -> list[Shard]:
-  """Lists shards that are absent or, by the manifest, of another size."""
+  """Lists shards that are absent or, by the manifest, of another size.
+
+  One without its index is absent too.
+  """
   sizes = {}
   for split in (found or {"splits": {}})["splits"].values():
     sizes |= {shard["name"]: shard["bytes"] for shard in split["shards"]}
@@ -109,7 +108,10 @@ def _missing_shards(options, folder, found) -> list[Shard]:
     for shard in range(options.num_shards(split)):
       path = folder / options.shard_name(split, shard)
       size = path.stat().st_size if path.is_file() else None
-      if size is None or size != sizes.get(path.name, size):
+      is_there = size is not None and size == sizes.get(path.name, size)
+      if options.file_format == "tfrecord":
+        is_there = is_there and shards.index_path(path).is_file()
+      if not is_there:
         missing.append((split, shard))
   return missing
 
@@ -117,9 +119,7 @@ def _missing_shards(options, folder, found) -> list[Shard]:
 def _make_writable(folder: pathlib.Path) -> None:
   try:
     folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / f".probe.tmp{os.getpid()}"
-    probe.touch()
-    probe.unlink()
+    tempfile.TemporaryFile(dir=folder).close()
   except OSError as error:
     raise OSError(
       f"--output_dir={folder} cannot be written ({error.strerror}): name a "
@@ -127,94 +127,33 @@ def _make_writable(folder: pathlib.Path) -> None:
     ) from error
 
 
-def _remove_leftovers(folder: pathlib.Path) -> None:
-  """Removes what a killed run left under temporary names."""
-  for pattern in ("traj?d-*.tmp*", "manifest*.tmp*", ".probe.tmp*"):
-    for path in folder.glob(pattern):
-      path.unlink(missing_ok=True)
-
-
-def _check_disk(options, folder, missing: list[Shard]) -> None:
-  """Estimates the bytes of the missing shards from real scenes.
-
-  Raises:
-    OSError: They do not fit.
-  """
+def _write_missing(options, missing, log, shows_bar, write_shards) -> None:
   num_scenes = sum(len(options.shard_scenes(*shard)) for shard in missing)
-  split = missing[0][0]
-  indices = range(min(_NUM_SAMPLES, options.num_scenes(split)))
-  features = make_features(options)
-  samples = [
-    records.encode_scene(make_scene(options, split, i), features)
-    for i in indices
-  ]
-  mean = sum(map(len, samples)) / len(samples)
-  needed = _DISK_MARGIN * mean * num_scenes
-  free = shutil.disk_usage(folder).free
-  if needed > free:
-    raise OSError(
-      f"--output_dir={folder} has {_as_text(free)} free, and {num_scenes} "
-      f"scenes need {_as_text(needed)}. Free some space, name another "
-      "folder, or lower --num_train, --image_size or --num_frames."
-    )
-
-
-def _as_text(num_bytes: float) -> str:
-  if num_bytes < 1e8:
-    return f"{num_bytes / 1e6:.3f} MB"
-  return f"{num_bytes / 1e9:.2f} GB"
-
-
-def _write_all(options, missing: list[Shard], log) -> None:
-  """Writes the missing shards, and logs how it goes."""
-  total = sum(len(options.shard_scenes(*shard)) for shard in missing)
-  num_workers = min(options.num_workers or os.cpu_count() or 1, len(missing))
   log(
-    f"Writing {total} scenes in {len(missing)} shards to {options.output_dir} "
-    f"with {num_workers} processes."
+    f"Writing {num_scenes} scenes in {len(missing)} shards to "
+    f"{options.output_dir}."
   )
-  start, num_done = time.monotonic(), 0
-  counts = _written_counts(options, missing, num_workers)
-  with contextlib.closing(counts):  # An interruption in here stops the rest.
-    for count in counts:
-      num_done += count
-      rate = num_done / (time.monotonic() - start)
-      log(
-        f"{num_done}/{total} scenes ({num_done / total:.0%}), {rate:.1f} "
-        f"scenes/s, {(total - num_done) / rate:.0f} s left"
-      )
+  progress = SceneProgress(num_scenes, log, shows_bar)
+  try:
+    write_shards(options, missing, progress.add)
+  finally:
+    progress.close()
 
 
-def _written_counts(options, missing, num_workers) -> Iterator[int]:
-  """Writes shards in this process or in others; yields scenes of each."""
-  if num_workers == 1:
-    for shard in missing:
-      yield write_shard(options, *shard)
-    return
-  # Not "fork": the caller may have threads, such as JAX's.
-  context = multiprocessing.get_context("spawn")
-  with concurrent.futures.ProcessPoolExecutor(
-    num_workers, context, initializer=_ignore_ctrl_c
-  ) as pool:
-    try:
-      tasks = [pool.submit(write_shard, options, *shard) for shard in missing]
-      for task in concurrent.futures.as_completed(tasks):
-        yield task.result()
-    except BrokenProcessPool as error:
-      raise ChildProcessError(
-        "A process that renders ended unexpectedly: killed for its memory, or "
-        'started by a script without `if __name__ == "__main__"`. Run the '
-        f"same again, with less than --num_workers={num_workers} if memory is "
-        "short, or with 1 to render in one process."
-      ) from error
-    except BaseException:
-      pool.shutdown(wait=False, cancel_futures=True)
-      raise
-
-
-def _ignore_ctrl_c() -> None:
-  """Leaves Ctrl-C, which all processes get, to the one that started them."""
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _finish(options, folder, header, found) -> None:
+  """Writes what describes the shards; the manifest last."""
+  if options.preview:
+    with shards.complete_or_absent(folder / schema.PREVIEW_NAME) as temporary:
+      preview.write_preview(options, temporary)
+  header["splits"] = {
+    split: manifest.describe_split(options, split, folder)
+    for split in options.splits
+  }
+  _check_same_shards(found, header)
+  if options.file_format in tfds_metadata.FILE_FORMATS:
+    tfds_metadata.write(folder, header)
+  manifest.write(folder / schema.MANIFEST_NAME, header)
+  (folder / manifest.PARTIAL_NAME).unlink()
 
 
 def _check_same_shards(found: dict | None, made: dict) -> None:

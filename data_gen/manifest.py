@@ -10,7 +10,7 @@ import pathlib
 
 import numpy as np
 
-from data_gen import schema, shards
+from data_gen import npz, schema, shards
 from data_gen.class_labels import class_of_scene
 from data_gen.features import make_features
 from data_gen.options import DatasetOptions
@@ -20,6 +20,8 @@ PARTIAL_NAME = "manifest.partial.json"
 
 def make_header(options: DatasetOptions) -> dict:
   """Returns what is known before anything is rendered."""
+  is_npz = options.file_format == "npz"
+  features = npz.make_arrays(options) if is_npz else make_features(options)
   return {
     "dataset": options.preset,
     "format_version": schema.FORMAT_VERSION,
@@ -33,9 +35,7 @@ def make_header(options: DatasetOptions) -> dict:
     "num_views": options.num_views,
     "num_frames": options.num_frames,
     "image_size": options.image_size,
-    "features": {
-      key: feature.to_json() for key, feature in make_features(options).items()
-    },
+    "features": {key: feature.to_json() for key, feature in features.items()},
   }
 
 

@@ -51,8 +51,9 @@ class DatasetOptions:
   )
   file_format: str = _field(
     "tfrecord",
-    "Of the shards: 'tfrecord', 'array_record', or 'npz' (arrays without "
-    "cameras and masks, for use elsewhere; magvit3d does not read them).",
+    "Of the shards: 'tfrecord', 'array_record', or 'npz' (arrays of videos, "
+    "masks, paths, labels and cameras for use elsewhere; magvit3d does not "
+    "read them).",
   )
   num_train: int = _field(6000, "Scenes to train on.")
   num_validation: int = _field(1000, "Scenes to validate on.")

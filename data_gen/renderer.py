@@ -248,8 +248,8 @@ def _merge(layers, chunk) -> _Window:
 def _cast_layer(number, solid, rays, frames, xs, ys) -> _Window:
   """Casts the centre rays of the boxes of one solid."""
   hits = cast_grid(solid, rays, frames, xs, ys)
-  face = 2 * hits.face + (hits.is_hit & (hits.cosine > 0))
-  key = np.where(hits.is_hit, _NUM_KEYS * number + face, 0).astype(np.int16)
+  face = 2 * hits.face.astype(np.int16) + (hits.is_hit & (hits.cosine > 0))
+  key = np.where(hits.is_hit, _NUM_KEYS * number + face, 0)
   if solid.shape == "cone":
     mark = _NUM_KEYS * number + _TIP_MARK
     _mark_tips(key, mark, rays.outlines[frames], xs, ys)

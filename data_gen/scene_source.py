@@ -7,16 +7,21 @@ import json
 import operator
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import SupportsIndex
 
 import numpy as np
 
-from data_gen import records, schema, tfrecord
+from data_gen import array_records, records, schema, tfrecord
 from data_gen.errors import DataError
 from data_gen.features import Feature
 
 Array = np.ndarray
+
+_SOURCES = {
+  "tfrecord": tfrecord.TFRecordSource,
+  "array_record": array_records.ArrayRecordSource,
+}
 
 
 class SceneSource:
@@ -43,14 +48,20 @@ class SceneSource:
     """
     folder = pathlib.Path(data_dir)
     manifest = read_manifest(folder)
+    if manifest["file_format"] not in _SOURCES:
+      raise DataError(
+        f"{folder} holds shards of the format {manifest['file_format']!r}; "
+        f"those of {' and '.join(_SOURCES)} can be read. Make the data set "
+        "anew, in another folder, with --file_format=tfrecord."
+      )
     if split not in manifest["splits"]:
       raise DataError(
         f"{folder} has no split {split!r}; it has {sorted(manifest['splits'])}."
       )
     described = manifest["splits"][split]["shards"]
     for shard in described:
-      _check_shard(folder / shard["name"], shard["bytes"])
-    self._records = tfrecord.TFRecordSource(
+      check_shard_size(folder / shard["name"], shard["bytes"])
+    self._records = _SOURCES[manifest["file_format"]](
       [folder / shard["name"] for shard in described],
       [shard["num_scenes"] for shard in described],
     )
@@ -122,6 +133,41 @@ class SceneSource:
     clip["view"] = view
     return clip
 
+  def views(
+    self,
+    index: SupportsIndex,
+    views: Sequence[int],
+    keys: Iterable[str],
+  ) -> dict[str, Array | int | float | str]:
+    """Returns what some cameras saw of a scene; decodes no other view.
+
+    Args:
+      index: Number of the scene in the split.
+      views: Numbers of the cameras.
+      keys: Features to decode; those that the records lack are left out.
+
+    Returns:
+      As `scene`, with the axis V of the chosen cameras only.
+    """
+    for view in views:
+      if not 0 <= view < self.num_views:
+        raise IndexError(f"View {view} of {self.num_views} does not exist.")
+    record = self._records[index]
+    keys = [key for key in keys if key in self.features]
+    images = [key for key in keys if self.features[key].num_list_axes]
+    rest = [key for key in keys if key not in images]
+    scene = records.decode_scene(record, self.features, rest)
+    for key in (schema.INTRINSICS, schema.CAMERA_FROM_WORLD):
+      if key in scene:
+        scene[key] = scene[key][list(views)]
+    parts = [
+      records.decode_scene(record, self.features, images, view)
+      for view in views
+    ]
+    return scene | {
+      key: np.stack([part[key] for part in parts]) for key in images
+    }
+
 
 def read_manifest(folder: pathlib.Path) -> dict:
   """Returns the manifest of a data set.
@@ -150,7 +196,8 @@ def read_manifest(folder: pathlib.Path) -> dict:
   return manifest
 
 
-def _check_shard(path: pathlib.Path, expected: int) -> None:
+def check_shard_size(path: pathlib.Path, expected: int) -> None:
+  """Raises DataError if a shard is missing, or not of the expected bytes."""
   found = path.stat().st_size if path.is_file() else None
   if found != expected:
     state = "is missing" if found is None else f"has {found} bytes"

@@ -237,7 +237,13 @@ class _SceneMaker:
     if any(objects.do_touch(new.solid, other.solid) for other in others):
       return False
     target = (new.solid, make_rays(new.solid, rig))
-    if not visibility.is_seen(target, [], rig.image_size):
+    if new.is_moving:
+      is_inside = visibility.is_seen(target, [], rig.image_size)
+    else:
+      is_inside = visibility.is_seen_by_some(
+        target, self._options.num_views, rig.image_size
+      )
+    if not is_inside:
       return False
     return self._are_seen([*others, new], rig)
 

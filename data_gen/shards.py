@@ -6,11 +6,15 @@ the number of records and the shard's size in bytes (uint64 each), the offset
 of each record (uint64), and the CRC32C of all that (uint32). Little-endian.
 """
 
+import contextlib
+import errno
 import hashlib
 import os
 import pathlib
+import re
 import struct
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Iterator
 
 import crc32c
 import numpy as np
@@ -19,6 +23,8 @@ HEADER_BYTES = 12  # Length and its check.
 FOOTER_BYTES = 4
 INDEX_SUFFIX = ".index"
 _INDEX_MAGIC = b"TFRINDX1"
+FULL_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_TEMPORARY_NAME = re.compile(r".+\.[0-9a-f]{32}\.tmp")
 
 
 def masked_crc32c(data: bytes) -> int:
@@ -43,21 +49,15 @@ def frame_record(data: bytes) -> bytes:
 def write_shard(path: pathlib.Path, records: Iterable[bytes]) -> None:
   """Writes a shard and its index; under their names only when complete."""
   offsets, size = [], 0
-  temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
-  try:
+  with complete_or_absent(path) as temporary:
     with open(temporary, "wb") as file:
       for record in records:
         framed = frame_record(record)
         offsets.append(size)
         size += len(framed)
         file.write(framed)
-      file.flush()
-      os.fsync(file.fileno())
     # A shard that has its name thus always has its index.
     write_atomically(index_path(path), encode_index(offsets, size))
-    os.replace(temporary, path)
-  finally:
-    temporary.unlink(missing_ok=True)
 
 
 def index_path(shard: pathlib.Path) -> pathlib.Path:
@@ -88,15 +88,44 @@ def decode_index(data: bytes) -> tuple[np.ndarray, int]:
 
 def write_atomically(path: pathlib.Path, data: bytes) -> None:
   """Writes a file that is either complete or absent."""
-  temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
+  with complete_or_absent(path) as temporary:
+    temporary.write_bytes(data)
+
+
+@contextlib.contextmanager
+def complete_or_absent(path: pathlib.Path) -> Iterator[pathlib.Path]:
+  """Yields a temporary path to write to; `path` is that file if all went well.
+
+  No other process, on this machine or another, has the same temporary path.
+  """
+  temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
   try:
-    with open(temporary, "wb") as file:
-      file.write(data)
-      file.flush()
+    yield temporary
+    with open(temporary, "rb") as file:
       os.fsync(file.fileno())
     os.replace(temporary, path)
   finally:
     temporary.unlink(missing_ok=True)
+
+
+def remove_temporary_files(folder: pathlib.Path) -> None:
+  """Removes what killed processes left of `complete_or_absent`."""
+  for path in folder.glob("*.tmp"):
+    if _TEMPORARY_NAME.fullmatch(path.name):
+      path.unlink(missing_ok=True)
+
+
+def as_os_error(error: Exception, message: str) -> OSError:
+  """Returns the OSError of a full disk that an error's text tells of.
+
+  Args:
+    error: Of a library that keeps no more than the system's text.
+    message: Of the OSError if the text tells of something else.
+  """
+  for number in FULL_DISK_ERRORS:
+    if os.strerror(number) in str(error):
+      return OSError(number, os.strerror(number))
+  return OSError(message)
 
 
 def sha256(path: pathlib.Path) -> str:

@@ -3,22 +3,21 @@
 The layout of shards and indices is described in `data_gen.shards`.
 """
 
-import operator
 import os
 import pathlib
 import struct
 import threading
 from collections.abc import Sequence
-from typing import SupportsIndex
 
 import numpy as np
 
 from data_gen import shards
 from data_gen.errors import DataError
+from data_gen.record_source import ADVICE, RecordSource, wrong_count
 
 
-class TFRecordSource:
-  """Records of several shards as one sequence of bytes; a Grain source.
+class TFRecordSource(RecordSource):
+  """Records of TFRecord shards as one sequence of bytes.
 
   Shards are opened when first read, so that a damaged one leaves the others
   readable. Reading is safe from several threads, and the source can be
@@ -39,21 +38,12 @@ class TFRecordSource:
       counts: Records of each. Without them, every shard's index is read.
       advice: What to do about damaged shards that `data_gen` did not make.
     """
-    self._advice = advice or _ADVICE
-    self._paths = [pathlib.Path(path) for path in paths]
+    super().__init__(paths, counts or [], advice)
     self._shards: dict[int, tuple[int, np.ndarray, int]] = {}
     self._lock = threading.Lock()
     if counts is None:
-      counts = [len(self._open(i)[1]) for i in range(len(self._paths))]
-    self._ends = np.cumsum([0, *counts])[1:]
-
-  def __len__(self) -> int:
-    return int(self._ends[-1]) if len(self._ends) else 0
-
-  def __repr__(self) -> str:
-    # Grain compares it when it restores an iterator: no folders, which move.
-    names = [path.name for path in self._paths]
-    return f"TFRecordSource({names}, {len(self)} records)"
+      found = [len(self._open(i)[1]) for i in range(len(self.paths))]
+      self._ends = np.cumsum([0, *found])[1:]
 
   def __getstate__(self):
     state = self.__dict__.copy()
@@ -70,45 +60,37 @@ class TFRecordSource:
     for descriptor, _, _ in getattr(self, "_shards", {}).values():
       close(descriptor)
 
-  def __getitem__(self, index: SupportsIndex) -> bytes:
-    """Returns the data of record `index`, in [0, len(self))."""
-    index = operator.index(index)
-    if not 0 <= index < len(self):
-      raise IndexError(f"Record {index} of {len(self)} does not exist.")
-    shard = int(np.searchsorted(self._ends, index, side="right"))
-    number = index - (int(self._ends[shard - 1]) if shard else 0)
+  def _read(self, shard: int, number: int) -> bytes:
     descriptor, offsets, size = self._open(shard)
     if number >= len(offsets):
-      raise DataError(
-        f"{self._paths[shard]} has {len(offsets)} records, but record "
-        f"{number} was expected: the shard is not the one that the manifest "
-        f"describes. {self._advice}"
+      raise wrong_count(
+        self.paths[shard], len(offsets), f"record {number} was", self.advice
       )
     start = int(offsets[number])
     end = int(offsets[number + 1]) if number + 1 < len(offsets) else size
     data = os.pread(descriptor, end - start, start)
     try:
-      return _checked_data(data, end - start, self._paths[shard], number, start)
+      return _checked_data(data, end - start, self.paths[shard], number, start)
     except _DamageError as error:
-      raise DataError(f"{error} {self._advice}") from error
+      raise DataError(f"{error} {self.advice}") from error
 
   def _open(self, shard: int) -> tuple[int, np.ndarray, int]:
     """Returns descriptor, offsets and size of a shard."""
     with self._lock:
       if shard not in self._shards:
-        path = self._paths[shard]
+        path = self.paths[shard]
         try:
           descriptor = os.open(path, os.O_RDONLY)
         except OSError as error:
           raise DataError(
-            f"{path} cannot be read ({error.strerror}). {self._advice}"
+            f"{path} cannot be read ({error.strerror}). {self.advice}"
           ) from error
         try:
           self._shards[shard] = (descriptor, *_read_offsets(path))
         except BaseException as error:
           os.close(descriptor)
           if isinstance(error, _DamageError):
-            raise DataError(f"{error} {self._advice}") from error
+            raise DataError(f"{error} {self.advice}") from error
           raise
       return self._shards[shard]
 
@@ -117,10 +99,30 @@ class _DamageError(Exception):
   """A shard is damaged; the message says where, but not what to do."""
 
 
-_ADVICE = (
-  "Delete this shard and run the command that made the data set again "
-  "(python -m data_gen with the same options): it makes just what is missing."
-)
+def check_shard(path: pathlib.Path, num_records: int) -> None:
+  """Reads all of a shard, without its index, and then checks the index.
+
+  Raises:
+    DataError: A record or the index is damaged; the message says where.
+  """
+  try:
+    offsets, size = _scan(path)
+    ends = [*offsets[1:], size]
+    with open(path, "rb") as file:
+      for number, (start, end) in enumerate(zip(offsets, ends, strict=True)):
+        framed = file.read(int(end - start))
+        _checked_data(framed, len(framed), path, number, int(start))
+  except _DamageError as error:
+    raise DataError(f"{error} {ADVICE}") from error
+  if len(offsets) != num_records:
+    raise wrong_count(path, len(offsets), f"{num_records} were", ADVICE)
+  index = shards.index_path(path)
+  is_good = index.is_file()
+  if not is_good or index.read_bytes() != shards.encode_index(offsets, size):
+    raise DataError(
+      f"{index} is missing, damaged or of another shard. Delete it, and run "
+      "the command that made the data set again: it makes what is missing."
+    )
 
 
 def _read_offsets(path: pathlib.Path) -> tuple[np.ndarray, int]:

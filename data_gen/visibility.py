@@ -87,6 +87,16 @@ def is_seen(target: Cast, others: Sequence[Cast], image_size: int) -> bool:
   return bool((fine >= least).all())
 
 
+def is_seen_by_some(target: Cast, num_views: int, image_size: int) -> bool:
+  """Whether in every frame half of the silhouette is inside some image."""
+  _, rays = target
+  if not rays.is_in_front[rays.is_there].all():
+    return False
+  fractions = visible_fractions(target, [], image_size, grid_size=COARSE_GRID)
+  best = fractions.reshape(num_views, -1).max(0)
+  return bool(best.min() >= MIN_FRACTION + COARSE_ERROR)
+
+
 def _do_boxes_meet(rays: Rays, other: Rays) -> np.ndarray:
   """Whether the boxes of two silhouettes have a pixel in common, (F,)."""
   # Round rims reach a little beyond their polygons.

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from data_gen import schema
+from magvit3d.data.frame_window import FrameWindow, fit_window
 from magvit3d.errors import UserError
 
 STAGES = ("data", "tokenizer", "transformer", "evaluate", "report")
 _FILE_FORMATS = ("tfrecord", "array_record")  # That training reads.
+_SAMPLES = ("view", "scene")
 _DTYPES = ("float32", "bfloat16")
 _COUNTS = (
   "num_steps",
@@ -34,6 +36,7 @@ def check_fields(config: Mapping[str, Any]) -> None:
   choices = {
     "dtype": (config["dtype"], _DTYPES),
     "data.file_format": (config["data"]["file_format"], _FILE_FORMATS),
+    "input.sample": (config["input"]["sample"], _SAMPLES),
     "evaluation.split": (config["evaluation"]["split"], schema.SPLITS),
     "vqgan.gradient_penalty": (
       config["vqgan"]["gradient_penalty"],
@@ -59,3 +62,55 @@ def check_fields(config: Mapping[str, Any]) -> None:
         raise UserError(
           f"config.{section}.{field}={value} counts steps; use 1 or more."
         )
+  check_reading(config)
+  _check_samples(config)
+
+
+def check_reading(config: Mapping[str, Any]) -> None:
+  """Raises UserError for numbers of threads and processes that cannot be."""
+  for field in ("num_reading_threads", "num_reading_workers"):
+    if config[field] < 0:
+      raise UserError(
+        f"config.{field}={config[field]} must be 0 or more; 0 is for none "
+        "besides the main one."
+      )
+
+
+def _check_samples(config: Mapping[str, Any]) -> None:
+  """Checks what can be told of samples before there are scenes."""
+  samples = config["input"]
+  window = clip_window(config["data"], samples)
+  is_of_scene = samples["sample"] == "scene"
+  if samples["num_views"] is not None and not is_of_scene:
+    raise UserError(
+      f"config.input.num_views={samples['num_views']} goes with "
+      "config.input.sample='scene'; a 'view' is of one camera."
+    )
+  is_cached = config["train_transformer"]["token_cache"]
+  if is_cached and (is_of_scene or window.num_starts > 1):
+    raise UserError(
+      "config.train_transformer.token_cache=True keeps the tokens of each "
+      "clip once, but config.input asks for other samples (sample, num_frames, "
+      "frame_stride). Use --config.train_transformer.token_cache=False."
+    )
+
+
+def clip_window(
+  data: Mapping[str, Any], samples: Mapping[str, Any]
+) -> FrameWindow:
+  """Returns which frames of the scenes the clips have.
+
+  Args:
+    data: `config.data`.
+    samples: `config.input`.
+
+  Raises:
+    UserError: They do not fit.
+  """
+  if data["num_frames"] < 1:
+    raise UserError(
+      f"config.data.num_frames={data['num_frames']} must be at least 1."
+    )
+  return fit_window(
+    data["num_frames"], samples["num_frames"], samples["frame_stride"]
+  )

@@ -18,7 +18,8 @@ from jaxtyping import PyTree
 
 from magvit3d import config_checks, identities, run_files, sharding
 from magvit3d.config_checks import STAGES
-from magvit3d.data.clips import make_batches
+from magvit3d.data.batches import make_batches
+from magvit3d.data.scene_clips import SceneClips, fold_views
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.evaluation import evaluate, tokenizer_scores, transformer_scores
 from magvit3d.evaluation.report import write_report
@@ -62,17 +63,23 @@ class Experiment:
     self._mesh = sharding.make_mesh()
     self._stages = config_checks.chosen_stages(config["stages"])
     config_checks.check_fields(config)
+    self._data = RunData(config["data"], config["input"], workdir)
+    is_cut = config["input"]["num_frames"] is not None
     with as_user_errors(ValueError):
       self._latent_shape = latent_shape(
         config["vqvae"],
-        config["data"]["num_frames"],
+        self._data.window.num_frames,
         config["data"]["image_size"],
+        fields=(
+          "input.num_frames" if is_cut else "data.num_frames",
+          "data.image_size",
+        ),
       )
       self._check_networks()
     for section, field in _BATCH_FIELDS:
       size = config[section][field]
       sharding.check_batch_size(f"{section}.{field}", size, self._mesh)
-    self._data = RunData(config["data"], workdir)
+    self._check_samples()
     run_files.make_workdir(workdir)
     self._record = run_files.StageRecord(workdir, STAGES)
 
@@ -129,6 +136,17 @@ class Experiment:
     state = jax.eval_shape(transformer.init_state)
     jax.eval_shape(transformer.train_step, state, batch, params)
 
+  def _check_samples(self) -> None:
+    """Raises UserError if a batch does not divide into scenes."""
+    num_views = self._data.views_per_sample()
+    for section in ("train_tokenizer", "train_transformer"):
+      size = self._config[section]["batch_size"]
+      if size % num_views:
+        raise UserError(
+          f"config.{section}.batch_size={size} counts clips, and samples of "
+          f"scenes have {num_views} (config.input). Use a multiple of that."
+        )
+
   def _check_fits_workdir(self) -> None:
     """Raises UserError if the work folder was made by another config."""
     self._data.check_fits()
@@ -162,8 +180,11 @@ class Experiment:
     training = self._config[section]
     if training["num_steps"] is not None:
       return training["num_steps"]
-    num_clips = len(self._data.clips("train")) * training["num_epochs"]
-    return math.ceil(num_clips / training["batch_size"])
+    num_samples = len(self._data.training_samples())
+    num_clips = num_samples * self._data.views_per_sample()
+    return math.ceil(
+      num_clips * training["num_epochs"] / training["batch_size"]
+    )
 
   def _tokenizer_checkpoints(self) -> Checkpoints:
     return Checkpoints(
@@ -186,8 +207,8 @@ class Experiment:
 
   @property
   def _clip_shape(self) -> tuple[int, int, int, int]:
-    data = self._config["data"]
-    return data["num_frames"], data["image_size"], data["image_size"], 3
+    size = self._config["data"]["image_size"]
+    return self._data.window.num_frames, size, size, 3
 
   def _is_tokenizer_complete(self) -> bool:
     return self._is_trained("tokenizer", self._tokenizer_checkpoints)
@@ -218,7 +239,7 @@ class Experiment:
     self._train(
       "tokenizer",
       stage,
-      self._data.clips("train"),
+      self._data.training_samples(),
       self._tokenizer_checkpoints(),
       lambda state: tokenizer_scores.validation_scores(
         reconstruct, state.ema_params, clips, stage.has_quantized(state)
@@ -232,11 +253,16 @@ class Experiment:
 
   def _train(self, name, stage, source, checkpoints, validate) -> PyTree:
     training = self._config[f"train_{name}"]
+    is_of_scenes = isinstance(source, SceneClips)
+    per_sample = self._data.views_per_sample() if is_of_scenes else 1
+    is_in_memory = isinstance(source, token_cache.TokenSource)
     batches = make_batches(
       source,
-      batch_size=training["batch_size"],
+      batch_size=training["batch_size"] // per_sample,
       seed=self._config["seed"],
       num_threads=self._config["num_reading_threads"],
+      num_workers=0 if is_in_memory else self._config["num_reading_workers"],
+      transform=fold_views if is_of_scenes else None,
     )
     options = loop.LoopOptions(
       num_steps=self._num_steps(f"train_{name}"),
@@ -257,6 +283,7 @@ class Experiment:
         validate=validate,
       )
     finally:
+      batches.close()
       checkpoints.close()
 
   def _tokenizer_params(self) -> PyTree:
@@ -283,7 +310,7 @@ class Experiment:
   def _make_token_model(self, num_classes: int) -> TokenModel:
     return TokenModel(
       self._config,
-      self._config["data"]["num_frames"],
+      self._data.window.num_frames,
       num_classes,
       self._latent_shape,
     )
@@ -325,11 +352,11 @@ class Experiment:
     self._pass_oracle_gate(model, tokenizer_params)
     training = self._config["train_transformer"]
     stage = self._transformer_stage(model, tokenizer_params)
-    source = self._data.clips("train")
+    source = self._data.training_samples()
     if training["token_cache"]:
       source = token_cache.load_or_make(
         self._workdir / "transformer" / "token_cache.npz",
-        source,
+        self._data.clips("train"),
         model,
         tokenizer_params,
         key=self._token_key(tokenizer_params),
@@ -362,6 +389,7 @@ class Experiment:
         "data": self._data.splits()["train"]["shards"],
         "tasks": self._config["tasks"],
       }
+      | self._data.cut()
     )
 
   def _pass_oracle_gate(self, model: TokenModel, params: PyTree) -> None:
@@ -399,6 +427,7 @@ class Experiment:
         "sampling": self._config["maskgvt"],
         "seed": self._config["seed"],
       }
+      | self._data.cut()
     )
 
   def _transformer_params(self, tokenizer_params: PyTree) -> PyTree:

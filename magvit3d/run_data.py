@@ -13,7 +13,19 @@ from data_gen.errors import DataError
 from data_gen.generate import check_options, generate
 from data_gen.options import DatasetOptions
 from data_gen.scene_source import SceneSource, read_manifest
-from magvit3d.data.clips import ClipSource, load_clips, spread_indices
+from magvit3d import config_checks
+from magvit3d.data.clips import (
+  ClipSource,
+  TrainingClipSource,
+  load_clips,
+  spread_indices,
+)
+from magvit3d.data.frame_window import fit_window
+from magvit3d.data.scene_clips import (
+  SceneClips,
+  TrainingSceneClips,
+  check_num_views,
+)
 from magvit3d.errors import UserError, as_user_errors
 
 
@@ -35,11 +47,25 @@ class RunData:
 
   Args:
     config: `config.data`.
+    samples: `config.input`.
     workdir: Folder of the run; the data lie in its `data` unless they are
       given.
+
+  Attributes:
+    window: Frames of the clips.
+
+  Raises:
+    UserError: The clips do not fit into the scenes.
   """
 
-  def __init__(self, config: Mapping[str, Any], workdir: pathlib.Path):
+  def __init__(
+    self,
+    config: Mapping[str, Any],
+    samples: Mapping[str, Any],
+    workdir: pathlib.Path,
+  ):
+    self._samples = samples
+    self.window = config_checks.clip_window(config, samples)
     self._config = config
     self.is_given = bool(config["data_dir"])
     self.folder = pathlib.Path(config["data_dir"] or workdir / "data")
@@ -101,8 +127,31 @@ class RunData:
     """Returns all clips of a split."""
     if split not in self._sources:
       self._check_manifest()
-      self._sources[split] = ClipSource(SceneSource(self.folder, split))
+      self._sources[split] = ClipSource(
+        SceneSource(self.folder, split), self.window
+      )
     return self._sources[split]
+
+  def training_samples(self) -> ClipSource | SceneClips:
+    """Returns the samples to train on: clips, or scenes."""
+    scenes = self.clips("train").scenes
+    if self._samples["sample"] == "scene":
+      return TrainingSceneClips(scenes, self._samples["num_views"], self.window)
+    if self.window.num_starts > 1:
+      return TrainingClipSource(scenes, self.window)
+    return self.clips("train")
+
+  def views_per_sample(self) -> int:
+    """Returns the clips of a sample, also of data that are not made yet.
+
+    Raises:
+      UserError: The scenes have fewer cameras than are asked for.
+    """
+    if self._samples["sample"] == "view":
+      return 1
+    total, count = self._num_views(), self._samples["num_views"]
+    check_num_views(count, total)
+    return count or total
 
   def some_clips(self, split: str, count: int) -> dict[str, np.ndarray]:
     """Returns up to `count` clips, spread over a split; see `load_clips`."""
@@ -122,9 +171,24 @@ class RunData:
     with as_user_errors(ValueError):
       return len(self._options().class_names)
 
+  def _num_views(self) -> int:
+    if self.is_given:
+      return read_manifest(self.folder)["num_views"]
+    with as_user_errors(ValueError):
+      return self._options().num_views
+
   def arguments(self) -> dict[str, Any]:
-    """Returns the options that the data set was made with."""
-    return read_manifest(self.folder)["arguments"]
+    """Returns what the data set was made with, and what clips leave out."""
+    return read_manifest(self.folder)["arguments"] | self.cut()
+
+  def cut(self) -> dict[str, int]:
+    """Returns which frames the clips have; nothing if they have all."""
+    if self.window == fit_window(self._config["num_frames"]):
+      return {}
+    return {
+      "clip_frames": self.window.num_frames,
+      "frame_stride": self.window.stride,
+    }
 
   def splits(self) -> dict[str, Any]:
     """Returns counts and shards of each split, SHA-256 included."""

@@ -4,6 +4,7 @@ The work folder then holds the stage's checkpoints and metrics, as those of
 `experiment` do, and `evaluation`: scores.json and samples.webp.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping
@@ -14,9 +15,9 @@ import numpy as np
 from absl import logging
 from jaxtyping import PyTree
 
-from magvit3d import identities, run_files, sharding
+from magvit3d import config_checks, identities, run_files, sharding
 from magvit3d import single_stage_config as stage_config
-from magvit3d.data.clips import make_batches
+from magvit3d.data.batches import make_batches
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.evaluation import single_stage_scores as scores
 from magvit3d.models.vqvae import Tokenizer, latent_shape
@@ -65,6 +66,7 @@ class SingleStage:
     self._config = config
     self._workdir = workdir
     self._mesh = sharding.make_mesh()
+    config_checks.check_reading(config)
     for field in ("batch_size", "eval_batch_size"):
       sharding.check_batch_size(field, config[field], self._mesh)
     data = config["dataset_configs"]
@@ -133,17 +135,19 @@ class SingleStage:
       batch_size=config["batch_size"],
       seed=config["rng_seed"],
       num_threads=config["num_reading_threads"],
+      num_workers=config["num_reading_workers"],
     )
-    return loop.train(
-      job.name,
-      job.stage,
-      workdir=self._workdir,
-      batches=batches,
-      options=options,
-      checkpoints=checkpoints,
-      mesh=self._mesh,
-      validate=lambda state: scorer.validate(job.params_of(state)),
-    )
+    with contextlib.closing(batches):
+      return loop.train(
+        job.name,
+        job.stage,
+        workdir=self._workdir,
+        batches=batches,
+        options=options,
+        checkpoints=checkpoints,
+        mesh=self._mesh,
+        validate=lambda state: scorer.validate(job.params_of(state)),
+      )
 
   def _check_latent_shape(self) -> None:
     transformer = self._config.get("transformer")

@@ -10,6 +10,7 @@ import shutil
 import pytest
 import shrunk
 
+from data_gen.errors import DataError
 from magvit3d.errors import UserError
 from magvit3d.experiment import Experiment
 from magvit3d.training.loop import Interrupted
@@ -45,7 +46,7 @@ def _read_all(folder):
 def _fail(workdir, **fields):
   """Runs; returns the error's text, having checked that nothing is damaged."""
   before = _read_all(workdir)
-  with pytest.raises(UserError) as caught:
+  with pytest.raises((UserError, DataError)) as caught:
     Experiment(shrunk.make_config(**fields), workdir).run()
   after = _read_all(workdir)
   assert {key for key in before if before[key] != after.get(key)} == set()
@@ -193,6 +194,31 @@ def test_corrected_run_goes_on_after_an_error(workdir):
     ({"data__num_frames": 9}, "config.data.num_frames=9"),
     ({"stages": "data,tokeniser"}, "tokeniser"),
     ({"stages": ""}, "config.stages"),
+    ({"input__sample": "pair"}, "config.input.sample='pair'"),
+    ({"input__num_views": 2}, "config.input.num_views=2"),
+    (
+      {
+        "input__sample": "scene",
+        "input__num_views": 4,
+        "train_transformer__token_cache": False,
+      },
+      "config.input.num_views=4",
+    ),
+    (
+      {"input__sample": "scene", "train_transformer__token_cache": False},
+      "config.train_tokenizer.batch_size=4 counts clips",
+    ),
+    ({"input__sample": "scene"}, "config.train_transformer.token_cache=True"),
+    ({"input__num_frames": 4}, "config.train_transformer.token_cache=True"),
+    ({"input__num_frames": 9}, "config.input.num_frames=9"),
+    (
+      {"input__num_frames": 3, "train_transformer__token_cache": False},
+      "config.input.num_frames=3",
+    ),
+    ({"input__frame_stride": 0}, "config.input.frame_stride=0"),
+    ({"num_reading_threads": -1}, "config.num_reading_threads=-1"),
+    ({"num_reading_workers": -1}, "config.num_reading_workers=-1"),
+    ({"data__num_frames": 0}, "config.data.num_frames=0"),
     ({"dtype": "float23"}, "config.dtype='float23'"),
     ({"data__file_format": "npz"}, "config.data.file_format='npz' is unknown"),
     ({"evaluation__split": "tset"}, "config.evaluation.split='tset'"),

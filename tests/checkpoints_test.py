@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from magvit3d import sharding
-from magvit3d.data.clips import make_batches
+from magvit3d.data.batches import make_batches
 from magvit3d.errors import UserError
 from magvit3d.training.checkpoints import Checkpoints
 
@@ -21,8 +21,8 @@ class _Numbers:
     return {"number": np.int64(index)}
 
 
-def _batches():
-  return make_batches(_Numbers(), batch_size=2, seed=0, num_threads=1)
+def _batches(batch_size=2):
+  return make_batches(_Numbers(), batch_size=batch_size, seed=0, num_threads=1)
 
 
 def _state(size=3):
@@ -58,6 +58,11 @@ def test_state_and_place_in_the_data_come_back(folder):
     np.testing.assert_array_equal(
       next(batches)["number"], next(reference)["number"]
     )
+
+
+def test_place_in_the_data_of_other_batches_is_refused(folder):
+  with pytest.raises(UserError, match="batch_size of all hosts was 2 and is 4"):
+    _restore(folder, _state(), batches=_batches(batch_size=4))
 
 
 def test_other_field_is_named_with_both_values(folder):

@@ -37,7 +37,7 @@ def clips():
     "frames": frames,
     "masks": masks,
     "labels": np.arange(_NUM_CLIPS, dtype=np.int32),
-    "background": np.full((_NUM_CLIPS, 3), 0.2, np.float32),
+    "background": np.full((_NUM_CLIPS, 1, 1, 3), 0.2, np.float32),
   }
 
 

@@ -1,161 +1,78 @@
 """Data sets: the same bytes whatever happens, and clear refusals."""
 
-import collections
-import dataclasses
 import hashlib
 import json
-import os
-import pathlib
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
+from small_data_sets import hash_files, make_options, start
 
-from data_gen import generate, manifest, scenes, visibility
+from data_gen import generate, manifest, scenes, schema, shards, visibility
 from data_gen.options import DatasetOptions
-
-ROOT = pathlib.Path(__file__).parents[1]
-
-
-def _options(folder, **changes):
-  values = {
-    "num_train": 26,
-    "num_validation": 5,
-    "num_test": 0,
-    "image_size": 32,
-    "num_frames": 5,
-    "size_min": 2.5,
-    "scenes_per_shard": 6,
-    "num_workers": 1,
-    "preview": 1,
-  }
-  return DatasetOptions(output_dir=str(folder), **(values | changes))
-
-
-def _flags(options):
-  return [f"--{k}={v}" for k, v in dataclasses.asdict(options).items()]
-
-
-def _run(options, **kwargs):
-  return subprocess.Popen(
-    [sys.executable, "-m", "data_gen", *_flags(options)],
-    cwd=ROOT,
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-    text=True,
-    **kwargs,
-  )
-
-
-def _hashes(folder):
-  return {
-    path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-    for path in sorted(pathlib.Path(folder).iterdir())
-  }
+from data_gen.scene_source import SceneSource
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
   folder = tmp_path_factory.mktemp("data") / "set"
-  generate.generate(_options(folder), log=lambda line: None)
+  generate.generate(make_options(folder), log=lambda line: None)
   return folder
 
 
-def test_two_workers_write_the_same_bytes_as_one(made, tmp_path):
-  generate.generate(_options(tmp_path, num_workers=2), log=lambda line: None)
-  assert _hashes(tmp_path) == _hashes(made)
+@pytest.mark.parametrize("num_workers", [2, 4])
+def test_several_workers_write_the_same_bytes_as_one(
+  made, tmp_path, num_workers
+):
+  options = make_options(tmp_path, num_workers=num_workers)
+  generate.generate(options, log=lambda line: None)
+  assert hash_files(tmp_path) == hash_files(made)
 
 
 def test_another_seed_writes_other_bytes(made, tmp_path):
-  generate.generate(_options(tmp_path, seed=1), log=lambda line: None)
-  shard = _options(".").shard_name("train", 0)
-  assert _hashes(tmp_path)[shard] != _hashes(made)[shard]
+  generate.generate(make_options(tmp_path, seed=1), log=lambda line: None)
+  shard = make_options(".").shard_name("train", 0)
+  assert hash_files(tmp_path)[shard] != hash_files(made)[shard]
 
 
 def test_deleted_and_shortened_shards_are_made_again(made, tmp_path):
   shutil.copytree(made, tmp_path, dirs_exist_ok=True)
-  (tmp_path / _options(".").shard_name("train", 1)).unlink()
-  with open(tmp_path / _options(".").shard_name("train", 2), "r+b") as file:
+  (tmp_path / make_options(".").shard_name("train", 1)).unlink()
+  with open(tmp_path / make_options(".").shard_name("train", 2), "r+b") as file:
     file.truncate(100)
   lines = []
-  generate.generate(_options(tmp_path), log=lines.append)
+  generate.generate(make_options(tmp_path), log=lines.append)
   assert "12 scenes in 2 shards" in lines[0]
-  assert _hashes(tmp_path) == _hashes(made)
+  assert hash_files(tmp_path) == hash_files(made)
 
 
 def test_complete_data_set_is_left_alone(made):
   before = {p: p.stat().st_mtime_ns for p in made.iterdir()}
   lines = []
-  path = generate.generate(_options(made), log=lines.append)
+  path = generate.generate(make_options(made), log=lines.append)
   assert path == made / "manifest.json"
   assert not lines
   assert before == {p: p.stat().st_mtime_ns for p in made.iterdir()}
 
 
-@pytest.mark.parametrize("num_workers", [1, 2])
-def test_killed_run_continues_to_the_same_bytes(made, tmp_path, num_workers):
-  options = _options(tmp_path, num_workers=num_workers)
-  process = _run(options, start_new_session=True)
-  deadline = time.monotonic() + 30
-  while not list(tmp_path.glob("*train*-of-*[0-9]")):
-    assert time.monotonic() < deadline
-    time.sleep(0.002)
-  os.killpg(process.pid, signal.SIGKILL)
-  process.communicate()
-  assert not (tmp_path / "manifest.json").exists()
-  (tmp_path / "traj3d-train.tfrecord-00004-of-00005.tmp1").write_text("junk")
-  generate.generate(options, log=lambda line: None)
-  assert _hashes(tmp_path) == _hashes(made)
-
-
 def test_other_options_are_refused_by_name(made, tmp_path):
   with pytest.raises(ValueError, match="--seed is 7 now, and was 0"):
-    generate.generate(_options(made, seed=7))
-  unfinished = manifest.make_header(_options(tmp_path))
+    generate.generate(make_options(made, seed=7))
+  unfinished = manifest.make_header(make_options(tmp_path))
   manifest.write(tmp_path / manifest.PARTIAL_NAME, unfinished)
   with pytest.raises(ValueError, match=r"--size_max is 2\.6 now, and was 3\.0"):
-    generate.generate(_options(tmp_path, size_max=2.6))
-
-
-def test_full_disk_is_refused_with_both_figures(tmp_path, monkeypatch):
-  usage = collections.namedtuple("usage", "total used free")
-  monkeypatch.setattr(
-    generate.shutil, "disk_usage", lambda path: usage(0, 0, 20_000)
-  )
-  with pytest.raises(OSError, match=r"has 0\.020 MB free.* need 0\.\d+ MB"):
-    generate.generate(_options(tmp_path), log=lambda line: None)
-  assert not list(tmp_path.glob("*.tfrecord*"))
-
-
-def test_disk_estimate_is_close_to_what_is_written(made, tmp_path, monkeypatch):
-  """A disk with 1.3 times the bytes suffices, one with 0.9 does not."""
-  written = sum(p.stat().st_size for p in made.glob("*.tfrecord*[0-9]"))
-  usage = collections.namedtuple("usage", "total used free")
-  for factor, is_enough in [(0.9, False), (1.3, True)]:
-    free = int(factor * written)
-    monkeypatch.setattr(
-      generate.shutil, "disk_usage", lambda path, free=free: usage(0, 0, free)
-    )
-    if is_enough:
-      generate.generate(_options(tmp_path), log=lambda line: None)
-    else:
-      with pytest.raises(OSError, match="MB free"):
-        generate.generate(_options(tmp_path), log=lambda line: None)
+    generate.generate(make_options(tmp_path, size_max=2.6))
 
 
 def test_folder_that_cannot_be_written_is_one_clear_sentence(tmp_path):
   (tmp_path / "file").write_text("")
   with pytest.raises(OSError, match=r"--output_dir=.* cannot be written"):
-    generate.generate(_options(tmp_path / "file" / "folder"))
+    generate.generate(make_options(tmp_path / "file" / "folder"))
 
 
 def test_command_line_errors_have_no_traceback(tmp_path):
-  process = _run(
-    _options(tmp_path, size_max=8.0, path_scale_min=3.0, path_scale_max=3.0)
+  process = start(
+    make_options(tmp_path, size_max=8.0, path_scale_min=3.0, path_scale_max=3.0)
   )
   _, errors = process.communicate(timeout=60)
   assert process.returncode == 1
@@ -185,6 +102,34 @@ def test_command_line_errors_have_no_traceback(tmp_path):
 def test_bad_options_are_named(changes, message):
   with pytest.raises(ValueError, match=message):
     DatasetOptions(**changes)
+
+
+def test_shard_without_its_index_is_made_again(made, tmp_path):
+  shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+  shard = tmp_path / make_options(".").shard_name("train", 3)
+  shards.index_path(shard).unlink()
+  generate.generate(make_options(tmp_path), log=lambda line: None)
+  assert hash_files(tmp_path) == hash_files(made)
+
+
+def test_manifest_counts_the_classes_that_the_records_have(tmp_path):
+  options = make_options(
+    tmp_path,
+    num_ood_pair=4,
+    ood_pair="cone_linear",
+    num_ood_camera=5,
+    num_ood_speed=7,
+  )
+  generate.generate(options, log=lambda line: None)
+  described = json.loads((tmp_path / "manifest.json").read_text())["splits"]
+  assert list(described) == [s for s in schema.SPLITS if s in described]
+  assert len(described) == 6
+  for split, content in described.items():
+    source = SceneSource(tmp_path, split)
+    found = [source.scene(i, ["class"])["class"] for i in range(len(source))]
+    counts = np.bincount(found, minlength=12)
+    assert list(content["class_counts"].values()) == counts.tolist()
+    assert content["num_scenes"] == options.num_scenes(split) == len(source)
 
 
 def test_manifest_counts_classes_within_one_and_names_every_shard(made):

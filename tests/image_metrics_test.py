@@ -159,13 +159,15 @@ def test_masks_that_do_not_fit_the_clips_are_refused(masks):
     image_metrics.foreground_psnr(clips, clips, masks[:, :2])
 
 
-def test_background_only_shows_each_clips_background_colour():
+def test_background_only_shows_each_clips_background():
   colours = np.array([[0.0, 0.5, 1.0], [0.2, 0.3, 0.4]])
-  clips = image_metrics.background_only(colours, (2, 3, 4, 5, 3))
+  clips = image_metrics.background_only(colours[:, None, None], (2, 3, 4, 5, 3))
   for n in range(2):
     np.testing.assert_array_equal(np.unique(clips[n, ..., 1]), colours[n, 1])
-  one = image_metrics.background_only(colours[0], (2, 3, 4, 5, 3))
-  np.testing.assert_array_equal(one[1, 2, 3, 4], colours[0])
+  images = np.random.default_rng(0).random((2, 4, 5, 3))
+  clips = image_metrics.background_only(images, (2, 3, 4, 5, 3))
+  for frame in range(3):
+    np.testing.assert_array_equal(clips[:, frame], images)
 
 
 def test_copy_last_repeats_the_last_given_frame(pair):

@@ -278,6 +278,33 @@ def test_adaptive_sampling_of_several_solids_matches_nine_rays():
   assert num_different <= 1e-5 * num_pixels
 
 
+def test_as_many_solids_as_masks_can_tell_apart():
+  """The nearest is seen, also among 254."""
+  rng = np.random.default_rng(0)
+  path = rng.uniform(-0.6, 0.6, (254, 1, 3))
+  crowd = [
+    Solid(
+      schema.PRESETS["traj3d"].shapes[i % 3],
+      0.7,
+      path[i],
+      np.eye(3)[None],
+      rng.uniform(0.3, 1, 3),
+    )
+    for i in range(254)
+  ]
+  rendering = renderer.render(crowd, RIG, BLACK, with_depths=True)
+  full = renderer.render(crowd, RIG, BLACK, is_adaptive=False)
+  np.testing.assert_array_equal(rendering.masks, full.masks)
+  nearest = np.full(rendering.masks.shape, np.inf)
+  owner = np.zeros(rendering.masks.shape, int)
+  for number, solid in enumerate(crowd, 1):
+    alone = renderer.render([solid], RIG, BLACK, with_depths=True)
+    is_nearer = (alone.masks > 0) & (alone.depths < nearest)
+    owner[is_nearer], nearest[is_nearer] = number, alone.depths[is_nearer]
+  np.testing.assert_array_equal(rendering.masks, owner)
+  assert len(np.unique(owner)) > 200
+
+
 def test_a_transient_solid_is_seen_in_its_frames_only():
   still = _make_solid("cube", 0, num_frames=6)
   guest = dataclasses.replace(

@@ -12,11 +12,12 @@ from data_gen.options import DatasetOptions
 from data_gen.scene_source import SceneSource
 
 
-@pytest.fixture(scope="module")
-def options(tmp_path_factory):
+@pytest.fixture(scope="module", params=["tfrecord", "array_record"])
+def options(request, tmp_path_factory):
   folder = tmp_path_factory.mktemp("data")
   options = DatasetOptions(
     output_dir=str(folder),
+    file_format=request.param,
     num_train=14,
     num_validation=3,
     num_test=0,
@@ -169,6 +170,7 @@ def test_missing_split_manifest_and_shard_are_named(options, tmp_path):
     SceneSource(tmp_path, "train")
   content = {
     "format_version": schema.FORMAT_VERSION,
+    "file_format": "tfrecord",
     "splits": {"train": {"shards": [{"name": "s", "bytes": 9}]}},
   }
   (tmp_path / "manifest.json").write_text(json.dumps(content))

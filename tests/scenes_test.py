@@ -125,6 +125,10 @@ def test_moving_objects_are_half_visible_and_large_enough(drawn):
       pixels = (scene["masks"] == number + 1).sum((2, 3), dtype=int)
       if not is_mover[number]:
         assert not pixels[:, ~solid.is_there].any()
+        # Half of it is inside some image, whatever hides it there.
+        alone = renderer.render([solid], wide, black).masks
+        inside = alone[inner].sum((2, 3)) / np.maximum(alone.sum((2, 3)), 1)
+        assert inside.max(0)[solid.is_there].min() >= 0.5 - 0.03
         continue
       assert pixels.min() >= visibility.MIN_PIXELS
       alone = renderer.render([solid], wide, black).masks.sum((2, 3), dtype=int)

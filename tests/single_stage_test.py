@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from small_networks import VQVAE
 
+from data_gen.errors import DataError
 from data_gen.generate import generate
 from data_gen.options import DatasetOptions
 from magvit3d import upstream
@@ -224,7 +225,7 @@ def test_missing_data_leave_no_checkpoint_folder(data, tmp_path):
     dataset_name="video_folder",
     **{"dataset_configs.data_dir": str(tmp_path / "none")},
   )
-  with pytest.raises(UserError, match="none"):
+  with pytest.raises(DataError, match="none"):
     SingleStage(config, tmp_path / "run").run()
   assert not (tmp_path / "run" / "tokenizer").exists()
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from data_gen import examples, shards
 from data_gen.errors import DataError
-from magvit3d.data.clips import make_batches
+from magvit3d.data.batches import make_batches
 from magvit3d.data.video_datasets import open_dataset
 
 _CLASSES = ("ApplyEyeMakeup", "ApplyLipstick", "Archery")

@@ -7,7 +7,7 @@ import pytest
 import upstream_samples as samples
 
 from magvit3d import upstream
-from magvit3d.data.clips import make_batches
+from magvit3d.data.batches import make_batches
 from magvit3d.errors import UserError
 from magvit3d.training.checkpoints import Checkpoints
 from magvit3d.training.tokenizer_state import TokenizerState

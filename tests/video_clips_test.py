@@ -8,7 +8,8 @@ from PIL import Image
 
 from data_gen.errors import DataError
 from data_gen.scene_source import SceneSource
-from magvit3d.data.clips import ClipSource, make_batches
+from magvit3d.data.batches import make_batches
+from magvit3d.data.clips import ClipSource
 from magvit3d.data.video_clips import Framing, TrainingClips, VideoClips
 
 # Pixels of the videos below tell where they are: red is the column, green the
@@ -53,7 +54,7 @@ class _Videos:
 class _Scenes(SceneSource):
   """One rendered scene, as far as clips need it."""
 
-  num_views = 1
+  num_views, num_frames = 1, 4
 
   def __init__(self):
     pass

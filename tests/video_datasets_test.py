@@ -6,7 +6,8 @@ from coded_videos import code_frame, read_number, write_video
 from PIL import Image
 
 from data_gen.errors import DataError
-from magvit3d.data.clips import load_clips, make_batches
+from magvit3d.data.batches import make_batches
+from magvit3d.data.clips import load_clips
 from magvit3d.data.video_datasets import DEFAULT_OPTIONS, open_dataset
 from magvit3d.errors import UserError
 

@@ -1,19 +1,19 @@
-"""Clips of a scene data set as an endless, resumable stream of batches.
+"""Clips of a scene data set: what one camera saw, as training samples.
 
-Grain (https://github.com/google/grain) shuffles globally and keeps its place
-in a few bytes, which go into the checkpoint: a resumed run sees the batches it
-would have seen.
+Samples of all cameras of a scene: `scene_clips`. Batches: `batches`.
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, SupportsIndex
 
-import grain
 import numpy as np
 
+from data_gen import schema
 from data_gen.scene_source import SceneSource
-from magvit3d.errors import UserError
+from magvit3d.data.frame_window import FrameWindow, fit_window
+
+Sample = dict[str, np.ndarray | np.generic]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,9 +21,14 @@ class ClipSource:
   """Every camera's clip of every scene, as a random-access source.
 
   Clip i is the view i % num_views of scene i // num_views.
+
+  Attributes:
+    scenes: Where they come from.
+    window: Frames of a clip; None for all.
   """
 
   scenes: SceneSource
+  window: FrameWindow | None = None
 
   def __len__(self) -> int:
     return len(self.scenes) * self.scenes.num_views
@@ -33,62 +38,52 @@ class ClipSource:
     """Names by label."""
     return self.scenes.class_names
 
-  def __getitem__(
-    self, index: SupportsIndex
-  ) -> dict[str, np.ndarray | np.generic]:
-    """Returns what one camera saw.
+  def __getitem__(self, index: SupportsIndex) -> Sample:
+    """Returns what one camera saw, in the middle window.
 
     Returns:
       frames: uint8 (t, h, w, 3). masks: uint8 (t, h, w), 0 background.
-      labels: int32, the class. background: float32 (3,), in [0, 1].
+      labels: int32, the class. background: float32 (1, 1, 3), the colour, or
+      (h, w, 3), the picture behind the objects, in [0, 1].
     """
+    return self._cut(index, window_of(self).middle)
+
+  def _cut(self, index: SupportsIndex, frames: slice) -> Sample:
     scene, view = divmod(int(index), self.scenes.num_views)
     clip = self.scenes.clip(scene, view)
     return {
-      "frames": clip["frames"],
-      "masks": clip["masks"],
+      "frames": clip["frames"][frames],
+      "masks": clip["masks"][frames],
       "labels": np.int32(clip["label"]),
-      "background": clip["background"],
+      "background": background_of(clip),
     }
 
 
-def make_batches(
-  source: Any,
-  *,
-  batch_size: int,
-  seed: int,
-  num_threads: int,
-) -> grain.DatasetIterator:
-  """Returns an endless iterator over shuffled batches.
+class TrainingClipSource(ClipSource):
+  """Clips for training: `make_batches` takes random windows."""
 
-  Args:
-    source: Anything with `__len__` and `__getitem__` that gives dicts. If it
-      has `random_clip(index, rng)` too, that gives the samples: `rng` depends
-      on `seed` and on the sample's place in the stream alone.
-    batch_size: Samples of a batch.
-    seed: Determines the order, which changes every epoch.
-    num_threads: Threads that read ahead.
+  def random_clip(
+    self, index: SupportsIndex, rng: np.random.Generator
+  ) -> Sample:
+    """Returns clip `index`, of the frames that `rng` chooses."""
+    return self._cut(index, window_of(self).draw(rng))
+
+
+def window_of(source: Any) -> FrameWindow:
+  """Returns the window of a source with `scenes` and `window`."""
+  return source.window or fit_window(source.scenes.num_frames)
+
+
+def background_of(scene: Mapping[str, Any]) -> np.ndarray:
+  """Returns what is behind the objects, in [0, 1].
+
+  Returns:
+    float32 (1, 1, 3) where it is plain; otherwise with the shape of
+    `background_frames`: (h, w, 3), or of several views (v, h, w, 3).
   """
-  if batch_size > len(source):
-    raise UserError(
-      f"batch_size={batch_size} is larger than the {len(source)} training "
-      "samples there are. Lower it, or bring more data (rendered scenes: "
-      "--config.data.num_train)."
-    )
-  is_random = hasattr(source, "random_clip")
-  dataset = (
-    grain.MapDataset.source(range(len(source)) if is_random else source)
-    .seed(seed)
-    .shuffle()
-    .repeat()
-  )
-  if is_random:
-    dataset = dataset.random_map(source.random_clip)
-  dataset = dataset.batch(batch_size, drop_remainder=True)
-  options = grain.ReadOptions(
-    num_threads=num_threads, prefetch_buffer_size=max(2, num_threads)
-  )
-  return iter(dataset.to_iter_dataset(options))
+  if schema.BACKGROUND in scene:
+    return scene[schema.BACKGROUND].reshape(1, 1, 3)
+  return scene[schema.BACKGROUND_FRAMES].astype(np.float32) / np.float32(255)
 
 
 def load_clips(
@@ -99,8 +94,8 @@ def load_clips(
   """Returns some clips as arrays (n, ...), for what is not trained on.
 
   The source is a `ClipSource` or one whose samples have the same keys.
-  Keys: `frames`, `masks`, `labels` as in `ClipSource`, and `background`, the
-  colour behind the objects, float32 (n, 3) in [0, 1].
+  Keys: `frames`, `masks`, `labels` as in `ClipSource`, and `background`, what
+  is behind the objects, float32 (n, 1, 1, 3) or (n, h, w, 3) in [0, 1].
   """
   clips = [source[index] for index in indices]
   return {key: np.stack([clip[key] for clip in clips]) for key in keys}

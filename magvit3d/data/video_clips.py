@@ -116,8 +116,8 @@ class VideoClips:
 
     Returns:
       frames: uint8 (t, h, w, 3). labels: int32, the class, 0 if there is none.
-      masks: uint8 (t, h, w) and background: float32 (3,), both zeros: nothing
-        is known of them.
+      masks: uint8 (t, h, w) and background: float32 (1, 1, 3), both zeros:
+        nothing is known of them.
     """
     return self._cut(index, self.framing.evaluation_position, 0.5, False)
 
@@ -138,7 +138,7 @@ class VideoClips:
       "frames": frames,
       "masks": np.zeros(frames.shape[:3], np.uint8),
       "labels": np.int32(video.label),
-      "background": np.zeros(3, np.float32),
+      "background": np.zeros((1, 1, 3), np.float32),
     }
 
   def _frame_numbers(self, video: Video, position: float) -> np.ndarray:

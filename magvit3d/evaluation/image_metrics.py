@@ -120,17 +120,15 @@ def dilate(
 
 
 def background_only(
-  background: Float[np.ndarray, "*n 3"], shape: tuple[int, ...]
+  background: Float[np.ndarray, "n _ _ 3"], shape: tuple[int, ...]
 ) -> Float[np.ndarray, "n t h w 3"]:
-  """Returns clips of `shape` that show the background colour and no object.
+  """Returns clips of `shape` that show the background and no object.
 
   Args:
-    background: RGB in [0, 1]: (3,) for all clips, or (n, 3), one a clip.
+    background: RGB in [0, 1]: colours (n, 1, 1, 3) or images (n, h, w, 3).
     shape: (n, t, h, w, 3).
   """
-  if background.ndim == 2:
-    background = background[:, None, None, None, :]
-  return np.broadcast_to(background, shape).copy()
+  return np.broadcast_to(background[:, None], shape).copy()
 
 
 def copy_first_frame(

@@ -1,0 +1,64 @@
+"""Flags of the programs that make data sets, and how those programs end."""
+
+import dataclasses
+import signal
+import sys
+from collections.abc import Callable
+
+from absl import flags
+
+from data_gen.options import DatasetOptions
+
+_INTERRUPTED = 130  # As shells say of programs that Ctrl-C has ended.
+
+
+def define_flags() -> None:
+  """Defines a flag for each field of DatasetOptions."""
+  define = {
+    bool: flags.DEFINE_bool,
+    float: flags.DEFINE_float,
+    int: flags.DEFINE_integer,
+    str: flags.DEFINE_string,
+  }
+  for field in dataclasses.fields(DatasetOptions):
+    help_text = field.metadata["help"]
+    define[field.type](field.name, field.default, help_text)
+
+
+def make_options() -> DatasetOptions:
+  """Returns what the flags say.
+
+  Raises:
+    ValueError: A value is out of range; the message names the flag.
+  """
+  names = [field.name for field in dataclasses.fields(DatasetOptions)]
+  return DatasetOptions(**{name: flags.FLAGS[name].value for name in names})
+
+
+def log(line: str) -> None:
+  """Prints a line at once."""
+  print(line, flush=True)
+
+
+def run(function: Callable[[], object]) -> None:
+  """Calls a function; errors of the user's end the program with a sentence.
+
+  SIGTERM counts as Ctrl-C.
+  """
+  signal.signal(signal.SIGTERM, _interrupt)
+  try:
+    function()
+  except (ValueError, OSError) as error:
+    sys.exit(f"data_gen: {error}")
+  except KeyboardInterrupt:
+    print(
+      "data_gen: interrupted. Finished shards are kept; the same command "
+      "continues.",
+      file=sys.stderr,
+    )
+    sys.exit(_INTERRUPTED)
+
+
+def _interrupt(number, frame) -> None:
+  del number, frame
+  raise KeyboardInterrupt

@@ -1,0 +1,121 @@
+"""Shards as NumPy archives, for use elsewhere; magvit3d does not read them.
+
+`numpy.load(PATH)` gives, for the N scenes of a shard, V cameras, T frames:
+  trajectories_3d: float32 (N, T, 3), metres, as rendered.
+  multi_view_videos: uint8 (N, V, T, H, W, 3).
+  labels, motions, classes: int64 (N), the shape, the motion, and their pair.
+  intrinsics: float32 (N, V, 3, 3). camera_from_world: float32 (N, V, 3, 4).
+  masks: uint8 (N, V, T, H, W), 0 background.
+"""
+
+import io
+import pathlib
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from data_gen import schema, shards
+from data_gen.features import Feature, make_features
+from data_gen.options import DatasetOptions
+
+# Key in the archive -> key of a scene.
+KEYS = {
+  "trajectories_3d": schema.TRAJECTORY,
+  "multi_view_videos": schema.FRAMES,
+  "labels": schema.SHAPE,
+  "motions": schema.MOTION,
+  "classes": schema.CLASS,
+  "intrinsics": schema.INTRINSICS,
+  "camera_from_world": schema.CAMERA_FROM_WORLD,
+  "masks": schema.MASKS,
+}
+_COMPRESSION_LEVEL = 3
+
+
+def make_arrays(options: DatasetOptions) -> dict[str, Feature]:
+  """Returns type and shape of what a scene has in each array, by key."""
+  features = make_features(options)
+  return {
+    key: Feature(features[source].dtype, features[source].shape)
+    for key, source in KEYS.items()
+  }
+
+
+def write_shard(
+  path: pathlib.Path,
+  scenes: Iterable[Mapping[str, Any]],
+  options: DatasetOptions,
+  num_scenes: int,
+) -> None:
+  """Writes a shard; under its name only when complete."""
+  with shards.complete_or_absent(path) as temporary:
+    with open(temporary, "wb") as file:
+      write_archive(file, scenes, options, num_scenes)
+
+
+def write_archive(
+  file: BinaryIO,
+  scenes: Iterable[Mapping[str, Any]],
+  options: DatasetOptions,
+  num_scenes: int,
+) -> None:
+  """Writes the archive of `num_scenes` scenes.
+
+  Videos go to the file as they come; the other arrays, a quarter of the bytes,
+  are held in memory.
+  """
+  arrays = make_arrays(options)
+  videos = arrays.pop("multi_view_videos")
+  others = {
+    key: np.empty((num_scenes, *array.shape), array.dtype)
+    for key, array in arrays.items()
+  }
+  with zipfile.ZipFile(
+    file, "w", zipfile.ZIP_DEFLATED, compresslevel=_COMPRESSION_LEVEL
+  ) as archive:
+    with _open_member(archive, "multi_view_videos") as member:
+      member.write(_header((num_scenes, *videos.shape), videos.dtype))
+      for number, scene in enumerate(scenes):
+        member.write(np.ascontiguousarray(scene[schema.FRAMES]).data)
+        for key, array in others.items():
+          array[number] = scene[KEYS[key]]
+    for key, array in others.items():
+      with _open_member(archive, key) as member:
+        member.write(_header(array.shape, array.dtype))
+        member.write(array.data)
+
+
+def find_damage(path: pathlib.Path) -> str | None:
+  """Returns what is damaged in an archive, or None."""
+  try:
+    with zipfile.ZipFile(path) as archive:
+      for member in archive.infolist():
+        try:
+          with archive.open(member) as file:
+            while file.read(2**20):
+              pass
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
+          return (
+            f"array {member.filename.removesuffix('.npy')}, which starts at "
+            f"byte {member.header_offset}: {error}"
+          )
+  except (zipfile.BadZipFile, OSError) as error:
+    return f"the list of its arrays: {error}"
+  return None
+
+
+def _open_member(archive: zipfile.ZipFile, key: str):
+  # By name: members then carry no time, and the bytes are always the same.
+  return archive.open(f"{key}.npy", "w", force_zip64=True)
+
+
+def _header(shape: tuple[int, ...], dtype: Any) -> bytes:
+  file = io.BytesIO()
+  descr = np.dtype(dtype).newbyteorder("<").str
+  np.lib.format.write_array_header_1_0(
+    file, {"descr": descr, "fortran_order": False, "shape": shape}
+  )
+  return file.getvalue()

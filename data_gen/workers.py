@@ -1,0 +1,139 @@
+"""Processes that write shards, and tell of every scene.
+
+They share two numbers with the process that started them: how many scenes are
+done, and whether to stop. A worker looks at the second after each scene.
+"""
+
+import concurrent.futures
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+
+from data_gen.disk import Shard
+from data_gen.options import DatasetOptions
+from data_gen.shard_writer import write_shard
+
+_POLL_S = 0.2
+_shared = None  # In a worker: the two numbers.
+
+
+def write_shards(
+  options: DatasetOptions,
+  missing: Sequence[Shard],
+  report: Callable[[int], None],
+) -> None:
+  """Writes shards in this process or in others.
+
+  Args:
+    options: Of the data set.
+    missing: The shards to write.
+    report: Called with numbers of scenes as they are done; 0 is possible.
+
+  Raises:
+    OSError: A shard cannot be written. Others may be finished by then.
+    ValueError: The options allow no scene.
+  """
+  num_workers = min(options.num_workers or os.cpu_count() or 1, len(missing))
+  if num_workers == 1:
+    for shard in missing:
+      write_shard(options, *shard, report=lambda: report(1))
+    return
+  # Not "fork": the caller may have threads, such as JAX's.
+  context = multiprocessing.get_context("spawn")
+  num_done, is_stopped = context.Value("q", 0), context.Value("b", 0)
+  with concurrent.futures.ProcessPoolExecutor(
+    num_workers, context, _start_worker, (num_done, is_stopped)
+  ) as pool:
+    try:
+      with _interruptions_put_off():  # Here the processes start.
+        tasks = [pool.submit(_write, options, shard) for shard in missing]
+      _wait(tasks, num_done, report)
+    except BrokenProcessPool as error:
+      raise ChildProcessError(
+        "A process that renders ended unexpectedly: killed for its memory, or "
+        'started by a script without `if __name__ == "__main__"`. Run the '
+        f"same again, with less than --num_workers={num_workers} if memory is "
+        "short, or with 1 to render in one process."
+      ) from error
+    finally:
+      is_stopped.get_obj().value = 1
+      pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _wait(tasks, num_done, report) -> None:
+  """Reports scenes until all tasks are done; raises what one has raised."""
+  num_reported, pending = 0, set(tasks)
+  while pending:
+    finished, pending = concurrent.futures.wait(
+      pending, _POLL_S, concurrent.futures.FIRST_EXCEPTION
+    )
+    # Without its lock, which a killed worker may hold.
+    count = num_done.get_obj().value
+    report(count - num_reported)
+    num_reported = count
+    for task in finished:
+      task.result()
+
+
+class _Stopped(Exception):
+  """The rest of a shard is not wanted."""
+
+
+def _write(options: DatasetOptions, shard: Shard) -> None:
+  write_shard(options, *shard, report=_report)
+
+
+def _report() -> None:
+  num_done, is_stopped = _shared
+  with num_done.get_lock():
+    num_done.value += 1
+  if is_stopped.get_obj().value:
+    raise _Stopped
+
+
+def _start_worker(num_done, is_stopped) -> None:
+  global _shared
+  _shared = num_done, is_stopped
+  # Ctrl-C, which all processes get, is for the one that started them.
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+  """Ends this process when its parent does, which may have been killed."""
+  multiprocessing.parent_process().join()
+  os._exit(1)
+
+
+@contextlib.contextmanager
+def _interruptions_put_off() -> Iterator[None]:
+  """Delays Ctrl-C and SIGTERM while processes start.
+
+  They would otherwise start by halves. They also inherit that Ctrl-C is
+  blocked; in the process that starts them, that is not enough, as NumPy has
+  threads that take it.
+  """
+  if threading.current_thread() is not threading.main_thread():
+    yield  # Signals are the main thread's.
+    return
+  held = []
+  handlers = {
+    number: signal.signal(number, lambda number, frame: held.append(number))
+    for number in (signal.SIGINT, signal.SIGTERM)
+  }
+  has_masks = hasattr(signal, "pthread_sigmask")  # Not on Windows.
+  if has_masks:
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+  try:
+    yield
+  finally:
+    if has_masks:
+      signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    for number, handler in handlers.items():
+      signal.signal(number, handler)
+    for number in held:
+      signal.raise_signal(number)
