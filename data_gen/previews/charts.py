@@ -55,6 +55,9 @@ def line_chart(title: str, unit: str, series: Sequence[Series]) -> str:
     f"<span data-values='{_as_json(line.values)}'></span></span>"
     for line in series
   )
+  levels = _levels(
+    [_number(v, high - low) for v in (low, (low + high) / 2, high)]
+  )
   axis = _text(_LEFT, _HEIGHT - 4, "frame 0", "start") + _text(
     _WIDTH - _RIGHT, _HEIGHT - 4, str(num_frames - 1), "end"
   )
@@ -64,7 +67,7 @@ def line_chart(title: str, unit: str, series: Sequence[Series]) -> str:
     f'<span class="legend">{legend}</span></figcaption>'
     f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" data-left="{_LEFT}" '
     f'data-right="{_WIDTH - _RIGHT}" data-top="{_TOP}" '
-    f'data-bottom="{_HEIGHT - _BOTTOM}">{_levels((low, (low + high) / 2, high))}{axis}{lines}'
+    f'data-bottom="{_HEIGHT - _BOTTOM}">{levels}{axis}{lines}'
     '<path class="cursor" d=""/></svg></figure>'
   )
 
@@ -82,7 +85,8 @@ def bar_chart(
     note: Behind the title.
   """
   width = (_WIDTH - _LEFT - _RIGHT) / len(counts)
-  heights = counts / max(counts.max(), 1) * (_HEIGHT - _TOP - _BOTTOM)
+  most = max(int(counts.max()), 1)
+  heights = counts / most * (_HEIGHT - _TOP - _BOTTOM)
   bars = "".join(
     f'<rect class="bar" x="{_LEFT + i * width + 0.5:.1f}" '
     f'y="{_HEIGHT - _BOTTOM - height:.1f}" width="{width - 1:.1f}" '
@@ -102,7 +106,7 @@ def bar_chart(
     f'<figure class="chart"><figcaption><b>{html.escape(title)}</b>'
     f'<span class="legend">{html.escape(note)}</span></figcaption>'
     f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}">'
-    f"{_levels((0, max(counts.max(), 1)))}{axis}{bars}</svg></figure>"
+    f"{_levels(['0', f'{most:,}'])}{axis}{bars}</svg></figure>"
   )
 
 
@@ -129,22 +133,21 @@ def _path(x, y):
   return "".join(parts)
 
 
-def _levels(levels):
-  """Lines with numbers, evenly spaced from the bottom to the top."""
+def _levels(texts):
+  """Lines with texts, evenly spaced from the bottom to the top."""
   parts = []
-  for share, level in zip(np.linspace(0, 1, len(levels)), levels, strict=True):
+  for share, text in zip(np.linspace(0, 1, len(texts)), texts, strict=True):
     y = _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
     parts.append(
       f'<path class="grid" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>'
-      + _text(_LEFT - 6, y + 4, _number(level, levels[-1] - levels[0]), "end")
+      + _text(_LEFT - 6, y + 4, text, "end")
     )
   return "".join(parts)
 
 
 def _number(value, span):
-  if span >= 20 or value == int(value):
-    return f"{value:.0f}"
-  num_digits = 1 if span >= 2 else 2
+  """A number with as many digits as the span of the axis asks for."""
+  num_digits = sum(span < limit for limit in (20, 2, 0.05))
   return f"{round(value, num_digits) + 0.0:.{num_digits}f}"  # No "-0.00".
 
 
@@ -153,10 +156,9 @@ def _text(x, y, text, anchor):
 
 
 def _as_json(values):
-  """Values as a page shows them: whole numbers, or millimetres of metres."""
+  """Values as a page shows them: whole numbers, or with three digits."""
+  known = values[np.isfinite(values)]
+  num_digits = 0 if (known == np.rint(known)).all() else 3
   return json.dumps(
-    [
-      None if not np.isfinite(v) else int(v) if v == int(v) else round(v, 3)
-      for v in np.asarray(values, float).tolist()
-    ]
+    [f"{v:.{num_digits}f}" if np.isfinite(v) else None for v in values]
   )

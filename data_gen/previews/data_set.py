@@ -41,11 +41,6 @@ class DataSet:
         f"--split={split}: {folder} has no scenes of that split. It has "
         f"{', '.join(choices) or 'none at all'}."
       )
-    if manifest["file_format"] == "npz":
-      raise DataError(
-        f"--data={folder} holds npz shards, which have no cameras and masks. "
-        "Make the data set with --file_format=tfrecord to look at it."
-      )
     self.folder = folder
     self.split = split
     self.source = SceneSource(folder, split)

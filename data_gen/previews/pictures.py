@@ -43,7 +43,7 @@ def color_flows(flows: np.ndarray) -> tuple[np.ndarray, float]:
   speed = np.linalg.norm(flows, axis=-1)
   fastest = float(speed.max(initial=0))
   hue = np.arctan2(flows[..., 1], flows[..., 0]) / (2 * np.pi) % 1
-  value = speed / max(fastest, 1e-6)
+  value = np.sqrt(speed / max(fastest, 1e-6))  # Slow motion shows, too.
   pictures = hsv_to_rgb(np.stack([hue, np.ones_like(hue), value], -1))
   return np.rint(255 * pictures).astype(np.uint8), fastest
 

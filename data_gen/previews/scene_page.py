@@ -13,7 +13,7 @@ from data_gen.previews.data_set import DataSet, camera_name
 from data_gen.previews.facts import ObjectFacts
 
 _AXIS_NAMES = "xyz"
-_SWITCHES = {"outlines": "outlines of the masks", "path": "path"}
+_SWITCHES = {"outlines": "outlines (main object red)", "path": "path"}
 
 
 def make_page(data: DataSet, index: int) -> str:
@@ -51,7 +51,7 @@ def make_page(data: DataSet, index: int) -> str:
     facts=_facts(facts.describe_scene(data, scene, things), things[0]),
     objects=_objects_table(data, things) if len(things) > 1 else "",
     data=_as_script(_content(data, scene, things, world, shown, notes)),
-    script=read_text("scene.js"),
+    script=read_text("geometry.js") + read_text("scene.js"),
   )
 
 
@@ -177,7 +177,8 @@ def _clips(data, main):
 def _space_note(data, has_path):
   notes = []
   if data.bounds is not None:
-    notes.append("The box is where objects may be.")
+    limits = "square" if data.is_flat else "box"
+    notes.append(f"The {limits} is where objects may be.")
   if not has_path:
     notes.append("The path is unknown.")
   return " ".join(notes)
@@ -242,17 +243,17 @@ def _objects_table(data, things):
     cells = (
       f'<td class="text">{number + 1}</td>'
       f'<td class="text">{_swatch(thing)}{html.escape(thing.name)}</td>'
-      f'<td class="text">{thing.kind}</td><td>{thing.size:.2f}</td>'
-      f"<td>{thing.first_frame} to {thing.last_frame}</td>"
       f'<td class="text"><div class="life" style="--start: {start:.4f}; '
       f'--end: {end:.4f}"><i></i></div></td>'
+      f"<td>{thing.first_frame} to {thing.last_frame}</td>"
+      f'<td class="text">{thing.kind}</td><td>{thing.size:.2f}</td>'
       f"<td>{f'{visible[0]} to {visible[1]}' if visible else 'unknown'}</td>"
     )
     rows.append(f"<tr>{cells}</tr>")
   heads = (
     '<th class="text">id</th><th class="text">object</th>'
-    '<th class="text">kind</th><th>size</th><th>frames</th>'
-    '<th class="text">lifetime</th><th>visible px</th>'
+    '<th class="text">lifetime</th><th>frames</th>'
+    '<th class="text">kind</th><th>size</th><th>visible px</th>'
   )
   return (
     '<section><h2>Objects</h2><div class="scroll"><table><thead><tr>'

@@ -1,8 +1,8 @@
 """The 3D view of a scene: what is drawn, and from where.
 
 An eye that turns about a point of the scene is a pinhole camera like those of
-the scene, so that both are projected by the same formula. `scene.js` does the
-same in the browser.
+the scene, so that both are projected by the same formula. `geometry.js` does
+the same in the browser.
 """
 
 import dataclasses
@@ -28,8 +28,8 @@ FRUSTUM_EDGES = (
   (0, 1), (0, 2), (0, 3), (0, 4), (1, 2), (2, 3), (3, 4), (4, 1),
 )  # fmt: skip
 _CAMERA_COLORS = (
-  "#2563eb", "#d9480f", "#15803d", "#a21caf",
-  "#0e7490", "#b45309", "#be123c", "#6d5bd0",
+  "#3b82f6", "#f97316", "#22a559", "#c054d8",
+  "#0ea5b7", "#ca8a04", "#e5484d", "#8b7cf6",
 )  # fmt: skip
 
 
