@@ -166,7 +166,7 @@ def test_numbers_of_a_page_are_those_of_the_scene(rich, tmp_path):
   for axis, name in enumerate("xyz"):
     chart = page[page.index(f"<b>{name} ") :]
     for key, label in (
-      (schema.TRAJECTORY, "as rendered"),
+      (schema.TRAJECTORY, "with noise"),
       (schema.TRAJECTORY_CLEAN, "without noise"),
     ):
       found = _values(chart, label)
@@ -513,7 +513,6 @@ addEventListener("load", () => setTimeout(() => {
   report.clip = [...clip.getContext("2d").getImageData(
     0, 0, scene.size, scene.size).data];
   document.getElementById("outlines").click();
-  document.getElementById("path").click();
   select.value = "1";
   select.dispatchEvent(new Event("change"));
   setTimeout(() => {
@@ -533,7 +532,11 @@ addEventListener("load", () => setTimeout(() => {
     const over = document.querySelectorAll(".clip canvas")[1];
     const drawn = over.getContext("2d").getImageData(
       0, 0, over.width, over.width).data;
-    report.overlay = drawn.filter((v, i) => i % 4 === 3 && v > 0).length;
+    report.outlined = [];
+    for (let i = 0; i < drawn.length; i += 4) {
+      if (drawn[i + 3]) report.outlined.push(i / 4);
+    }
+    report.overlay = over.width;
     report.frame = document.getElementById("frame-text").textContent;
     const text = document.createElement("pre");
     text.id = "report";
@@ -576,7 +579,19 @@ def test_a_page_in_a_browser_draws_what_the_cameras_see(width, rich, tmp_path):
   assert report["frame"] == "frame 3 of 5"
   clip = np.array(report["clip"]).reshape(_SIZE, _SIZE, 4)[..., :3]
   np.testing.assert_array_equal(clip, scene[schema.FRAMES][0, 3])
-  assert report["overlay"] > 0
+  # Outlines lie around the pixels at the edges of the masks.
+  y, x = np.divmod(np.array(report["outlined"]), report["overlay"])
+  factor = report["overlay"] / _SIZE
+  masks = np.pad(scene[schema.MASKS][0, 3].astype(int), 1)
+  near = [
+    masks[i : i + _SIZE, j : j + _SIZE] for i in (0, 1, 2) for j in range(3)
+  ]
+  is_edge = np.ptp(near, axis=0) > 0
+  rows, columns = (y / factor).astype(int), (x / factor).astype(int)
+  assert is_edge[rows, columns].all()
+  missed = is_edge & (np.diff(masks, axis=1)[1:-1, 1:] != 0)
+  missed[rows, columns] = False
+  assert not missed.any()
   # Seen through camera 1, the dot is where that camera has the object.
   pixel = cameras.project(
     scene[schema.TRAJECTORY][3],
@@ -618,6 +633,7 @@ def test_the_script_projects_as_python_does():
     eye: see(eye),
     large: see(large),
     lines: given.points.map((p) => projectLine(given, p, behind, 0.001)),
+    turned: given.points.map((p) => projectLine(given, behind, p, 0.001)),
     hidden: projectLine(given, behind, behind, 0.001),
     edges: outlineEdges(given.ids, 8),
   }}));"""
@@ -632,6 +648,7 @@ def test_the_script_projects_as_python_does():
   lines = np.array(found["lines"])
   np.testing.assert_allclose(lines[:, 0], pixels, atol=1e-9)
   assert np.isfinite(lines).all() and found["hidden"] is None
+  np.testing.assert_allclose(np.array(found["turned"])[:, ::-1], lines)
   padded = np.pad(ids, 1)
   wanted = sum((np.diff(padded, axis=axis) != 0).sum() for axis in (0, 1))
   assert len(found["edges"]) == wanted

@@ -100,6 +100,12 @@ def describe_scene(
   }
 
 
+def has_noise(scene: dict) -> bool:
+  """Whether the path with noise is known, and another than that without."""
+  noise = scene[schema.TRAJECTORY] - scene[schema.TRAJECTORY_CLEAN]
+  return bool(noise[np.isfinite(noise)].any())
+
+
 def hex_color(color: np.ndarray) -> str:
   """Returns a colour (3,) in [0, 1] as "#rrggbb"."""
   return "#" + "".join(f"{round(255 * float(c)):02x}" for c in color)

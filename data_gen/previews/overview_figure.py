@@ -149,6 +149,7 @@ def _draw_visibility(axes, found):
   _style(axes)
   axes.yaxis.set_major_locator(MaxNLocator(integer=True))
   axes.set_xlim(left=0)
+  axes.set_ylim(top=1.5 * axes.get_ylim()[1])  # Room for the text.
   axes.set_xlabel("pixels of the object in a frame of a camera", fontsize=8.5)
   text = "\n".join(
     f"{name}: {value}" for name, value in describe_visibility(found.visibility)
@@ -162,7 +163,6 @@ def _draw_visibility(axes, found):
     va="top",
     fontsize=8,
     linespacing=1.5,
-    bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8},
   )
 
 

@@ -122,17 +122,20 @@ def _draw_space(axes, data, scene, things):
   start = things[0].path[0].astype(float)
   axes.plot(*eye.project(start), "o", markersize=5, color=_INK)
   axes.set_aspect("equal")
-  axes.margins(0.06)
+  axes.margins(0.12, 0.06)  # For the names of the cameras.
   axes.invert_yaxis()
   axes.axis("off")
-  axes.set_title("paths and cameras; the dot is frame 0", fontsize=9, pad=2)
+  axes.set_title("paths and cameras; the dot is frame 0", fontsize=9, pad=10)
 
 
 def _draw_path(panels, scene):
   path, clean = scene[schema.TRAJECTORY], scene[schema.TRAJECTORY_CLEAN]
   for axis, (axes, name) in enumerate(zip(panels, "xyz", strict=True)):
-    axes.plot(clean[:, axis], "--", color=_SOFT, linewidth=1, label="no noise")
-    axes.plot(path[:, axis], color="#1d4ed8", linewidth=1.5, label="rendered")
+    if facts.has_noise(scene):
+      axes.plot(
+        clean[:, axis], "--", color=_SOFT, linewidth=1, label="without noise"
+      )
+    axes.plot(path[:, axis], color="#1d4ed8", linewidth=1.5, label="path")
     axes.set_ylabel(f"{name} (m)", fontsize=9)
     axes.tick_params(labelsize=8, labelbottom=axis == 2)
     axes.grid(color="#e6e9ed")

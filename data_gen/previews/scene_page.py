@@ -190,17 +190,16 @@ def _no_path():
 
 def _path_charts(scene):
   path, clean = scene[schema.TRAJECTORY], scene[schema.TRAJECTORY_CLEAN]
-  return "".join(
-    charts.line_chart(
-      name,
-      "m",
-      [
+  parts = []
+  for axis, name in enumerate(_AXIS_NAMES):
+    series = [charts.Series("", path[:, axis], "var(--accent)")]
+    if facts.has_noise(scene):
+      series = [
         charts.Series("without noise", clean[:, axis], "var(--soft)", True),
-        charts.Series("as rendered", path[:, axis], "var(--accent)"),
-      ],
-    )
-    for axis, name in enumerate(_AXIS_NAMES)
-  )
+        charts.Series("with noise", path[:, axis], "var(--accent)"),
+      ]
+    parts.append(charts.line_chart(name, "m", series))
+  return "".join(parts)
 
 
 def _visible_chart(main):
