@@ -15,7 +15,11 @@ from data_gen.previews.overview import (
   describe_visibility,
   make_strip,
 )
-from data_gen.previews.overview_page import LENGTHS_NOTE, describe_reading
+from data_gen.previews.overview_page import (
+  LENGTHS_NOTE,
+  describe_motion,
+  describe_reading,
+)
 
 _TILE = 0.92  # Inches a frame.
 _SOFT, _BAR = "#5b636e", "#1d4ed8"
@@ -115,7 +119,8 @@ def _draw_lengths(figure, place, found):
     axes.stairs(heights, edges, fill=True, color=_BAR)
     lengths = found.lengths_m[name]
     axes.set_title(
-      f"{name}: n = {len(lengths)}, median {np.median(lengths):.2f} m",
+      f"{describe_motion(name)}: n = {len(lengths)}, "
+      f"median {np.median(lengths):.2f} m",
       fontsize=8.5,
       loc="left",
       pad=2,

@@ -5,7 +5,7 @@ import html
 import numpy as np
 
 from data_gen.previews import charts, pictures
-from data_gen.previews.data_set import DataSet
+from data_gen.previews.data_set import UNKNOWN, DataSet
 from data_gen.previews.overview import (
   NUM_TILE_FRAMES,
   Overview,
@@ -49,6 +49,11 @@ def describe_reading(data: DataSet, found: Overview) -> str:
   )
 
 
+def describe_motion(name: str) -> str:
+  """Returns the title of the path lengths of a motion."""
+  return "motion unknown" if name == UNKNOWN else name
+
+
 def _tile(tile):
   name = html.escape(tile.class_name)
   if tile.frames is None:
@@ -74,7 +79,8 @@ def _lengths(found):
       f"n = {len(lengths)}, {lengths.min():.2f} to {lengths.max():.2f} m, "
       f"median {np.median(lengths):.2f} m"
     )
-    parts.append(charts.bar_chart(name, "m", counts[name], edges, note))
+    title = describe_motion(name)
+    parts.append(charts.bar_chart(title, "m", counts[name], edges, note))
   return "".join(parts)
 
 

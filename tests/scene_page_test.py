@@ -1,0 +1,329 @@
+"""Tests of the page of a scene, on its own and in a browser."""
+
+import base64
+import html
+import io
+import json
+import re
+import shutil
+import subprocess
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image
+from preview_data import NUM_FRAMES, SIZE, make_footage, make_plain, make_rich
+
+from data_gen import cameras, preview, schema
+from data_gen.previews import facts, pictures
+from data_gen.previews.data_set import DataSet
+from data_gen.scenes import make_scene
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+  return make_plain(tmp_path_factory.mktemp("plain"))
+
+
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory):
+  return make_rich(tmp_path_factory.mktemp("rich"))
+
+
+@pytest.fixture(scope="module")
+def footage(plain, tmp_path_factory):
+  return make_footage(plain, tmp_path_factory.mktemp("footage"))
+
+
+def _read_page(options, tmp_path, index=0):
+  """The page of a scene, what its script gets, and the scene."""
+  path = tmp_path / "scene.html"
+  preview.preview_scene(options.output_dir, "train", index, str(path))
+  page = path.read_text()
+  content = re.search(r'id="scene">(.*?)</script>', page, re.DOTALL)[1]
+  return page, json.loads(content), make_scene(options, "train", index)
+
+
+def _decode(uri):
+  head, encoded = uri.split(",")
+  assert head == "data:image/png;base64"
+  with Image.open(io.BytesIO(base64.b64decode(encoded))) as image:
+    return np.asarray(image)
+
+
+def _values(page, before):
+  """The first values by frame behind some text of a page."""
+  found = page[page.index(before) :]
+  found = re.search(r"data-values=(['\"])(.*?)\1", found)[2]
+  return [None if v is None else float(v) for v in json.loads(found)]
+
+
+def test_a_page_holds_the_frames_and_masks_of_the_record(rich, tmp_path):
+  _, content, scene = _read_page(rich, tmp_path)
+  for key, clips in (
+    (schema.FRAMES, content["pictures"]["colour"]),
+    (schema.MASKS, content["masks"]),
+  ):
+    found = np.array([[_decode(uri) for uri in clip] for clip in clips])
+    np.testing.assert_array_equal(found, scene[key])
+
+
+def test_a_page_has_depth_and_flow_where_the_record_has(rich, plain, tmp_path):
+  _, content, _ = _read_page(rich, tmp_path)
+  shown = content["pictures"]
+  assert [len(shown[kind][0]) for kind in ("depth", "flow")] == [6, 5]
+  assert _read_page(plain, tmp_path)[1]["pictures"].keys() == {"colour"}
+
+
+def test_numbers_of_a_page_are_those_of_the_scene(rich, tmp_path):
+  page, content, scene = _read_page(rich, tmp_path)
+  visible = (scene[schema.MASKS] == 1).sum((2, 3))
+  for view in range(3):
+    assert _values(page, f"<figcaption>camera {view}") == visible[view].tolist()
+  for axis, name in enumerate("xyz"):
+    chart = page[page.index(f"<b>{name} ") :]
+    for key, label in (
+      (schema.TRAJECTORY, "with noise"),
+      (schema.TRAJECTORY_CLEAN, "without noise"),
+    ):
+      found = _values(chart, label)
+      np.testing.assert_allclose(found, scene[key][:, axis], atol=5.1e-4)
+  clean = scene[schema.TRAJECTORY_CLEAN]
+  length = sum(np.sqrt(((b - a) ** 2).sum()) for a, b in pairwise(clean))
+  assert f"<dd>{length:.3g} m</dd>" in page
+  assert html.escape(scene[schema.CAPTION]) in page
+  assert len(content["objects"]) == 4
+
+
+def test_the_table_of_objects_tells_their_lifetimes(rich, tmp_path):
+  page, content, scene = _read_page(rich, tmp_path)
+  rows = re.findall(r"<tr><td.*?</tr>", page)
+  assert len(rows) == 4
+  for number, row in enumerate(rows):
+    first = scene[schema.OBJECTS_FIRST_FRAME][number]
+    last = scene[schema.OBJECTS_LAST_FRAME][number]
+    masks = scene[schema.MASKS][:, first : last + 1] == number + 1
+    counts = masks.sum((2, 3))
+    assert f"<td>{first} to {last}</td>" in row
+    assert f"<td>{counts.min()} to {counts.max()}</td>" in row
+    thing = content["objects"][number]
+    assert (thing["first"], thing["last"]) == (first, last)
+    path = scene[schema.OBJECTS_TRAJECTORY][number]
+    np.testing.assert_allclose(thing["path"], path, atol=1e-6)
+  kinds = [re.search("main|moving|still<|transient", row)[0] for row in rows]
+  assert kinds == ["main", "moving", "still<", "transient"]
+
+
+def test_depth_is_brighter_the_nearer_and_grey_where_there_is_nothing():
+  depths = np.array([[[0.0, 1.0, 2.0, 3.0]]], np.float32)
+  found, near, far = pictures.color_depths(depths)
+  assert (near, far) == (1.0, 3.0)
+  brightness = found[0, 0].sum(-1, dtype=int)
+  assert brightness[1] > brightness[2] > brightness[3]
+  assert (found[0, 0, 0] == found[0, 0, 0, 0]).all()
+
+
+def test_flow_to_the_right_is_red_and_rest_is_black():
+  flows = np.array([[[[4.0, 0.0], [0.0, 0.0], [-1.0, 0.0]]]], np.float32)
+  found, fastest = pictures.color_flows(flows)
+  assert fastest == 4.0
+  np.testing.assert_array_equal(found[0, 0, 0], [255, 0, 0])
+  np.testing.assert_array_equal(found[0, 0, 1], [0, 0, 0])
+  # Cyan, and half as bright for a quarter of the speed.
+  np.testing.assert_array_equal(found[0, 0, 2], [0, 128, 128])
+
+
+def test_what_a_record_does_not_know_is_called_unknown(footage, tmp_path):
+  data = DataSet(footage, "train")
+  scene = data.scene(1)
+  told = facts.describe_scene(data, scene, facts.describe_objects(data, scene))
+  unknown = {name for name, text in told.items() if text == "unknown"}
+  assert unknown == {
+    "shape", "motion", "size", "colour",
+    "path length", "position noise", "visible",
+  }  # fmt: skip
+  assert told["class"] == "roll"
+  for suffix in (".html", ".png", ".gif"):
+    path = tmp_path / f"scene{suffix}"
+    preview.preview_scene(str(footage), "train", 1, str(path))
+  page = (tmp_path / "scene.html").read_text()
+  assert "NaN" not in page and "<b>throw</b>" not in page
+  assert "The path is unknown" in page
+
+
+# Without a screen there may be no frames to ask for.
+_STEADY_FRAMES = """<head><script>
+requestAnimationFrame = (draw) => setTimeout(() => draw(performance.now()), 16);
+</script>"""
+
+
+_CHECK_PAGE = """
+<script>
+addEventListener("load", () => setTimeout(() => {
+  const scene = JSON.parse(document.getElementById("scene").textContent);
+  const select = document.getElementById("eye");
+  const report = {wide: document.documentElement.scrollWidth - innerWidth};
+  const clip = document.querySelector(".clip canvas");
+  report.clip = [...clip.getContext("2d").getImageData(
+    0, 0, scene.size, scene.size).data];
+  document.getElementById("outlines").click();
+  select.value = "1";
+  select.dispatchEvent(new Event("change"));
+  setTimeout(() => {
+    const canvas = document.getElementById("space");
+    report.size = canvas.width;
+    const data = canvas.getContext("2d").getImageData(
+      0, 0, canvas.width, canvas.width).data;
+    // Where the colour of the main object is, and how often.
+    const [r, g, b] = [1, 3, 5].map(
+      (i) => parseInt(scene.objects[0].color.slice(i, i + 2), 16));
+    report.dot = [];
+    for (let i = 0; i < data.length; i += 4) {
+      if (data[i] === r && data[i + 1] === g && data[i + 2] === b) {
+        report.dot.push(i / 4);
+      }
+    }
+    const over = document.querySelectorAll(".clip canvas")[1];
+    const drawn = over.getContext("2d").getImageData(
+      0, 0, over.width, over.width).data;
+    report.outlined = [];
+    for (let i = 0; i < drawn.length; i += 4) {
+      if (drawn[i + 3]) report.outlined.push(i / 4);
+    }
+    report.overlay = over.width;
+    report.frame = document.getElementById("frame-text").textContent;
+    const text = document.createElement("pre");
+    text.id = "report";
+    text.textContent = JSON.stringify(report);
+    document.body.append(text);
+  }, 300);
+}, 300));
+</script></body>"""
+
+
+_USE_PAGE = """
+<script>
+addEventListener("load", () => {
+  const get = (id) => document.getElementById(id);
+  const canvas = get("space");
+  canvas.setPointerCapture = () => {};  // There is no such finger.
+  const report = {frames: [], pictures: [], pinched: ""};
+  const note = () => {
+    report.frames.push(get("frame").value);
+    report.pictures.push(canvas.toDataURL());
+  };
+  const touch = (name, id, x) => canvas.dispatchEvent(
+    new PointerEvent(name, {pointerId: id, clientX: x, clientY: 50}));
+  const press = (target, key) => target.dispatchEvent(
+    new KeyboardEvent("keydown", {key, bubbles: true}));
+  const steps = [
+    () => get("play").click(),
+    () => press(document.body, "ArrowRight"),
+    () => press(document.body, "ArrowLeft"),
+    () => { touch("pointerdown", 1, 10); touch("pointermove", 1, 60); },
+    () => { touch("pointerdown", 2, 160); touch("pointermove", 2, 260); },
+    () => { touch("pointerup", 1, 0); touch("pointerup", 2, 0);
+      canvas.dispatchEvent(new WheelEvent("wheel", {deltaY: 200})); },
+    () => press(canvas, "ArrowUp"),
+    () => get("reset").click(),
+    () => press(document.body, " "),
+    () => {},
+  ];
+  const next = (step) => {
+    note();
+    if (step < steps.length) {
+      steps[step]();
+      setTimeout(() => next(step + 1), 200);
+      return;
+    }
+    const text = document.createElement("pre");
+    text.id = "report";
+    text.textContent = JSON.stringify(report);
+    document.body.append(text);
+  };
+  setTimeout(() => next(0), 1000);
+});
+</script></body>"""
+
+
+def _run_in_browser(page, script, tmp_path, width, place=""):
+  """What a script at the end of a page reports; the console stays empty."""
+  path = tmp_path / "checked.html"
+  page = page.replace("<head>", _STEADY_FRAMES)
+  path.write_text(page.replace("</body>", script))
+  found = subprocess.run(
+    [
+      "chromium",
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      f"--user-data-dir={tmp_path / 'profile'}",
+      "--enable-logging=stderr",
+      "--virtual-time-budget=5000",
+      f"--window-size={width},900",
+      "--dump-dom",
+      path.as_uri() + place,
+    ],
+    capture_output=True,
+    text=True,
+    timeout=60,
+    check=True,
+  )
+  assert "CONSOLE" not in found.stderr
+  report = re.search(r'<pre id="report">(.*?)</pre>', found.stdout)[1]
+  return json.loads(html.unescape(report))
+
+
+_needs_chromium = pytest.mark.skipif(
+  not shutil.which("chromium"), reason="Chromium is missing."
+)
+
+
+@_needs_chromium
+def test_a_page_in_a_browser_plays_and_turns(rich, tmp_path):
+  page, _, _ = _read_page(rich, tmp_path)
+  report = _run_in_browser(page, _USE_PAGE, tmp_path, 390)
+  frames, shown = map(int, report["frames"]), report["pictures"]
+  playing, stopped, right, left, *rest = frames
+  assert playing > 0  # It has played for a second.
+  assert (stopped - playing) % NUM_FRAMES <= 1
+  assert right == (stopped + 1) % NUM_FRAMES and left == stopped
+  assert rest[:5] == [stopped] * 5
+  # Turned, zoomed by fingers, by wheel, and turned up: all differ.
+  still, *turned, back = shown[3:9]
+  assert len({still, *turned}) == 5 and back == still
+  assert rest[-1] != stopped  # It plays again.
+
+
+@_needs_chromium
+@pytest.mark.parametrize("width", [1400, 390])
+def test_a_page_in_a_browser_draws_what_the_cameras_see(width, rich, tmp_path):
+  page, _, scene = _read_page(rich, tmp_path)
+  report = _run_in_browser(page, _CHECK_PAGE, tmp_path, width, "#frame=3")
+  assert report["wide"] <= 0  # Nothing to scroll sideways.
+  assert report["frame"] == "frame 3 of 5"
+  clip = np.array(report["clip"]).reshape(SIZE, SIZE, 4)[..., :3]
+  np.testing.assert_array_equal(clip, scene[schema.FRAMES][0, 3])
+  # Outlines lie around the pixels at the edges of the masks.
+  y, x = np.divmod(np.array(report["outlined"]), report["overlay"])
+  factor = report["overlay"] / SIZE
+  masks = np.pad(scene[schema.MASKS][0, 3].astype(int), 1)
+  near = [
+    masks[i : i + SIZE, j : j + SIZE] for i in (0, 1, 2) for j in range(3)
+  ]
+  is_edge = np.ptp(near, axis=0) > 0
+  rows, columns = (y / factor).astype(int), (x / factor).astype(int)
+  assert is_edge[rows, columns].all()
+  missed = is_edge & (np.diff(masks, axis=1)[1:-1, 1:] != 0)
+  missed[rows, columns] = False
+  assert not missed.any()
+  # Seen through camera 1, the dot is where that camera has the object.
+  pixel = cameras.project(
+    scene[schema.TRAJECTORY][3],
+    scene[schema.INTRINSICS][1],
+    scene[schema.CAMERA_FROM_WORLD][1],
+  )
+  place = (pixel + 0.5) * report["size"] / SIZE - 0.5
+  y, x = np.divmod(np.array(report["dot"]), report["size"])
+  distance = np.hypot(x - place[0], y - place[1])
+  assert (distance < 5).sum() > 50  # Its disc, with a radius of 7.
