@@ -294,8 +294,9 @@ def main():
     source, batch_size=4, seed=0, num_threads=1, num_workers=2
   )
   print(*[zlib.crc32(next(batches)["frames"]) for _ in range(5)])
-  print(*[child.pid for child in multiprocessing.active_children()], flush=True)
+  pids = [child.pid for child in multiprocessing.active_children()]
   try:
+    print(*pids, flush=True)
     while "wait" in sys.argv:
       next(batches)
   except KeyboardInterrupt:

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import scipy.ndimage
+import scipy.spatial
 
 from data_gen import (
   cameras,
@@ -194,6 +195,50 @@ def test_spin_turns_evenly_about_one_axis(drawn):
     assert len(set(np.round(turns, 4))) == NUM_SCENES
   else:
     np.testing.assert_allclose(turns, 0, atol=1e-3)
+
+
+def _surface(shape, num_points=720):
+  """Corners and rims of a solid at scale 1, whose hull it is."""
+  angle = np.linspace(0, 2 * np.pi, num_points, endpoint=False)
+  rim = 0.05 * np.stack([np.cos(angle), np.sin(angle)], -1)
+  low = np.column_stack([rim, np.full(num_points, -0.1)])
+  if shape == "cube":
+    return np.array([[x, y, z] for x in _H for y in _H for z in _H])
+  if shape == "cone":
+    return np.concatenate([low, [[0, 0, 0.1]]])
+  return np.concatenate([low, -low])
+
+
+_H = (-0.05, 0.05)
+
+
+@pytest.mark.parametrize(
+  "changes", [{}, {"camera_rig": "random:4", "focal_jitter": 0.2, "spin": 1.0}]
+)
+def test_masks_are_the_hulls_of_what_the_records_say(changes):
+  """All shapes and sizes, at 128 pixels, by stored cameras and poses."""
+  options = DatasetOptions(num_train=12, num_frames=4, **changes)
+  y, x = np.mgrid[:128, :128]
+  grid = np.stack([x, y, np.ones_like(x)], -1)
+  for index in range(12):
+    scene = scenes.make_scene(options, "train", index)
+    local = _surface(options.shapes[scene["shape"]]) * scene["size"]
+    for time, (w, i, j, k) in enumerate(scene["orientation"]):
+      # Rodrigues' formula, from the quaternion.
+      cross = np.cross(np.array([i, j, k]), local)
+      turned = local + 2 * (w * cross + np.cross(np.array([i, j, k]), cross))
+      world = np.column_stack(
+        [turned + scene["trajectory"][time], np.ones(len(local))]
+      )
+      for view in range(options.num_views):
+        matrix = scene["intrinsics"][view] @ scene["camera_from_world"][view]
+        pixels = world @ matrix.T
+        hull = scipy.spatial.ConvexHull(pixels[:, :2] / pixels[:, 2:])
+        expected = (grid @ hull.equations.T <= 0).all(-1)
+        found = scene["masks"][view, time] == 1
+        assert (found & expected).sum() >= 0.98 * (found | expected).sum()
+        centres = [np.argwhere(mask).mean(0) for mask in (found, expected)]
+        assert np.abs(centres[0] - centres[1]).max() < 0.5
 
 
 def test_empty_scene_is_the_background_frame():
