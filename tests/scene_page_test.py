@@ -15,7 +15,7 @@ from PIL import Image
 from preview_data import NUM_FRAMES, SIZE, make_footage, make_plain, make_rich
 
 from data_gen import cameras, preview, schema
-from data_gen.previews import facts, pictures
+from data_gen.previews import charts, facts, pictures, scene_page
 from data_gen.previews.data_set import DataSet
 from data_gen.scenes import make_scene
 
@@ -105,6 +105,9 @@ def test_the_table_of_objects_tells_their_lifetimes(rich, tmp_path):
     masks = scene[schema.MASKS][:, first : last + 1] == number + 1
     counts = masks.sum((2, 3))
     assert f"<td>{first} to {last}</td>" in row
+    start, end = re.search('--start: (.*?); --end: (.*?)"', row).groups()
+    assert float(start) == pytest.approx(first / NUM_FRAMES, abs=1e-4)
+    assert float(end) == pytest.approx((last + 1) / NUM_FRAMES, abs=1e-4)
     assert f"<td>{counts.min()} to {counts.max()}</td>" in row
     thing = content["objects"][number]
     assert (thing["first"], thing["last"]) == (first, last)
@@ -112,6 +115,21 @@ def test_the_table_of_objects_tells_their_lifetimes(rich, tmp_path):
     np.testing.assert_allclose(thing["path"], path, atol=1e-6)
   kinds = [re.search("main|moving|still<|transient", row)[0] for row in rows]
   assert kinds == ["main", "moving", "still<", "transient"]
+
+
+def test_no_text_of_the_data_ends_the_script():
+  text = scene_page._as_script({"name": "</script><b>"})
+  assert "<" not in text and json.loads(text) == {"name": "</script><b>"}
+
+
+def test_a_line_breaks_where_values_are_unknown():
+  values = np.array([1.0, 2.0, np.nan, 4.0, 5.0])
+  chart = charts.line_chart("x", "m", [charts.Series("a", values, "red")])
+  line = re.search('class="series".*?d="(.*?)"', chart)[1]
+  assert re.findall("[ML]", line) == ["M", "L", "M", "L"]
+  assert "unknown" in charts.line_chart(
+    "x", "m", [charts.Series("a", values * np.nan, "red")]
+  )
 
 
 def test_depth_is_brighter_the_nearer_and_grey_where_there_is_nothing():
