@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 
@@ -18,6 +19,7 @@ from data_gen.options import DatasetOptions
 from data_gen.shard_writer import write_shard
 
 _POLL_S = 0.2
+_STOP_S = 30.0  # Most time for the scenes that are being rendered.
 _shared = None  # In a worker: the two numbers.
 
 
@@ -45,12 +47,15 @@ def write_shards(
   # Not "fork": the caller may have threads, such as JAX's.
   context = multiprocessing.get_context("spawn")
   num_done, is_stopped = context.Value("q", 0), context.Value("b", 0)
+  others = set(multiprocessing.active_children())
+  tasks: list[concurrent.futures.Future] = []
   with concurrent.futures.ProcessPoolExecutor(
     num_workers, context, _start_worker, (num_done, is_stopped)
   ) as pool:
     try:
       with _interruptions_put_off():  # Here the processes start.
-        tasks = [pool.submit(_write, options, shard) for shard in missing]
+        for shard in missing:
+          tasks.append(pool.submit(_write, options, shard))
       _wait(tasks, num_done, report)
     except BrokenProcessPool as error:
       raise ChildProcessError(
@@ -62,6 +67,11 @@ def write_shards(
     finally:
       is_stopped.get_obj().value = 1
       pool.shutdown(wait=False, cancel_futures=True)
+      _wait_for_end(tasks)
+      # If a worker dies while others start, the pool forgets to end those, and
+      # waits for them.
+      for worker in set(multiprocessing.active_children()) - others:
+        worker.terminate()
 
 
 def _wait(tasks, num_done, report) -> None:
@@ -77,6 +87,14 @@ def _wait(tasks, num_done, report) -> None:
     num_reported = count
     for task in finished:
       task.result()
+
+
+def _wait_for_end(tasks) -> None:
+  """Waits until workers have ended what they are at, but not for ever."""
+  deadline = time.monotonic() + _STOP_S
+  # Not `concurrent.futures.wait`, to which cancelled tasks are not done.
+  while not all(task.done() for task in tasks) and time.monotonic() < deadline:
+    time.sleep(_POLL_S / 10)
 
 
 class _Stopped(Exception):
