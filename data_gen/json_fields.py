@@ -98,7 +98,8 @@ class JsonField:
       array = np.array(None)
     size = " x ".join("n" if n is None else str(n) for n in shape)
     if array.dtype.kind not in "iuf" or array.ndim != len(shape):
-      raise self.error(f"must be {size} numbers.")
+      kind = "a list of" if shape == (None,) else size
+      raise self.error(f"must be {kind} numbers.")
     for found, wanted in zip(array.shape, shape, strict=True):
       if wanted not in (None, found):
         found_size = " x ".join(map(str, array.shape))
