@@ -95,6 +95,9 @@ def test_tensorflow_datasets_reads_it(made):
   tfds = pytest.importorskip("tensorflow_datasets")
   builder = tfds.builder_from_directory(folder)
   assert builder.info.features["class"].names == ["roll", "throw"]
+  # It has no shapes, and the label -1 is none of 0 classes.
+  assert not hasattr(builder.info.features["shape"], "names")
+  assert not (folder / "shape.labels.txt").exists()
   source = builder.as_data_source(split="validation")
   scene = SceneSource(folder, "validation").scene(1)
   assert source[1]["class"] == 1 and source[1]["shape"] == schema.UNKNOWN
