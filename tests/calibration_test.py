@@ -2,6 +2,7 @@
 
 import copy
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from data_gen.calibration import read_calibration
 from data_gen.errors import DataError
 
+ROOT = pathlib.Path(__file__).parents[1]
 POSE = [[0, -1, 0, 0.5], [0, 0, -1, 1.0], [1, 0, 0, 2.0]]
 
 
@@ -140,6 +142,21 @@ def test_mistakes_are_named(tmp_path, content, place, value, message):
   with pytest.raises(DataError, match=rf"rig\.json: .*{message}") as caught:
     _read(tmp_path, changed)
   assert "\n" not in str(caught.value)
+
+
+def test_example_of_the_documentation_is_read(tmp_path):
+  text = (ROOT / "docs" / "footage.md").read_text()
+  example = json.loads(text.split("```json")[1].split("```")[0])
+  (tmp_path / "roll_01" / "left_masks").mkdir(parents=True)
+  for name in ("left.mp4", "right.mp4", "right_masks.mp4"):
+    (tmp_path / "roll_01" / name).write_bytes(b"")
+  (tmp_path / "roll_01" / "track.csv").write_text("x,y,z\n0,0,0\n")
+  found = _read(tmp_path, example)
+  positions = [
+    -camera.camera_from_world[:, :3].T @ camera.camera_from_world[:, 3]
+    for camera in found.recordings[0].cameras
+  ]
+  np.testing.assert_allclose(positions, [[2, 0, 1], [0, 2, 1]], atol=1e-6)
 
 
 def test_rotations_may_be_rounded(tmp_path, content):
