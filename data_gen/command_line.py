@@ -4,35 +4,37 @@ import dataclasses
 import signal
 import sys
 from collections.abc import Callable
+from typing import TypeVar
 
 from absl import flags
 
 from data_gen.options import DatasetOptions
 
+Options = TypeVar("Options")
 _INTERRUPTED = 130  # As shells say of programs that Ctrl-C has ended.
 
 
-def define_flags() -> None:
-  """Defines a flag for each field of DatasetOptions."""
+def define_flags(options: type = DatasetOptions) -> None:
+  """Defines a flag for each field of a dataclass of options."""
   define = {
     bool: flags.DEFINE_bool,
     float: flags.DEFINE_float,
     int: flags.DEFINE_integer,
     str: flags.DEFINE_string,
   }
-  for field in dataclasses.fields(DatasetOptions):
+  for field in dataclasses.fields(options):
     help_text = field.metadata["help"]
     define[field.type](field.name, field.default, help_text)
 
 
-def make_options() -> DatasetOptions:
-  """Returns what the flags say.
+def make_options(options: type[Options] = DatasetOptions) -> Options:
+  """Returns what the flags of `define_flags` say.
 
   Raises:
     ValueError: A value is out of range; the message names the flag.
   """
-  names = [field.name for field in dataclasses.fields(DatasetOptions)]
-  return DatasetOptions(**{name: flags.FLAGS[name].value for name in names})
+  names = [field.name for field in dataclasses.fields(options)]
+  return options(**{name: flags.FLAGS[name].value for name in names})
 
 
 def log(line: str) -> None:

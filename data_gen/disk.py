@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from data_gen import array_records, shards
-from data_gen.options import DatasetOptions
+from data_gen.scene_makers import SceneSet
 from data_gen.shard_writer import measure_scene_bytes
 
 _MARGIN = 1.1
@@ -28,7 +28,7 @@ class Estimate:
     bytes_of_scene: Mean by split.
   """
 
-  options: DatasetOptions
+  options: SceneSet
   bytes_of_scene: Mapping[str, float]
 
   def bytes_needed(self, missing: Sequence[Shard]) -> float:
@@ -47,9 +47,7 @@ class Estimate:
     return size
 
 
-def estimate_bytes(
-  options: DatasetOptions, missing: Sequence[Shard]
-) -> Estimate:
+def estimate_bytes(options: SceneSet, missing: Sequence[Shard]) -> Estimate:
   """Renders some scenes of each split that misses shards, and measures them.
 
   Raises:
@@ -83,7 +81,8 @@ def check_fits(estimate: Estimate, missing: Sequence[Shard]) -> None:
     raise OSError(
       f"--output_dir={options.output_dir} has {_as_text(free)} free, and "
       f"{num_scenes} scenes need {_as_text(needed)}. Free some space, name "
-      "another folder, or lower --num_train, --image_size or --num_frames."
+      "another folder, or make fewer or smaller scenes (--image_size, "
+      "--num_frames)."
     )
 
 
@@ -116,7 +115,7 @@ def describe_full(
   )
 
 
-def _free_bytes(options: DatasetOptions) -> int:
+def _free_bytes(options: SceneSet) -> int:
   return shutil.disk_usage(pathlib.Path(options.output_dir)).free
 
 

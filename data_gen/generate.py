@@ -19,19 +19,19 @@ from data_gen import (
   workers,
 )
 from data_gen.disk import Shard
-from data_gen.options import DatasetOptions
+from data_gen.scene_makers import SceneSet
 from data_gen.scene_progress import SceneProgress
 
 Report = Callable[[int], None]
 
 
 def generate(
-  options: DatasetOptions,
+  options: SceneSet,
   log: Callable[[str], None] = print,
   *,
   shows_bar: bool = False,
   write_shards: Callable[
-    [DatasetOptions, Sequence[Shard], Report], None
+    [SceneSet, Sequence[Shard], Report], None
   ] = workers.write_shards,
 ) -> pathlib.Path:
   """Makes a data set, or what is missing of it.
@@ -80,7 +80,7 @@ def generate(
   return path
 
 
-def check_options(options: DatasetOptions) -> dict:
+def check_options(options: SceneSet) -> dict:
   """Returns the manifest's header for some options.
 
   Raises:

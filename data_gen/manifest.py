@@ -11,18 +11,18 @@ import pathlib
 import numpy as np
 
 from data_gen import npz, schema, shards
-from data_gen.class_labels import class_of_scene
 from data_gen.features import make_features
-from data_gen.options import DatasetOptions
+from data_gen.footage import Footage
+from data_gen.scene_makers import SceneSet, class_of_scene
 
 PARTIAL_NAME = "manifest.partial.json"
 
 
-def make_header(options: DatasetOptions) -> dict:
+def make_header(options: SceneSet) -> dict:
   """Returns what is known before anything is rendered."""
   is_npz = options.file_format == "npz"
   features = npz.make_arrays(options) if is_npz else make_features(options)
-  return {
+  header = {
     "dataset": options.preset,
     "format_version": schema.FORMAT_VERSION,
     "code_version": _code_version(),
@@ -37,6 +37,9 @@ def make_header(options: DatasetOptions) -> dict:
     "image_size": options.image_size,
     "features": {key: feature.to_json() for key, feature in features.items()},
   }
+  if isinstance(options, Footage):
+    header["has_masks"] = options.has_masks
+  return header
 
 
 def _code_version() -> str:
@@ -46,9 +49,7 @@ def _code_version() -> str:
     return "not installed"
 
 
-def describe_split(
-  options: DatasetOptions, split: str, folder: pathlib.Path
-) -> dict:
+def describe_split(options: SceneSet, split: str, folder: pathlib.Path) -> dict:
   """Returns the counts of a split, and size and SHA-256 of its shards."""
   num_scenes = options.num_scenes(split)
   labels = [class_of_scene(options, split, i) for i in range(num_scenes)]
@@ -101,11 +102,23 @@ def check_same_options(path: pathlib.Path, found: dict, wanted: dict) -> None:
   Raises:
     ValueError: They differ; the message says where.
   """
-  old, new = found["arguments"], wanted["arguments"]
+  kinds = (found["dataset"], wanted["dataset"])
+  if schema.FOOTAGE in kinds and len(set(kinds)) > 1:
+    raise ValueError(
+      f"{path.parent} holds another data set, {found['dataset']}: use another "
+      "--output_dir, or delete that folder."
+    )
+  old, new = dict(found["arguments"]), dict(wanted["arguments"])
+  old_files, new_files = old.pop("files", {}), new.pop("files", {})
   differences = [
     f"--{name} is {new.get(name)} now, and was {old.get(name)}"
     for name in sorted(old.keys() | new.keys())
     if old.get(name) != new.get(name)
+  ]
+  differences += [
+    f"the file {name} is another"
+    for name in sorted(old_files.keys() | new_files.keys())
+    if old_files.get(name) != new_files.get(name)
   ]
   if found["format_version"] != wanted["format_version"]:
     differences.append(

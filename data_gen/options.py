@@ -1,11 +1,16 @@
 """What a data set is made of: one field a flag of `python -m data_gen`."""
 
 import dataclasses
-import math
 
 import numpy as np
 
 from data_gen import cameras, colors, schema
+from data_gen.flag_checks import (
+  check_choice,
+  check_interval,
+  check_range,
+  check_type,
+)
 
 # Fields that do not change the records.
 _INCIDENTAL = ("output_dir", "num_workers", "preview")
@@ -153,31 +158,31 @@ class DatasetOptions:
 
   def __post_init__(self):
     for field in dataclasses.fields(self):
-      _check_type(field.name, getattr(self, field.name), field.type)
+      check_type(field.name, getattr(self, field.name), field.type)
     if not self.output_dir:
       raise ValueError("--output_dir is empty: name a folder for the shards.")
-    _check_choice("preset", self.preset, tuple(schema.PRESETS))
-    _check_choice("file_format", self.file_format, FILE_FORMATS)
+    check_choice("preset", self.preset, tuple(schema.PRESETS))
+    check_choice("file_format", self.file_format, FILE_FORMATS)
     self._check_splits()
     self._check_objects()
     self._check_cameras()
-    _check_range("seed", self.seed, 0, 2**32 - 1)
-    _check_range("image_size", self.image_size, 8, 4096)
-    _check_range("num_frames", self.num_frames, 4, 1024)
-    _check_range("scenes_per_shard", self.scenes_per_shard, 1, 10**6)
-    _check_range("num_workers", self.num_workers, 0, 1024)
-    _check_range("preview", self.preview, 0, 100)
+    check_range("seed", self.seed, 0, 2**32 - 1)
+    check_range("image_size", self.image_size, 8, 4096)
+    check_range("num_frames", self.num_frames, 4, 1024)
+    check_range("scenes_per_shard", self.scenes_per_shard, 1, 10**6)
+    check_range("num_workers", self.num_workers, 0, 1024)
+    check_range("preview", self.preview, 0, 100)
 
   def _check_splits(self) -> None:
     for split in schema.SPLITS:
       most = schema.MAX_SCENES_PER_SPLIT - 1
-      _check_range(f"num_{split}", self.num_scenes(split), 0, most)
+      check_range(f"num_{split}", self.num_scenes(split), 0, most)
     if not sum(map(self.num_scenes, schema.SPLITS)):
       raise ValueError(
         "--num_train, --num_validation and --num_test are all 0: nothing to do."
       )
     if self.ood_pair:
-      _check_choice("ood_pair", self.ood_pair, self.class_names)
+      check_choice("ood_pair", self.ood_pair, self.class_names)
     if self.num_ood_pair and not self.ood_pair:
       raise ValueError(
         f"--num_ood_pair={self.num_ood_pair} needs --ood_pair: the pair to "
@@ -189,19 +194,19 @@ class DatasetOptions:
     # Frozen, but here: 0 stands for the preset's own.
     object.__setattr__(self, "size_min", self.size_min or low)
     object.__setattr__(self, "size_max", self.size_max or high)
-    _check_interval("size", self.size_min, self.size_max, 8.0)
-    _check_interval("path_scale", self.path_scale_min, self.path_scale_max, 3.0)
-    _check_range("position_noise", self.position_noise, 0, 0.1)
-    _check_range("spin", self.spin, 0, 100)
-    _check_range("num_objects", self.num_objects, 1, _MAX_OBJECTS)
-    _check_range("num_clutter", self.num_clutter, 0, _MAX_OBJECTS)
-    _check_range("num_transients", self.num_transients, 0, _MAX_OBJECTS)
+    check_interval("size", self.size_min, self.size_max, 8.0)
+    check_interval("path_scale", self.path_scale_min, self.path_scale_max, 3.0)
+    check_range("position_noise", self.position_noise, 0, 0.1)
+    check_range("spin", self.spin, 0, 100)
+    check_range("num_objects", self.num_objects, 1, _MAX_OBJECTS)
+    check_range("num_clutter", self.num_clutter, 0, _MAX_OBJECTS)
+    check_range("num_transients", self.num_transients, 0, _MAX_OBJECTS)
     if self.num_scene_objects > _MAX_OBJECTS:
       raise ValueError(
         f"--num_objects, --num_clutter and --num_transients make "
         f"{self.num_scene_objects} objects; at most {_MAX_OBJECTS} fit a mask."
       )
-    _check_range("num_colors", self.num_colors, 0, _MAX_COLORS)
+    check_range("num_colors", self.num_colors, 0, _MAX_COLORS)
     if self.color_by_shape and self.num_colors:
       raise ValueError(
         f"--color_by_shape and --num_colors={self.num_colors} exclude each "
@@ -221,10 +226,10 @@ class DatasetOptions:
 
   def _check_cameras(self) -> None:
     cameras.parse_rig(self.camera_rig)
-    _check_range("field_of_view", self.field_of_view, 5, 120)
-    _check_range("camera_jitter", self.camera_jitter, 0, 1)
-    _check_range("target_jitter", self.target_jitter, 0, 0.5)
-    _check_range("focal_jitter", self.focal_jitter, 0, 0.5)
+    check_range("field_of_view", self.field_of_view, 5, 120)
+    check_range("camera_jitter", self.camera_jitter, 0, 1)
+    check_range("target_jitter", self.target_jitter, 0, 0.5)
+    check_range("focal_jitter", self.focal_jitter, 0, 0.5)
     if self.preset != "traj2d":
       return
     fields = {field.name: field.default for field in dataclasses.fields(self)}
@@ -302,37 +307,3 @@ class DatasetOptions:
     """Returns the options that determine the records, as for JSON."""
     values = dataclasses.asdict(self)
     return {name: v for name, v in values.items() if name not in _INCIDENTAL}
-
-
-def _check_type(name, value, expected):
-  if expected is float:
-    is_good = isinstance(value, int | float) and math.isfinite(value)
-    is_good = is_good and not isinstance(value, bool)
-  elif expected is int:
-    is_good = isinstance(value, int) and not isinstance(value, bool)
-  else:
-    is_good = isinstance(value, expected)
-  if not is_good:
-    raise ValueError(f"--{name}={value!r} is not a valid {expected.__name__}.")
-
-
-def _check_choice(name, value, choices):
-  if value not in choices:
-    raise ValueError(
-      f"--{name}={value} is not known: give one of {', '.join(choices)}."
-    )
-
-
-def _check_range(name, value, low, high):
-  if not low <= value <= high:
-    raise ValueError(
-      f"--{name}={value} is out of range: give a value from {low} to {high}."
-    )
-
-
-def _check_interval(name, low, high, limit):
-  if not 0 < low <= high <= limit:
-    raise ValueError(
-      f"--{name}_min={low} and --{name}_max={high} are no interval: they must "
-      f"be positive, in this order, and at most {limit}."
-    )

@@ -12,7 +12,8 @@ from data_gen.errors import DataError
 
 ADVICE = (
   "Delete this shard and run the command that made the data set again "
-  "(python -m data_gen with the same options): it makes just what is missing."
+  "(python -m data_gen, or data_gen.import_videos for footage, with the same "
+  "options): it makes just what is missing."
 )
 
 

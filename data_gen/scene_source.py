@@ -203,6 +203,7 @@ def check_shard_size(path: pathlib.Path, expected: int) -> None:
     state = "is missing" if found is None else f"has {found} bytes"
     raise DataError(
       f"{path} {state}; the manifest says {expected} bytes. To make it again, "
-      "run the command that made the data set: python -m data_gen "
-      f"--output_dir={path.parent} with the options in {schema.MANIFEST_NAME}."
+      "run the command that made the data set: python -m data_gen (footage: "
+      f"data_gen.import_videos) --output_dir={path.parent} with the options in "
+      f"{schema.MANIFEST_NAME}."
     )

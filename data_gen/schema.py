@@ -35,6 +35,10 @@ PRESETS = {
 RANDOM = "random"
 # Motion of objects that stand still.
 STILL = -1
+# The data set's name of footage (see `data_gen.footage`), and its shape and
+# motion.
+FOOTAGE = "footage"
+UNKNOWN = -1
 
 # The place of a split in this tuple enters the seeds: only ever append.
 SPLITS = (
@@ -103,7 +107,7 @@ def shard_name(
   """Returns the file name of shard number `shard` of a split.
 
   Args:
-    dataset: Key of PRESETS.
+    dataset: Key of PRESETS, or FOOTAGE.
     split: One of SPLITS.
     file_format: "tfrecord", "array_record" or "npz".
     shard: Number of the shard.

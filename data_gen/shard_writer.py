@@ -1,4 +1,4 @@
-"""Renders the scenes of one shard, and writes it in the format asked for."""
+"""Makes the scenes of one shard, and writes it in the format asked for."""
 
 import io
 import pathlib
@@ -7,8 +7,7 @@ from typing import Any
 
 from data_gen import array_records, npz, records, shards
 from data_gen.features import make_features
-from data_gen.options import DatasetOptions
-from data_gen.scenes import make_scene
+from data_gen.scene_makers import SceneSet, make_scene
 
 # Of a TFRecord: lengths and checks, and its place in the index.
 _TFRECORD_OVERHEAD_BYTES = shards.HEADER_BYTES + shards.FOOTER_BYTES + 8
@@ -19,12 +18,12 @@ def _ignore() -> None:
 
 
 def write_shard(
-  options: DatasetOptions,
+  options: SceneSet,
   split: str,
   shard: int,
   report: Callable[[], None] = _ignore,
 ) -> int:
-  """Renders and writes one shard.
+  """Makes and writes one shard.
 
   Args:
     options: Of the data set.
@@ -55,7 +54,7 @@ def write_shard(
 
 
 def measure_scene_bytes(
-  options: DatasetOptions, split: str, indices: Sequence[int]
+  options: SceneSet, split: str, indices: Sequence[int]
 ) -> float:
   """Returns the mean bytes that some scenes take in shards of a split."""
   scenes = _make_scenes(options, split, indices, _ignore)

@@ -21,6 +21,10 @@ _DESCRIPTION = (
   "Clips of solids in motion from several calibrated cameras, rendered by "
   "data_gen of magvit3d; manifest.json says how."
 )
+_FOOTAGE_DESCRIPTION = (
+  "Clips from several calibrated cameras, packed by data_gen of magvit3d; "
+  "manifest.json says how."
+)
 _FILE_NAMES = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
 _MODULE = "tensorflow_datasets.core.features"
 _LABEL_NAMES = {
@@ -38,6 +42,8 @@ def write(folder: pathlib.Path, manifest: Mapping[str, Any]) -> None:
     manifest: Complete, with its splits.
   """
   for key, names in _LABEL_NAMES.items():
+    if not manifest[names]:  # Footage has no shapes and motions.
+      continue
     text = "".join(f"{name}\n" for name in manifest[names])
     path = folder / f"{key}.labels.txt"
     shards.write_atomically(path, text.encode())
@@ -59,10 +65,11 @@ def make_info(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "filepathTemplate": _FILE_NAMES,
       }
     )
+  is_footage = manifest["dataset"] == schema.FOOTAGE
   return {
     "name": manifest["dataset"],
     "version": f"{manifest['format_version']}.0.0",
-    "description": _DESCRIPTION,
+    "description": _FOOTAGE_DESCRIPTION if is_footage else _DESCRIPTION,
     "fileFormat": manifest["file_format"],
     "splits": splits,
   }
@@ -76,7 +83,7 @@ def make_features(manifest: Mapping[str, Any]) -> dict[str, Any]:
     node = tree
     for parent in parents:
       node = node.setdefault(parent, {})
-    if key in _LABEL_NAMES:
+    if key in _LABEL_NAMES and manifest[_LABEL_NAMES[key]]:
       count = len(manifest[_LABEL_NAMES[key]])
       node[name] = _connector(
         "class_label_feature.ClassLabel", classLabel={"numClasses": str(count)}

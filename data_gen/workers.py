@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 
 from data_gen.disk import Shard
-from data_gen.options import DatasetOptions
+from data_gen.scene_makers import SceneSet
 from data_gen.shard_writer import write_shard
 
 _POLL_S = 0.2
@@ -24,7 +24,7 @@ _shared = None  # In a worker: the two numbers.
 
 
 def write_shards(
-  options: DatasetOptions,
+  options: SceneSet,
   missing: Sequence[Shard],
   report: Callable[[int], None],
 ) -> None:
@@ -101,7 +101,7 @@ class _Stopped(Exception):
   """The rest of a shard is not wanted."""
 
 
-def _write(options: DatasetOptions, shard: Shard) -> None:
+def _write(options: SceneSet, shard: Shard) -> None:
   write_shard(options, *shard, report=_report)
 
 

@@ -399,6 +399,14 @@ class Experiment:
     scores = tokenizer_scores.validation_scores(
       self._make_reconstruct(model.tokenizer), params, clips
     )
+    if "foreground_gain" not in scores:
+      logging.warning(
+        "Oracle gate passed over: none of %d validation clips has a mask, so "
+        "nothing tells whether the tokenizer shows the object. Look at the "
+        "reconstructions in the report.",
+        len(clips["frames"]),
+      )
+      return
     gain, needed = scores["foreground_gain"], self._config["oracle_gate_db"]
     found = (
       f"on {len(clips['frames'])} validation clips the tokenizer's foreground "

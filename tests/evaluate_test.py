@@ -43,12 +43,12 @@ def clips():
 
 @pytest.fixture
 def run(clips, monkeypatch, tmp_path):
-  """Returns `(reconstruction, tokens) -> scores.json` as read back."""
+  """Returns `(reconstruction, tokens, clips) -> scores.json`, read back."""
   config = shrunk.make_config()
   model = TokenModel(config, _FRAMES, 12, _GRID)
   names = [f"class {i}" for i in range(12)]
 
-  def run(reconstruction, tokens):
+  def run(reconstruction, tokens, clips=clips):
     cond_tokens = np.stack([tokens] * len(model.tasks), axis=1)
     batch = TokenBatch(tokens, cond_tokens, clips["labels"])
 
@@ -161,6 +161,45 @@ def test_every_table_says_how_many_clips_of_which_split(run, clips):
     for row in table["rows"]:
       assert len(row) == len(table["columns"])
     assert set(table["baselines"]) <= {row[0] for row in table["rows"]}
+
+
+def test_without_masks_nothing_is_said_of_the_foreground(run, clips):
+  bare = clips | {"masks": np.zeros_like(clips["masks"])}
+  real, tokens = _real(clips), _random_tokens()
+  reconstruction = real + np.float32(1e-3)
+  scores, whole = run(reconstruction, tokens, bare), run(reconstruction, tokens)
+  assert scores["checks"] == []
+  for table in scores["tables"]:
+    assert "No clip has a mask" in table["note"] and "n = 0" in table["note"]
+    assert table["note"].startswith(_table(whole, table["title"])["note"])
+    for row in table["rows"]:
+      assert len(row) == len(table["columns"])
+      assert not any(x != x for x in row)  # NaN.
+  for title in ("Reconstruction", "Predicted clips"):
+    rows = _table(scores, title)["rows"]
+    assert [row[-1] for row in rows] == [None] * len(rows)
+    # What needs no masks is as ever.
+    expected = [row[:-1] for row in _table(whole, title)["rows"]]
+    assert [row[:-1] for row in rows] == expected
+  names = [row[0] for row in _table(scores, "Hidden tokens")["rows"]]
+  assert sorted(names) == [
+    "frame_prediction, all cells",
+    "full_generation, all cells",
+  ]
+
+
+def test_validation_without_masks_has_no_foreground(clips):
+  tokens = _random_tokens()
+
+  def reconstruct(params, frames, is_quantizing):
+    return frames.astype(np.float32) / 255, tokens
+
+  bare = clips | {"masks": np.zeros_like(clips["masks"])}
+  scores = tokenizer_scores.validation_scores(reconstruct, {}, bare)
+  assert scores == {"psnr": image_metrics.MAX_PSNR_DB}
+  assert "foreground_gain" in tokenizer_scores.validation_scores(
+    reconstruct, {}, clips
+  )
 
 
 def test_error_rates_are_those_of_the_chosen_hidden_cells():

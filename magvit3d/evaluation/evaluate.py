@@ -21,6 +21,9 @@ from magvit3d.evaluation import (
 )
 from magvit3d.tokens.token_model import TokenBatch, TokenModel
 
+_NO_OBJECTS = (
+  "No clip has a mask, so there are no scores of the foreground (n = 0)."
+)
 _GENERATION, _PREDICTION = "full_generation", "frame_prediction"
 
 
@@ -58,6 +61,7 @@ class Evaluation:
     self._batch_size = settings["batch_size"]
     self._real = clips["frames"].astype(np.float32) / 255
     self._is_object = clips["masks"] > 0
+    self._has_objects = bool(self._is_object.any())
     self._decode = tokenizer_scores.make_decode(
       model.tokenizer, self._batch_size, mesh
     )
@@ -93,7 +97,7 @@ class Evaluation:
     self.tables.append(
       {
         "title": title,
-        "note": note,
+        "note": note if self._has_objects else f"{note} {_NO_OBJECTS}",
         "split": self._settings["split"],
         "n": len(self._real),
         "columns": columns,
@@ -103,6 +107,9 @@ class Evaluation:
     )
 
   def _add_check(self, name, value, threshold, comparison, unit) -> None:
+    if value is None:
+      logging.warning("Not checked: %s. %s", name, _NO_OBJECTS)
+      return
     passed = value >= threshold if comparison == ">=" else value <= threshold
     self.checks.append(
       {
@@ -172,6 +179,8 @@ class Evaluation:
         ("all cells", np.ones_like(cells)),
         ("cells that touch the object", cells),
       ):
+        if not chosen.any():
+          continue
         error, baseline = transformer_scores.error_rates(
           is_wrong, is_masked, tokens.tokens, chosen
         )

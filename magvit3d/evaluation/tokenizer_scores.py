@@ -71,14 +71,25 @@ def image_scores(
   clips: Float[np.ndarray, "n t h w 3"],
   real: Float[np.ndarray, "n t h w 3"],
   masks: np.ndarray,
-) -> dict[str, float]:
-  """PSNR, SSIM and foreground PSNR, averaged over clips."""
-  foreground = image_metrics.foreground_psnr(clips, real, masks > 0)
+) -> dict[str, float | None]:
+  """PSNR, SSIM and foreground PSNR, averaged over clips.
+
+  The last is None where no mask shows an object.
+  """
   return {
     "psnr": float(np.mean(image_metrics.psnr(clips, real))),
     "ssim": float(np.mean(image_metrics.ssim(clips, real))),
-    "foreground_psnr": float(np.nanmean(foreground)),
+    "foreground_psnr": _foreground_psnr(clips, real, masks > 0),
   }
+
+
+def _foreground_psnr(clips, real, is_object) -> float | None:
+  """Mean over the clips with an object; None if there are none."""
+  if not is_object.any():
+    return None
+  return float(
+    np.nanmean(image_metrics.foreground_psnr(clips, real, is_object))
+  )
 
 
 def validation_scores(
@@ -91,24 +102,23 @@ def validation_scores(
 
   `clips` has `frames`, `masks` and `background`; see `load_clips`.
   `foreground_gain` is the foreground PSNR above the background-only
-  baseline's, in dB.
+  baseline's, in dB. Without any masks there are no scores of the foreground.
   """
   real = clips["frames"].astype(np.float32) / 255
   reconstruction, tokens = reconstruct(params, clips["frames"], is_quantizing)
   is_object = clips["masks"] > 0
+  psnr = float(np.mean(image_metrics.psnr(reconstruction, real)))
+  if not is_object.any():
+    return {"psnr": psnr}
   background = image_metrics.background_only(clips["background"], real.shape)
-  foreground = np.nanmean(
-    image_metrics.foreground_psnr(reconstruction, real, is_object)
-  )
-  baseline = np.nanmean(
-    image_metrics.foreground_psnr(background, real, is_object)
-  )
+  foreground = _foreground_psnr(reconstruction, real, is_object)
+  baseline = _foreground_psnr(background, real, is_object)
   cells = image_metrics.foreground_cells(is_object, tokens.shape[1:])
   return {
-    "psnr": float(np.mean(image_metrics.psnr(reconstruction, real))),
-    "foreground_psnr": float(foreground),
-    "background_only_foreground_psnr": float(baseline),
-    "foreground_gain": float(foreground - baseline),
+    "psnr": psnr,
+    "foreground_psnr": foreground,
+    "background_only_foreground_psnr": baseline,
+    "foreground_gain": foreground - baseline,
     "foreground_perplexity": _perplexity(tokens[cells]),
   }
 
@@ -121,8 +131,11 @@ def _perplexity(tokens: Int[np.ndarray, "n"]) -> float:
 def reconstruction_table(
   reconstruction: Float[np.ndarray, "n t h w 3"],
   clips: Mapping[str, np.ndarray],
-) -> tuple[list[list[Any]], float]:
-  """Rows of the reconstruction table, and the foreground gain in dB."""
+) -> tuple[list[list[Any]], float | None]:
+  """Rows of the reconstruction table, and the foreground gain in dB.
+
+  The gain is None where no mask shows an object.
+  """
   real = clips["frames"].astype(np.float32) / 255
   named = {
     "tokenizer (moving average)": reconstruction,
@@ -137,22 +150,26 @@ def reconstruction_table(
   }
   rows = [[name, *values.values()] for name, values in scores.items()]
   gains = [values["foreground_psnr"] for values in scores.values()]
-  return rows, gains[0] - gains[1]
+  return rows, None if gains[0] is None else gains[0] - gains[1]
 
 
 def code_table(
   tokens: Int[np.ndarray, "n t h w"],
   is_foreground: np.ndarray,
   codebook_size: int,
-) -> tuple[list[list[Any]], float]:
-  """Rows of the code usage table, and the perplexity on foreground cells."""
+) -> tuple[list[list[Any]], float | None]:
+  """Rows of the code usage table, and the perplexity on foreground cells.
+
+  The latter is None where no cell touches an object.
+  """
   rows = []
   for name, chosen in (
     ("all cells", tokens),
     ("cells that touch the object", tokens[is_foreground]),
   ):
     usage = image_metrics.code_usage(chosen, codebook_size)
-    rows.append([name, chosen.size, usage["usage"], usage["perplexity"]])
+    perplexity = usage["perplexity"] if chosen.size else None
+    rows.append([name, chosen.size, usage["usage"], perplexity])
   baseline = "baseline: one code for everything"
   rows.append([baseline, tokens.size, 1 / codebook_size, 1.0])
   return rows, rows[1][-1]

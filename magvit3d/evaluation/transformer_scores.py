@@ -137,7 +137,8 @@ def make_validation(
   """Returns the scores of parameters on some clips, for each task.
 
   The error on the hidden half of the tokens: on all cells, and on those that
-  touch the object, the latter beside the most frequent token's.
+  touch the object, the latter beside the most frequent token's. Without any
+  masks the latter two are left out.
   """
   tokens = make_tokenize(model, batch_size, mesh)(tokenizer_params, clips)
   cells = image_metrics.foreground_cells(
@@ -155,6 +156,8 @@ def make_validation(
       everywhere = np.ones_like(cells)
       error, _ = error_rates(is_wrong, is_masked, tokens.tokens, everywhere)
       scores[f"{name}/masked_error"] = error
+      if not cells.any():
+        continue
       error, baseline = error_rates(is_wrong, is_masked, tokens.tokens, cells)
       scores[f"{name}/foreground_masked_error"] = error
       scores[f"{name}/foreground_most_frequent_error"] = baseline

@@ -1,0 +1,258 @@
+"""Opened recordings: clips, masks and backgrounds of several cameras.
+
+Nothing is kept of the videos but where their frames are; a clip is decoded
+camera by camera, so that memory holds the frames of one at a time.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from data_gen import mask_files, schema
+from data_gen.calibration import CameraEntry, RecordingEntry
+from data_gen.errors import DataError
+from data_gen.mask_files import Masks
+from data_gen.squares import Square
+from data_gen.video_files import VideoFile
+
+_NUM_BACKGROUND_FRAMES = 64  # Of a recording, at most.
+_NUM_DECODED_TOGETHER = 8  # Of those.
+_MEDIAN_ROWS = 16  # Of the image, at a time.
+
+
+@dataclasses.dataclass(frozen=True)
+class Camera:
+  """One camera of a recording: its files, opened.
+
+  Attributes:
+    num_frames: From the first that all cameras have.
+  """
+
+  entry: CameraEntry
+  video: VideoFile
+  masks: Masks | None
+  square: Square
+
+  @property
+  def num_frames(self) -> int:
+    return self.video.num_frames - self.entry.first_frame
+
+  def frames(self, numbers: np.ndarray) -> np.ndarray:
+    """Returns frames as uint8 (n, S, S, 3); `numbers` (n,) increase."""
+    numbers = numbers + self.entry.first_frame
+    size = (self.square.width, self.square.height)
+    frames = []
+    for image in self.video.frames(numbers):
+      if image.size != size:
+        raise self.entry.field.error(
+          f"has frames of {image.size[0]} x {image.size[1]} pixels in "
+          f"{self.entry.video}, whose first frame has {size[0]} x {size[1]}."
+        )
+      frames.append(self.square.frame(image))
+    return np.stack(frames)
+
+  def read_masks(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns two bool (n, S, S), see `Square.mask`; zeros without masks."""
+    size = self.square.image_size
+    if self.masks is None:
+      nothing = np.zeros((len(numbers), size, size), bool)
+      return nothing, nothing
+    pairs = []
+    for mask in self.masks.frames(numbers + self.entry.first_frame):
+      if mask.shape != (self.square.height, self.square.width):
+        raise self.entry.field.error(
+          f"has masks of {mask.shape[1]} x {mask.shape[0]} pixels in "
+          f"{self.entry.masks}, and a video of {self.square.width} x "
+          f"{self.square.height}."
+        )
+      pairs.append(self.square.mask(mask))
+    masks, touched = zip(*pairs, strict=True)
+    return np.stack(masks), np.stack(touched)
+
+  def background(self, num_frames: int) -> np.ndarray:
+    """Returns the median of frames without the object, uint8 (S, S, 3).
+
+    Args:
+      num_frames: Of the recording; the median is of some, evenly spread.
+    """
+    count = min(num_frames, _NUM_BACKGROUND_FRAMES)
+    numbers = np.arange(count) * num_frames // count
+    size = self.square.image_size
+    frames = np.empty((count, size, size, 3), np.uint8)
+    is_hidden = np.empty((count, size, size), bool)
+    for first in range(0, count, _NUM_DECODED_TOGETHER):
+      part = slice(first, first + _NUM_DECODED_TOGETHER)
+      frames[part] = self.frames(numbers[part])
+      is_hidden[part] = self.read_masks(numbers[part])[1]
+    rows = range(0, size, _MEDIAN_ROWS)
+    return np.concatenate(
+      [
+        median_without(
+          frames[:, row : row + _MEDIAN_ROWS],
+          is_hidden[:, row : row + _MEDIAN_ROWS],
+        )
+        for row in rows
+      ]
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+  """What several cameras filmed at once, opened.
+
+  Attributes:
+    num_frames: That all cameras have.
+    track: float32 (num_frames, 3), metres; NaN where unknown.
+  """
+
+  entry: RecordingEntry
+  cameras: tuple[Camera, ...]
+  num_frames: int
+  track: np.ndarray
+
+  def clip(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns frames, masks, cameras and track; `numbers` (t,) increase."""
+    frames = [camera.frames(numbers) for camera in self.cameras]
+    masks = [camera.read_masks(numbers)[0] for camera in self.cameras]
+    return {
+      schema.FRAMES: np.stack(frames),
+      schema.MASKS: np.stack(masks).astype(np.uint8),
+      schema.INTRINSICS: np.stack(
+        [c.square.intrinsics(c.entry.intrinsics) for c in self.cameras]
+      ),
+      schema.CAMERA_FROM_WORLD: np.stack(
+        [camera.entry.camera_from_world for camera in self.cameras]
+      ),
+      schema.TRAJECTORY: self.track[numbers],
+      schema.TRAJECTORY_CLEAN: self.track[numbers],
+    }
+
+  def backgrounds(self) -> np.ndarray:
+    """Returns what is behind the object, uint8 (V, S, S, 3)."""
+    return np.stack([c.background(self.num_frames) for c in self.cameras])
+
+  def tracked_shares(self) -> list[float]:
+    """Returns for each camera the share of the track that is in its image.
+
+    Before it is made square; 1 where nothing is known.
+    """
+    points = self.track[~np.isnan(self.track).any(axis=1)]
+    shares = []
+    for camera in self.cameras:
+      pose = camera.entry.camera_from_world
+      in_camera = points @ pose[:, :3].T + pose[:, 3]
+      x, y, z = (in_camera @ camera.entry.intrinsics.T).T
+      depth = np.maximum(z, 1e-9)
+      is_inside = (np.abs(2 * x / depth + 1 - camera.square.width)) <= (
+        camera.square.width
+      )
+      is_inside &= (np.abs(2 * y / depth + 1 - camera.square.height)) <= (
+        camera.square.height
+      )
+      shares.append(float(np.mean(is_inside & (z > 0))) if len(points) else 1.0)
+    return shares
+
+
+def open_recording(
+  entry: RecordingEntry, image_size: int, fit: str, span: int
+) -> Recording:
+  """Opens the files of a recording, and checks that they fit each other.
+
+  Args:
+    entry: From the JSON.
+    image_size: Height and width of the frames to make, pixels.
+    fit: One of `squares.FITS`.
+    span: Frames from a clip's first to its last.
+
+  Raises:
+    DataError: A file cannot be read, is too short, or does not fit; the
+      message names the field.
+  """
+  cameras = [_open_camera(camera, image_size, fit) for camera in entry.cameras]
+  counts = [camera.num_frames for camera in cameras]
+  for camera, count in zip(cameras, counts, strict=True):
+    if count < span:
+      raise camera.entry.field.error(
+        f"is too short: {camera.entry.video} has {max(count, 0)} frames from "
+        f"first_frame={camera.entry.first_frame} on, and a clip spans {span} "
+        "(--num_frames, --frame_stride)."
+      )
+  num_frames = min(counts)
+  track = np.full((num_frames, 3), np.nan, np.float32)
+  if entry.track is not None:
+    if not num_frames <= len(entry.track) <= max(counts):
+      raise entry.field.error(
+        f"has a track of {len(entry.track)} rows, but its videos have "
+        f"{num_frames} frames"
+        + (f" to {max(counts)}" if max(counts) > num_frames else "")
+        + " from their first_frame on: give one row a frame."
+      )
+    track = entry.track[:num_frames]
+  return Recording(entry, tuple(cameras), num_frames, track)
+
+
+def _open_camera(entry: CameraEntry, image_size: int, fit: str) -> Camera:
+  field = entry.field
+  try:
+    video = VideoFile(entry.video, label=0)
+    if not video.num_frames:
+      raise field.error(f"has a video without frames, {entry.video}.")
+    width, height = next(video.frames(np.array([0]))).size
+  except DataError as error:
+    raise field.error(f"has a video that cannot be used: {error}") from error
+  if entry.image_size not in (None, (width, height)):
+    raise field.error(
+      f"was calibrated with images of {entry.image_size[0]} x "
+      f"{entry.image_size[1]} pixels (image_size), but {entry.video} has "
+      f"{width} x {height}: give the intrinsics of the latter."
+    )
+  centre = entry.intrinsics[:2, 2]
+  if not ((centre >= -0.5) & (centre <= np.array([width, height]) - 0.5)).all():
+    raise field.error(
+      f"has its principal point (cx, cy) at ({centre[0]:g}, {centre[1]:g}) in "
+      f"intrinsics, outside the {width} x {height} pixels of {entry.video}: "
+      "give the intrinsics of the video's own size."
+    )
+  masks = None
+  if entry.masks is not None:
+    masks = _open_masks(entry, video.num_frames)
+  camera = Camera(entry, video, masks, Square(width, height, image_size, fit))
+  if masks is not None:
+    camera.read_masks(np.array([-entry.first_frame]))  # Checks their size.
+  return camera
+
+
+def _open_masks(entry: CameraEntry, num_frames: int) -> Masks:
+  try:
+    masks = mask_files.open_masks(entry.masks)
+  except DataError as error:
+    raise entry.field.error(
+      f"has masks that cannot be used: {error}"
+    ) from error
+  if masks.num_frames != num_frames:
+    raise entry.field.error(
+      f"has {masks.num_frames} masks in {entry.masks}, and {num_frames} frames "
+      f"in {entry.video}: give one mask a frame."
+    )
+  return masks
+
+
+def median_without(frames: np.ndarray, is_hidden: np.ndarray) -> np.ndarray:
+  """Returns the median over time of what is not hidden.
+
+  Where it is hidden in every frame, the median of all stands for it.
+
+  Args:
+    frames: uint8 (n, h, w, 3).
+    is_hidden: bool (n, h, w).
+
+  Returns:
+    uint8 (h, w, 3); the mean of two middle values is rounded.
+  """
+  is_hidden = is_hidden & ~is_hidden.all(axis=0)
+  values = np.where(is_hidden[..., None], np.int16(256), frames)
+  values = np.sort(values, axis=0)  # What is hidden comes last.
+  count = np.sum(~is_hidden, axis=0)[None, ..., None]
+  low = np.take_along_axis(values, (count - 1) // 2, axis=0)[0]
+  high = np.take_along_axis(values, count // 2, axis=0)[0]
+  return np.rint((low + high) / 2).astype(np.uint8)

@@ -1,0 +1,27 @@
+"""Scenes by number, of whatever data set: rendered, or cut from footage."""
+
+from typing import Any
+
+from data_gen import class_labels, scenes
+from data_gen.footage import Footage
+from data_gen.options import DatasetOptions
+
+SceneSet = DatasetOptions | Footage
+
+
+def make_scene(options: SceneSet, split: str, index: int) -> dict[str, Any]:
+  """Returns scene `index` of a split: a value for each of its features.
+
+  Raises:
+    ValueError: The options allow no such scene, or a video is damaged.
+  """
+  if isinstance(options, Footage):
+    return options.make_scene(split, index)
+  return scenes.make_scene(options, split, index)
+
+
+def class_of_scene(options: SceneSet, split: str, index: int) -> int:
+  """Returns the class of a scene."""
+  if isinstance(options, Footage):
+    return options.class_of_scene(split, index)
+  return class_labels.class_of_scene(options, split, index)
