@@ -248,13 +248,12 @@ class DatasetOptions:
   @property
   def motions(self) -> tuple[str, ...]:
     """Names of the motions, by label."""
-    more = (schema.RANDOM,) if self.random_motion else ()
-    return schema.PRESETS[self.preset].motions + more
+    return schema.motion_names(self.preset, self.random_motion)
 
   @property
   def class_names(self) -> tuple[str, ...]:
     """Names of the pairs of shape and motion, by class."""
-    return tuple(f"{s}_{m}" for s in self.shapes for m in self.motions)
+    return schema.class_names(self.preset, self.random_motion)
 
   @property
   def fixed_colors(self) -> np.ndarray:

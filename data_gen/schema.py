@@ -96,6 +96,17 @@ OBJECTS_TRAJECTORY = "objects/trajectory"  # float (N,T,3)*
 OBJECTS_ORIENTATION = "objects/orientation"  # float (N,T,4)*
 
 
+def motion_names(preset: str, random_motion: bool) -> tuple[str, ...]:
+  """Returns the motions of a preset, by label."""
+  return PRESETS[preset].motions + ((RANDOM,) if random_motion else ())
+
+
+def class_names(preset: str, random_motion: bool) -> tuple[str, ...]:
+  """Returns the pairs of shape and motion of a preset, by class."""
+  motions = motion_names(preset, random_motion)
+  return tuple(f"{s}_{m}" for s in PRESETS[preset].shapes for m in motions)
+
+
 def scene_id(split: str, index: int) -> int:
   """Returns an id that no other scene of any split has."""
   return SPLITS.index(split) * MAX_SCENES_PER_SPLIT + index

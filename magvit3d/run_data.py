@@ -29,19 +29,6 @@ from magvit3d.data.scene_clips import (
 from magvit3d.errors import UserError, as_user_errors
 
 
-def dataset_options(
-  config: Mapping[str, Any], output_dir: str = "data"
-) -> DatasetOptions:
-  """Returns the options that `config.data` gives for a data set.
-
-  Raises:
-    ValueError: A value is out of range.
-  """
-  names = {field.name for field in dataclasses.fields(DatasetOptions)}
-  chosen = {name: config[name] for name in names & set(config)}
-  return DatasetOptions(output_dir=output_dir, **chosen)
-
-
 class RunData:
   """Makes, checks and opens the data set of a run.
 
@@ -77,7 +64,9 @@ class RunData:
       generate(self._options(), log=logging.info)
 
   def _options(self) -> DatasetOptions:
-    return dataset_options(self._config, str(self.folder))
+    names = {field.name for field in dataclasses.fields(DatasetOptions)}
+    chosen = {name: self._config[name] for name in names & set(self._config)}
+    return DatasetOptions(output_dir=str(self.folder), **chosen)
 
   def check_fits(self) -> None:
     """Raises UserError if what is there was made with other options."""

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from data_gen import schema
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.models.discriminator import Discriminator
 from magvit3d.models.vqvae import Tokenizer, latent_shape
-from magvit3d.run_data import dataset_options
 from magvit3d.single_stage_config import stage_blocks
 from magvit3d.tokens.language_model import LanguageModel
 from magvit3d.tokens.token_model import TokenModel
@@ -81,8 +81,13 @@ def _describe(config: Mapping[str, Any]) -> _Description:
 
 
 def _num_classes(data: Mapping[str, Any]) -> int:
-  with as_user_errors(ValueError):
-    return len(dataset_options(data).class_names)
+  preset = data.get("preset", "traj3d")
+  if preset not in schema.PRESETS:
+    raise UserError(
+      f"config.data.preset={preset!r} is unknown; use one of "
+      f"{', '.join(schema.PRESETS)}."
+    )
+  return len(schema.class_names(preset, data.get("random_motion", False)))
 
 
 def _tokenizer(config: Mapping[str, Any], rng: jax.Array) -> dict[str, PyTree]:
