@@ -18,7 +18,7 @@ COLOR = np.array([0.32, 0.31, 0.29])
 LIGHT_RADIUS = 0.08  # Of the disc at distance 1.
 _LIT = colors.AMBIENT + (1 - colors.AMBIENT) * LIGHT[2]
 # A shadow is computed on this many points a side of its box, and interpolated.
-_GRID_SIZE = 48
+_GRID_SIZE = 32
 
 
 def ground_colors() -> np.ndarray:
@@ -108,12 +108,12 @@ def _meet_ground(cameras, xs, ys):
 
 
 def _light_directions() -> np.ndarray:
-  """Points of the light's disc, seen from anywhere, (13, 3)."""
+  """Points of the light's disc, seen from anywhere, (25, 3)."""
   side = np.cross(LIGHT, [0.0, 0.0, 1.0])
   side /= np.linalg.norm(side)
   other = np.cross(LIGHT, side)
   places = [(0.0, 0.0)]
-  for radius, count in ((0.5, 4), (0.9, 8)):
+  for radius, count in ((0.3, 4), (0.6, 8), (0.9, 12)):
     angles = 2 * np.pi * (np.arange(count) + 0.5) / count
     places += [(radius * np.cos(a), radius * np.sin(a)) for a in angles]
   disc = LIGHT_RADIUS * np.array(places)

@@ -64,7 +64,9 @@ def test_shadow_lies_where_the_light_is_hidden(shape):
     )
     if not 0 <= min(x, y) <= max(x, y) < SIZE - 1:
       continue
-    assert factor[view, round(y), round(x)] == pytest.approx(darkest, abs=0.02)
+    # Past the cone, 0.15 m wide there, a disc of 0.16 m shows at its rim: less
+    # than a twentieth of the light, of which there is 0.55 to lose.
+    assert factor[view, round(y), round(x)] == pytest.approx(darkest, abs=0.03)
     row, column = np.mgrid[:SIZE, :SIZE]
     pixels = np.stack([column, row, np.ones_like(row)], -1)
     rays = pixels @ np.linalg.inv(RIG.intrinsics[view]).T
