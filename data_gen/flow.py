@@ -17,7 +17,8 @@ def make_flows(
   """Follows the surface point at each pixel's centre to the next frame.
 
   Solids move rigidly, so this is exact, also where the point is hidden then.
-  The background and the cameras do not move.
+  The background and the cameras do not move; the flow of a solid that is gone
+  in the next frame is 0 too.
 
   Args:
     masks: uint8 (V, T, H, W); 0, or the solid's number + 1.
@@ -31,7 +32,9 @@ def make_flows(
   shape = (*masks.shape[:1], masks.shape[1] - 1, *masks.shape[2:], 2)
   flows = np.zeros(shape, np.float32)
   for number, solid in enumerate(scene):
-    view, time, row, column = np.nonzero(masks[:, :-1] == number + 1)
+    is_followed = masks[:, :-1] == number + 1
+    is_followed &= solid.is_there[1:, None, None]
+    view, time, row, column = np.nonzero(is_followed)
     pixels = np.stack([column, row, np.ones_like(row)], -1).astype(float)
     in_camera = np.einsum(
       "nij,nj->ni", np.linalg.inv(cameras.intrinsics)[view], pixels

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from data_gen import (
   array_records,
   disk,
+  folder_lock,
   manifest,
   preview,
   schema,
@@ -58,9 +59,21 @@ def generate(
   found = manifest.read(path)
   missing = _missing_shards(options, folder, found)
   if found and not missing:
+    log(f"The data set is complete already: {path}")
     return path
 
   _make_writable(folder)
+  with folder_lock.locked(folder):
+    _make_missing(options, header, log, shows_bar, write_shards)
+  log(f"The data set is complete: {path}")
+  return path
+
+
+def _make_missing(options, header, log, shows_bar, write_shards) -> None:
+  """Makes what is missing of a data set, in a folder that is ours alone."""
+  folder = pathlib.Path(options.output_dir)
+  found = manifest.read(folder / schema.MANIFEST_NAME)
+  missing = _missing_shards(options, folder, found)
   shards.remove_temporary_files(folder)
   estimate = disk.estimate_bytes(options, missing)
   disk.check_fits(estimate, missing)
@@ -76,15 +89,14 @@ def generate(
     raise OSError(disk.describe_full(error, estimate, missing)) from error
   finally:
     shards.remove_temporary_files(folder)
-  log(f"The data set is complete: {path}")
-  return path
 
 
 def check_options(options: SceneSet) -> dict:
   """Returns the manifest's header for some options.
 
   Raises:
-    ValueError: The folder holds a data set with other options.
+    ValueError: The folder holds a data set with other options, or shards
+      without a manifest.
   """
   header = manifest.make_header(options)
   folder = pathlib.Path(options.output_dir)
@@ -92,6 +104,14 @@ def check_options(options: SceneSet) -> dict:
     found = manifest.read(folder / name)
     if found is not None:
       manifest.check_same_options(folder / name, found, header)
+      return header
+  for split in options.splits:
+    for shard in range(options.num_shards(split)):
+      if (folder / options.shard_name(split, shard)).exists():
+        raise ValueError(
+          f"--output_dir={folder} holds shards without a manifest, so nobody "
+          "knows how they were made. Name another folder, or delete them."
+        )
   return header
 
 

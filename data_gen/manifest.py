@@ -15,6 +15,7 @@ from data_gen.features import make_features
 from data_gen.footage import Footage
 from data_gen.scene_makers import SceneSet, class_of_scene
 
+_HEADER_KEYS = {"dataset", "format_version", "arguments", "file_format"}
 PARTIAL_NAME = "manifest.partial.json"
 
 
@@ -81,12 +82,16 @@ def read(path: pathlib.Path) -> dict | None:
     ValueError: The file is damaged.
   """
   try:
-    return json.loads(path.read_text())
+    content = json.loads(path.read_text())
+    if not isinstance(content, dict) or not _HEADER_KEYS <= set(content):
+      raise ValueError("it is no manifest")
+    return content
   except (FileNotFoundError, NotADirectoryError):
     return None
   except ValueError as error:
     raise ValueError(
-      f"{path} is damaged ({error}). Delete it and run the same command again."
+      f"{path} is damaged ({error}). Delete its folder and make the data set "
+      "anew, or name another --output_dir."
     ) from error
 
 

@@ -69,12 +69,13 @@ class DatasetOptions:
   num_ood_camera: int = _field(
     0,
     "Scenes of split ood_camera: cameras that no other split has, turned by "
-    "45 degrees about the z axis and half a metre higher.",
+    "45 degrees (rings: half a step) about the z axis and half a metre higher.",
   )
   num_ood_speed: int = _field(
     0,
     "Scenes of split ood_speed: turning motions at 1.4 to 1.7 times the "
-    "nominal speed, others at 0.4 to 0.6; elsewhere it is 0.75 to 1.25.",
+    "speed of their (scaled) nominal path, others at 0.4 to 0.6; elsewhere it "
+    "is 0.75 to 1.25.",
   )
   ood_pair: str = _field(
     "",
@@ -230,6 +231,8 @@ class DatasetOptions:
     check_range("camera_jitter", self.camera_jitter, 0, 1)
     check_range("target_jitter", self.target_jitter, 0, 0.5)
     check_range("focal_jitter", self.focal_jitter, 0, 0.5)
+    if self.depths:
+      self._check_depths()
     if self.preset != "traj2d":
       return
     fields = {field.name: field.default for field in dataclasses.fields(self)}
@@ -239,6 +242,22 @@ class DatasetOptions:
           f"--{name}={getattr(self, name)} has no meaning for "
           "--preset=traj2d, which has one fixed image: drop it."
         )
+
+  def _check_depths(self) -> None:
+    positions = cameras.parse_rig(self.camera_rig)
+    if isinstance(positions, int):
+      return  # Random cameras are near enough.
+    # Half the diagonal of the world, and the largest object's half diagonal.
+    reach = 1.5 + 0.12 * self.size_max
+    shaken = 2 * self.camera_jitter + self.target_jitter
+    farthest = np.linalg.norm(positions, axis=-1).max() + reach + shaken
+    limit = 65535 * schema.DEPTH_UNIT_M
+    if farthest >= limit:
+      raise ValueError(
+        f"--depths stores up to {limit:.2f} m, and from --camera_rig="
+        f"{self.camera_rig} an object may be {farthest:.2f} m away. Move the "
+        "cameras nearer."
+      )
 
   @property
   def shapes(self) -> tuple[str, ...]:

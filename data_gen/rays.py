@@ -14,6 +14,10 @@ from data_gen import solids
 # Unit vector towards the light, in the world.
 LIGHT = np.array([0.3, 0.5, 0.8]) / np.linalg.norm([0.3, 0.5, 0.8])
 
+# Depths that differ by less than rounding count as the same: times this, one is
+# still larger than another only if it really is.
+SAME_DEPTH = 1 - 1e-12
+
 
 @dataclasses.dataclass(frozen=True)
 class Solid:

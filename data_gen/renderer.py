@@ -15,7 +15,7 @@ import numpy as np
 
 from data_gen import cameras as cameras_lib
 from data_gen import colors
-from data_gen.rays import Solid, cast_grid, cast_points, make_rays
+from data_gen.rays import SAME_DEPTH, Solid, cast_grid, cast_points, make_rays
 
 _OFFSETS = np.stack(
   np.meshgrid([-1 / 3, 0, 1 / 3], [-1 / 3, 0, 1 / 3], indexing="ij")
@@ -79,7 +79,8 @@ class _Window:
       height, width = layer.key.shape[1:]
       box = (place, slice(row, row + height), slice(column, column + width))
       is_nearer = (layer.owner[number] >= 0) & (
-        (self.owner[box] < 0) | (layer.depth[number] < self.depth[box])
+        (self.owner[box] < 0)
+        | (layer.depth[number] < self.depth[box] * SAME_DEPTH)
       )
       # The mark of a tip stays, whatever is in front.
       is_marked = layer.key[number] % _NUM_KEYS == _TIP_MARK
@@ -345,7 +346,7 @@ def _mix(place, cast):
       near = np.flatnonzero(is_near)
     hits = cast_points(solid, rays, frame[near], x[near], y[near])
     found = np.where(hits.is_hit, hits.distance * solid.size, np.inf)
-    is_nearer = found < depth[near]
+    is_nearer = found < depth[near] * SAME_DEPTH
     owner[near] = np.where(is_nearer, number, owner[near])
     shade[near] = np.where(is_nearer, shade_of(hits.cosine), shade[near])
     depth[near] = np.where(is_nearer, found, depth[near])

@@ -13,7 +13,7 @@ from data_gen.options import DatasetOptions
 DISTANCES_M = (1.9, 2.8)
 ELEVATIONS = (math.radians(10), math.radians(50))
 OOD_ELEVATIONS = (math.radians(60), math.radians(75))
-# Of other rigs in split ood_camera.
+# Of other rigs in split ood_camera; rings turn by half a step.
 OOD_TURN = math.radians(45)
 OOD_LIFT_M = 0.5
 # Two cameras are never nearer to each other, as seen from the origin, than
@@ -52,7 +52,7 @@ def make_rig(
     elevations = OOD_ELEVATIONS if split == "ood_camera" else ELEVATIONS
     positions = _draw_positions(rng, positions, elevations)
   elif split == "ood_camera":
-    positions = _ood_positions(positions)
+    positions = _ood_positions(options.camera_rig, positions)
   shape = positions.shape
   angle = math.radians(options.field_of_view)
   focal = 1 + options.focal_jitter * rng.uniform(-1, 1, shape[0])
@@ -68,7 +68,7 @@ def make_rig(
 def _fixed_rig(rig, is_ood, field_of_view, image_size) -> Cameras:
   positions = cameras.parse_rig(rig)
   if is_ood:
-    positions = _ood_positions(positions)
+    positions = _ood_positions(rig, positions)
   return cameras.make_rig(
     positions,
     np.zeros(positions.shape),
@@ -77,8 +77,11 @@ def _fixed_rig(rig, is_ood, field_of_view, image_size) -> Cameras:
   )
 
 
-def _ood_positions(positions):
-  cos, sin = math.cos(OOD_TURN), math.sin(OOD_TURN)
+def _ood_positions(rig, positions):
+  angle = OOD_TURN
+  if rig.startswith("ring:"):  # In the middle between its cameras.
+    angle = math.pi / len(positions)
+  cos, sin = math.cos(angle), math.sin(angle)
   turn = np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
   return positions @ turn + np.array([0.0, 0.0, OOD_LIFT_M])
 

@@ -3,6 +3,7 @@
 Conventions of the world and of the cameras: see `data_gen.cameras`.
 """
 
+import hashlib
 import json
 import operator
 import os
@@ -65,6 +66,8 @@ class SceneSource:
       [folder / shard["name"] for shard in described],
       [shard["num_scenes"] for shard in described],
     )
+    hashes = "".join(shard["sha256"] for shard in described)
+    self._fingerprint = hashlib.sha256(hashes.encode()).hexdigest()[:12]
     self._split = split
     self.num_views: int = manifest["num_views"]
     self.num_frames: int = manifest["num_frames"]
@@ -81,7 +84,11 @@ class SceneSource:
     return len(self._records)
 
   def __repr__(self) -> str:
-    return f"SceneSource({self._split!r}, {self._records!r})"
+    # Grain compares it when it restores an iterator: no folders, which move.
+    return (
+      f"SceneSource({self._split!r}, {self._records!r}, "
+      f"SHA-256 {self._fingerprint})"
+    )
 
   def scene(
     self, index: SupportsIndex, keys: Iterable[str] | None = None
@@ -176,9 +183,14 @@ def read_manifest(folder: pathlib.Path) -> dict:
     DataError: It is missing, damaged, or of another version.
   """
   path = folder / schema.MANIFEST_NAME
-  command = f"python -m data_gen --output_dir={folder}"
+  command = (
+    "python -m data_gen (footage: data_gen.import_videos) "
+    f"--output_dir={folder}"
+  )
   try:
     manifest = json.loads(path.read_text())
+    if not isinstance(manifest, dict):
+      raise ValueError("it is no manifest")
   except OSError as error:
     raise DataError(
       f"{path} cannot be read ({error.strerror}): the folder holds no complete "
@@ -186,7 +198,8 @@ def read_manifest(folder: pathlib.Path) -> dict:
     ) from error
   except ValueError as error:
     raise DataError(
-      f"{path} is damaged ({error}). Delete it and make it again: {command}"
+      f"{path} is damaged ({error}). Delete the folder and make it again: "
+      f"{command}"
     ) from error
   if manifest.get("format_version") != schema.FORMAT_VERSION:
     raise DataError(

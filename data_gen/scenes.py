@@ -1,10 +1,12 @@
 """Draws and renders one scene from its number alone.
 
 A scene depends on the options, the split and its index, and on nothing else,
-so that any process can make it, in any order. What is optional is drawn from
-streams of its own: leaving it out changes nothing else.
+so that any process can make it, in any order. Further objects, cameras and
+backgrounds are drawn from streams of their own: with them, the main object
+stays what it is, unless it would not be seen or stand out.
 """
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -29,6 +31,13 @@ from data_gen.objects import SceneObject
 from data_gen.options import DatasetOptions
 from data_gen.rays import Solid, make_rays
 
+_CAMERA_FLAGS = (
+  "camera_rig",
+  "field_of_view",
+  "camera_jitter",
+  "target_jitter",
+  "focal_jitter",
+)
 MAX_TRIES = 400  # To draw an object.
 _MAX_ARRANGEMENTS = 20  # To draw all further objects.
 # Last words of the seeds; 2 is that of the classes.
@@ -126,7 +135,9 @@ class _SceneMaker:
 
   def _draw_background(self) -> np.ndarray:
     if self._options.background != colors.RANDOM_BACKGROUND:
-      return colors.parse_background(self._options.background)
+      return objects.as_stored(
+        colors.parse_background(self._options.background)
+      )
     rng = self._rng(_BACKGROUND_STREAM)
     fixed = self._options.fixed_colors
     while True:
@@ -251,7 +262,9 @@ class _SceneMaker:
     """Whether half of each moving object is in sight in every frame."""
     cast = [(thing.solid, make_rays(thing.solid, rig)) for thing in found]
     return all(
-      visibility.is_seen(target, cast[:i] + cast[i + 1 :], rig.image_size)
+      visibility.is_seen(
+        target, cast[:i] + cast[i + 1 :], rig.image_size, num_before=i
+      )
       for i, target in enumerate(cast)
       if found[i].is_moving
     )
@@ -297,4 +310,17 @@ class _SceneMaker:
       f"lower --size_max={options.size_max} or --path_scale_max="
       f"{options.path_scale_max}. Too small: raise --size_min="
       f"{options.size_min} or --image_size={options.image_size}."
+      f"{self._camera_advice()}"
     )
+
+  def _camera_advice(self) -> str:
+    """Names the flags of cameras that are not at their defaults."""
+    defaults = {f.name: f.default for f in dataclasses.fields(self._options)}
+    changed = [
+      f"--{name}={getattr(self._options, name)}"
+      for name in _CAMERA_FLAGS
+      if getattr(self._options, name) != defaults[name]
+    ]
+    if not changed:
+      return ""
+    return f" Or the cameras see too little: change {', '.join(changed)}."

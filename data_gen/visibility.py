@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_gen.rays import Rays, Solid, cast_grid
+from data_gen.rays import SAME_DEPTH, Rays, Solid, cast_grid
 
 MIN_PIXELS = 9
 MIN_FRACTION = 0.5
@@ -24,6 +24,7 @@ def visible_fractions(
   *,
   frames: np.ndarray | None = None,
   grid_size: int = FINE_GRID,
+  num_before: int = 0,
 ) -> np.ndarray:
   """Returns the share of a silhouette that is inside the image and not hidden.
 
@@ -33,6 +34,8 @@ def visible_fractions(
     image_size: Pixels.
     frames: Numbers of the frames to measure, (G,); all of V * T by default.
     grid_size: Points of the grid along each side.
+    num_before: How many of `others`, the first ones, are in front where they
+      are as near as the solid.
 
   Returns:
     (G,): exactly 1 where nothing cuts the silhouette off or comes near its
@@ -60,11 +63,14 @@ def visible_fractions(
   is_x_inside = (xs >= edge_low) & (xs <= edge_high)
   is_y_inside = (ys >= edge_low) & (ys <= edge_high)
   is_shown = is_y_inside[:, :, None] & is_x_inside[:, None, :] & hits.is_hit
-  for (other, other_rays), is_other_near in zip(others, is_near, strict=True):
+  for number, ((other, other_rays), is_other_near) in enumerate(
+    zip(others, is_near, strict=True)
+  ):
     near = np.flatnonzero(is_other_near[cut])
     if near.size:
       theirs = cast_grid(other, other_rays, cut[near], xs[near], ys[near])
       depth = hits.distance[near] * solid.size
+      depth = depth / SAME_DEPTH if number < num_before else depth * SAME_DEPTH
       is_hidden = theirs.is_hit & (theirs.distance * other.size < depth)
       is_shown[near] &= ~is_hidden
   totals = np.maximum(hits.is_hit.sum((1, 2)), 1)
@@ -72,18 +78,30 @@ def visible_fractions(
   return fractions
 
 
-def is_seen(target: Cast, others: Sequence[Cast], image_size: int) -> bool:
-  """Whether at least half of the silhouette is seen in every frame."""
+def is_seen(
+  target: Cast,
+  others: Sequence[Cast],
+  image_size: int,
+  num_before: int = 0,
+) -> bool:
+  """Whether at least half of the silhouette is seen in every frame.
+
+  See `visible_fractions`.
+  """
   _, rays = target
   if not rays.is_in_front[rays.is_there].all():
     return False
   least = MIN_FRACTION + FINE_ERROR
   margin = COARSE_ERROR + FINE_ERROR
-  coarse = visible_fractions(target, others, image_size, grid_size=COARSE_GRID)
+  coarse = visible_fractions(
+    target, others, image_size, grid_size=COARSE_GRID, num_before=num_before
+  )
   if coarse.min() < least - margin:
     return False
   open_frames = np.flatnonzero(coarse < least + margin)
-  fine = visible_fractions(target, others, image_size, frames=open_frames)
+  fine = visible_fractions(
+    target, others, image_size, frames=open_frames, num_before=num_before
+  )
   return bool((fine >= least).all())
 
 

@@ -1,5 +1,7 @@
 """Optical flow against the next frame, and against plain translations."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -93,3 +95,14 @@ def test_flow_follows_the_corners_of_a_turning_cube():
       expected = pixels[time + 1] - pixels[time]
       assert np.abs(found - expected).max() < 0.71 * 0.3 + 0.1
   assert num_seen >= 4
+
+
+def test_flow_of_a_solid_that_is_gone_in_the_next_frame_is_zero():
+  solid = dataclasses.replace(
+    _turning_solid("cube", 0), first_frame=1, last_frame=2
+  )
+  rendering, flows = _render([solid], RIG)
+  is_there = rendering.masks[:, :-1] == 1
+  assert is_there[:, 1:3].any((2, 3)).all()
+  assert flows[:, 1][is_there[:, 1]].any()
+  assert not flows[:, 2].any()

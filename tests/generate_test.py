@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from small_data_sets import hash_files, make_options, start
 
-from data_gen import generate, manifest, scenes, schema, shards, visibility
+from data_gen import (
+  generate,
+  manifest,
+  scenes,
+  schema,
+  shards,
+  visibility,
+  workers,
+)
 from data_gen.options import DatasetOptions
 from data_gen.scene_source import SceneSource
 
@@ -51,7 +59,7 @@ def test_complete_data_set_is_left_alone(made):
   lines = []
   path = generate.generate(make_options(made), log=lines.append)
   assert path == made / "manifest.json"
-  assert not lines
+  assert lines == [f"The data set is complete already: {path}"]
   assert before == {p: p.stat().st_mtime_ns for p in made.iterdir()}
 
 
@@ -177,3 +185,35 @@ def test_every_frame_shows_enough_of_the_object_within_bounds(changes):
       np.testing.assert_array_equal(
         scene["trajectory"], np.float32(scene["trajectory_clean"])
       )
+
+
+def test_shards_without_a_manifest_are_not_taken_for_ours(made, tmp_path):
+  shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+  (tmp_path / "manifest.json").unlink()
+  before = hash_files(tmp_path)
+  with pytest.raises(ValueError, match=r"--output_dir=.* without a manifest"):
+    generate.generate(make_options(tmp_path, seed=1), log=lambda line: None)
+  assert hash_files(tmp_path) == before
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "3", "{"])
+def test_damaged_manifests_are_named(made, tmp_path, content):
+  shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+  (tmp_path / "manifest.json").write_text(content)
+  with pytest.raises(ValueError, match=r"manifest\.json is damaged"):
+    generate.generate(make_options(tmp_path), log=lambda line: None)
+
+
+def test_second_writer_is_refused_and_leaves_the_first_alone(made, tmp_path):
+  (tmp_path / "set").mkdir()
+  options = make_options(tmp_path / "set")
+
+  def write_twice(options, missing, report):
+    with pytest.raises(
+      BlockingIOError, match=r"Another process .*--output_dir"
+    ):
+      generate.generate(options, log=lambda line: None)
+    workers.write_shards(options, missing, report)
+
+  generate.generate(options, log=lambda line: None, write_shards=write_twice)
+  assert hash_files(tmp_path / "set") == hash_files(made)

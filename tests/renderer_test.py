@@ -7,8 +7,15 @@ import pytest
 import scipy.ndimage
 import scipy.spatial
 
-from data_gen import cameras, colors, renderer, rotations, schema
-from data_gen.rays import Solid
+from data_gen import (
+  cameras,
+  colors,
+  renderer,
+  rotations,
+  schema,
+  visibility,
+)
+from data_gen.rays import Solid, make_rays
 
 SIZE = 128
 RIG = cameras.make_default_rig(SIZE)
@@ -363,3 +370,39 @@ def test_image_of_one_color_is_the_same_as_that_color():
     renderer.render(scene, RIG, image).frames,
     renderer.render(scene, RIG, color).frames,
   )
+
+
+def test_of_flat_figures_the_first_is_in_front():
+  rig = cameras.make_flat_rig(SIZE)
+  rng = np.random.default_rng(0)
+  shapes = schema.PRESETS["traj2d"].shapes
+  num_hidden = 0
+  for number in range(30):
+    pair = []
+    for _ in range(2):
+      turn = rotations.about_axis(
+        np.array([0.0, 0, 1]), rng.uniform(-3, 3, size=1)
+      )
+      place = np.append(rng.uniform(-0.1, 0.1, 2), 0.0)
+      pair.append(
+        Solid(
+          shapes[number % 3],
+          rng.uniform(0.8, 1.2),
+          place[None],
+          rotations.matrix_from_quaternion(turn),
+          rng.uniform(0.3, 1, 3),
+        )
+      )
+    both = renderer.render(pair, rig, BLACK)
+    first = renderer.render(pair[:1], rig, BLACK)
+    np.testing.assert_array_equal(both.masks == 1, first.masks == 1)
+    second = renderer.render(pair[1:], rig, BLACK).masks == 1
+    num_hidden += (second & (both.masks == 1)).sum()
+    cast = [(solid, make_rays(solid, rig)) for solid in pair]
+    share = visibility.visible_fractions(
+      cast[1], cast[:1], rig.image_size, num_before=1
+    )
+    expected = (both.masks == 2).sum() / second.sum()
+    # Pixels of 200 or more: the edge between both is a tenth of them.
+    assert abs(share[0] - expected) < 0.1
+  assert num_hidden > 1000

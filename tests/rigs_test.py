@@ -135,6 +135,7 @@ def test_flat_rig_maps_hundredths_of_a_metre_to_pixels():
     ({"camera_rig": "0,0,2"}, "straight above or below"),
     ({"camera_rig": "1,2,3;1,2,3"}, "two cameras are in one place"),
     ({"field_of_view": 179.0}, "--field_of_view=179.0"),
+    ({"depths": True, "camera_rig": "8,0,4"}, "--depths stores up to 6.55 m"),
     ({"camera_jitter": -1.0}, "--camera_jitter=-1.0"),
     (
       {"preset": "traj2d", "camera_rig": "ring:3"},
@@ -162,3 +163,12 @@ def test_opengl_matrices_look_along_minus_z_with_y_up():
     # Its z axis points away from what it sees, and up has a part upwards.
     assert pose[:3, 2] @ rig.positions[v] > 0
     assert pose[2, 1] > 0
+
+
+def test_unseen_cameras_of_a_ring_are_between_those_of_training():
+  angles = [
+    np.degrees(np.arctan2(*_rig(split, camera_rig="ring:8").positions.T[1::-1]))
+    for split in ("train", "ood_camera")
+  ]
+  gaps = (angles[1][:, None] - angles[0] + 180) % 360 - 180
+  np.testing.assert_allclose(np.abs(gaps).min(1), 22.5, atol=1e-4)

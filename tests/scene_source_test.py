@@ -1,5 +1,6 @@
 """Scenes read back are those that were drawn."""
 
+import dataclasses
 import json
 import pickle
 
@@ -179,3 +180,13 @@ def test_missing_split_manifest_and_shard_are_named(options, tmp_path):
   (tmp_path / "s").write_text("12")
   with pytest.raises(DataError, match=r"s has 2 bytes; .* 9 bytes"):
     SceneSource(tmp_path, "train")
+
+
+def test_sources_of_other_data_differ_wherever_they_lie(options, tmp_path):
+  def tell(folder, **changes):
+    changed = dataclasses.replace(options, output_dir=str(folder), **changes)
+    generate.generate(changed, log=lambda line: None)
+    return repr(SceneSource(folder, "train"))
+
+  assert tell(tmp_path / "same") == tell(options.output_dir)
+  assert tell(tmp_path / "other", seed=1) != tell(options.output_dir)

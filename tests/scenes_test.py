@@ -361,3 +361,9 @@ def test_impossible_crowds_are_told():
 def test_bad_objects_are_named(changes, message):
   with pytest.raises(ValueError, match=message):
     DatasetOptions(**changes)
+
+
+def test_cameras_that_see_too_little_are_named():
+  options = DatasetOptions(num_train=1, num_frames=4, field_of_view=8.0)
+  with pytest.raises(ValueError, match=r"change --field_of_view=8\.0\."):
+    scenes.make_scene(options, "train", 0)
