@@ -4,8 +4,8 @@ Shading is Lambert's law with one light far away and ambient light: a surface
 whose normal makes an angle a with the light shows its colour times AMBIENT +
 (1 - AMBIENT) max(0, cos a). A pixel is the mean of 3 x 3 rays, each of which
 shows the nearest solid that it hits, else the background. Where a pixel's
-neighbourhood shows a single, smoothly shaded face, the ray through the centre
-stands for all nine. Conventions: see `data_gen.cameras`.
+neighbourhood shows a single face whose shade hardly bends, the ray through the
+centre stands for all nine. Conventions: see `data_gen.cameras`.
 """
 
 import dataclasses
@@ -24,6 +24,9 @@ _OFFSETS = np.stack(
 _TIP_LENGTH_PX = 6.0
 _TIP_MARK = 15
 _NUM_KEYS = 16  # Of a solid: faces, lit or not, and the mark.
+# Second difference of the shade from which a pixel gets nine rays: a 27th of
+# it is half a level.
+_MAX_BEND = 27 * 0.5 / 255
 # Frames cast together: few enough for the processor's cache.
 _CHUNK_FRAMES = 8
 # Pixels that get nine rays together: 1500 need arrays of 108 kB, and from 128
@@ -306,7 +309,11 @@ def _mark_tips(key, mark, outlines, xs, ys):
 
 
 def _is_mixed(window, is_adaptive):
-  """Whether any of a pixel's 8 neighbours has another key, (G, h, w)."""
+  """Whether pixels need nine rays, (G, h, w).
+
+  They do where one of the 8 neighbours has another key, and where the shade
+  bends.
+  """
   key = window.key
   if not is_adaptive:
     return np.ones(key.shape, bool)
@@ -321,7 +328,21 @@ def _is_mixed(window, is_adaptive):
   low = np.minimum(np.minimum(parts[0], parts[1]), parts[2])
   parts = [high[:, i : i + rows] for i in range(3)]
   high = np.maximum(np.maximum(parts[0], parts[1]), parts[2])
-  return low != high
+  return (low != high) | _is_bent(window.shade)
+
+
+def _is_bent(shade):
+  """Whether the shade bends so much that the centre differs from the mean.
+
+  The mean of nine rays is the centre's shade plus 1/27 of the sum of both
+  second differences, to second order.
+  """
+  is_bent = np.zeros(shade.shape, bool)
+  rows = shade[:, 2:] + shade[:, :-2] - 2 * shade[:, 1:-1]
+  columns = shade[:, :, 2:] + shade[:, :, :-2] - 2 * shade[:, :, 1:-1]
+  is_bent[:, 1:-1] = np.abs(rows) > _MAX_BEND
+  is_bent[:, :, 1:-1] |= np.abs(columns) > _MAX_BEND
+  return is_bent
 
 
 def _mix(place, cast):

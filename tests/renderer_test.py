@@ -103,6 +103,27 @@ def test_adaptive_sampling_matches_nine_rays_everywhere(shape):
   assert num_different <= 1e-5 * num_pixels
 
 
+@pytest.mark.parametrize("image_size", [32, 64])
+def test_adaptive_sampling_matches_nine_rays_in_small_images(image_size):
+  """There the shade of round solids bends within few pixels."""
+  rig = cameras.make_default_rig(image_size)
+  num_different = num_pixels = 0
+  for seed in range(24):
+    for shape in ("cylinder", "cone"):
+      solid = dataclasses.replace(
+        _make_solid(shape, seed, num_frames=16, size=2 + seed / 6),
+        color=np.ones(3),
+      )
+      adaptive, masks = _render(solid, rig, BLACK)
+      full, full_masks = _render(solid, rig, BLACK, is_adaptive=False)
+      np.testing.assert_array_equal(masks, full_masks)
+      difference = np.abs(adaptive.astype(int) - full).max(-1)
+      num_different += (difference > 1).sum()
+      num_pixels += difference.size
+  assert num_pixels > 2e6
+  assert num_different <= 1e-5 * num_pixels
+
+
 def test_faces_of_a_cube_are_shaded_by_lamberts_law():
   solid = Solid("cube", 5.0, np.zeros((1, 3)), np.eye(3)[None], COLOR)
   frames, _ = _render(solid, RIG, BLACK)
