@@ -24,14 +24,15 @@ _OFFSETS = np.stack(
 _TIP_LENGTH_PX = 6.0
 _TIP_MARK = 15
 _NUM_KEYS = 16  # Of a solid: faces, lit or not, and the mark.
+_ROUND = ("cylinder", "cone")  # All other faces have one shade.
 # Second difference of the shade from which a pixel gets nine rays: a 27th of
 # it is half a level.
 _MAX_BEND = 27 * 0.5 / 255
 # Frames cast together: few enough for the processor's cache.
 _CHUNK_FRAMES = 8
-# Pixels that get nine rays together: 1500 need arrays of 108 kB, and from 128
+# Pixels that get nine rays together: 1000 need arrays of 72 kB, and from 128
 # kB on the C library returns each to the system, a third slower in all.
-_BLOCK_PIXELS = 1500
+_BLOCK_PIXELS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,11 +119,14 @@ def render(
   shape = (num_views, num_frames, size, size)
   canvas = _Canvas(shape, background, with_depths)
   cast = [(number, s, make_rays(s, cameras)) for number, s in enumerate(scene)]
+  has_round = any(solid.shape in _ROUND for solid in scene)
   for first in range(0, num_views * num_frames, _CHUNK_FRAMES):
     last = min(first + _CHUNK_FRAMES, num_views * num_frames)
     window = _cast_chunk(cast, np.arange(first, last), size)
     if window is not None:
       is_mixed = _is_mixed(window, is_adaptive)
+      if is_adaptive and has_round:
+        _mark_bent(window.shade, is_mixed)
       canvas.paint_smooth(window, is_mixed, scene)
       canvas.paint_mixed(window, is_mixed, cast)
   depths = canvas.depths
@@ -309,11 +313,7 @@ def _mark_tips(key, mark, outlines, xs, ys):
 
 
 def _is_mixed(window, is_adaptive):
-  """Whether pixels need nine rays, (G, h, w).
-
-  They do where one of the 8 neighbours has another key, and where the shade
-  bends.
-  """
+  """Whether any of a pixel's 8 neighbours has another key, (G, h, w)."""
   key = window.key
   if not is_adaptive:
     return np.ones(key.shape, bool)
@@ -328,21 +328,19 @@ def _is_mixed(window, is_adaptive):
   low = np.minimum(np.minimum(parts[0], parts[1]), parts[2])
   parts = [high[:, i : i + rows] for i in range(3)]
   high = np.maximum(np.maximum(parts[0], parts[1]), parts[2])
-  return (low != high) | _is_bent(window.shade)
+  return low != high
 
 
-def _is_bent(shade):
-  """Whether the shade bends so much that the centre differs from the mean.
+def _mark_bent(shade, is_mixed) -> None:
+  """Marks where the shade bends: the centre is not the mean there.
 
   The mean of nine rays is the centre's shade plus 1/27 of the sum of both
   second differences, to second order.
   """
-  is_bent = np.zeros(shade.shape, bool)
   rows = shade[:, 2:] + shade[:, :-2] - 2 * shade[:, 1:-1]
+  is_mixed[:, 1:-1] |= np.abs(rows) > _MAX_BEND
   columns = shade[:, :, 2:] + shade[:, :, :-2] - 2 * shade[:, :, 1:-1]
-  is_bent[:, 1:-1] = np.abs(rows) > _MAX_BEND
-  is_bent[:, :, 1:-1] |= np.abs(columns) > _MAX_BEND
-  return is_bent
+  is_mixed[:, :, 1:-1] |= np.abs(columns) > _MAX_BEND
 
 
 def _mix(place, cast):
