@@ -95,6 +95,17 @@ def _check_samples(config: Mapping[str, Any]) -> None:
     )
 
 
+def check_whole_scenes(config: Mapping[str, Any], num_views: int) -> None:
+  """Raises UserError if a batch does not divide into samples of `num_views`."""
+  for section in ("train_tokenizer", "train_transformer"):
+    size = config[section]["batch_size"]
+    if size % num_views:
+      raise UserError(
+        f"config.{section}.batch_size={size} counts clips, and samples of "
+        f"scenes have {num_views} (config.input). Use a multiple of that."
+      )
+
+
 def clip_window(
   data: Mapping[str, Any], samples: Mapping[str, Any]
 ) -> FrameWindow:

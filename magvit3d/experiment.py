@@ -12,11 +12,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import numpy as np
 from absl import logging
 from jaxtyping import PyTree
 
-from magvit3d import config_checks, identities, run_files, sharding
+from magvit3d import (
+  config_checks,
+  identities,
+  network_checks,
+  oracle_gate,
+  run_files,
+  sharding,
+)
 from magvit3d.config_checks import STAGES
 from magvit3d.data.batches import make_batches
 from magvit3d.data.scene_clips import SceneClips, fold_views
@@ -31,7 +37,6 @@ from magvit3d.training.checkpoints import Checkpoints
 from magvit3d.training.tokenizer import TokenizerStage
 from magvit3d.training.transformer import TransformerStage
 
-_MANY_STEPS = 2**31 - 1
 _BATCH_FIELDS = (
   ("train_tokenizer", "batch_size"),
   ("train_transformer", "batch_size"),
@@ -75,11 +80,15 @@ class Experiment:
           "data.image_size",
         ),
       )
-      self._check_networks()
+      network_checks.trace_steps(
+        config,
+        self._clip_shape,
+        self._make_token_model(self._data.num_classes()),
+      )
     for section, field in _BATCH_FIELDS:
       size = config[section][field]
       sharding.check_batch_size(f"{section}.{field}", size, self._mesh)
-    self._check_samples()
+    config_checks.check_whole_scenes(config, self._data.views_per_sample())
     run_files.make_workdir(workdir)
     self._record = run_files.StageRecord(workdir, STAGES)
 
@@ -116,36 +125,6 @@ class Experiment:
     return self._report_path
 
   # Checks.
-
-  def _check_networks(self) -> None:
-    """Traces a step of each stage without values: seconds, even for `:L`.
-
-    Raises:
-      ValueError: A field of the config is wrong.
-    """
-    frames = jax.ShapeDtypeStruct((1, *self._clip_shape), np.uint8)
-    masks = jax.ShapeDtypeStruct(frames.shape[:-1], np.uint8)
-    labels = jax.ShapeDtypeStruct((1,), np.int32)
-    tokenizer = TokenizerStage(self._config, _MANY_STEPS, self._clip_shape)
-    state = jax.eval_shape(tokenizer.init_state)
-    batch = {"frames": frames, "masks": masks, "labels": labels}
-    jax.eval_shape(tokenizer.train_step, state, batch, tokenizer.frozen)
-    params = state.ema_params
-    model = self._make_token_model(self._data.num_classes())
-    transformer = TransformerStage(self._config, model, _MANY_STEPS, params)
-    state = jax.eval_shape(transformer.init_state)
-    jax.eval_shape(transformer.train_step, state, batch, params)
-
-  def _check_samples(self) -> None:
-    """Raises UserError if a batch does not divide into scenes."""
-    num_views = self._data.views_per_sample()
-    for section in ("train_tokenizer", "train_transformer"):
-      size = self._config[section]["batch_size"]
-      if size % num_views:
-        raise UserError(
-          f"config.{section}.batch_size={size} counts clips, and samples of "
-          f"scenes have {num_views} (config.input). Use a multiple of that."
-        )
 
   def _check_fits_workdir(self) -> None:
     """Raises UserError if the work folder was made by another config."""
@@ -359,7 +338,9 @@ class Experiment:
         self._data.clips("train"),
         model,
         tokenizer_params,
-        key=self._token_key(tokenizer_params),
+        key=identities.token_key(
+          self._config, self._data.cut(), self._data.splits(), tokenizer_params
+        ),
         batch_size=self._config["evaluation"]["batch_size"],
         mesh=self._mesh,
       )
@@ -381,17 +362,6 @@ class Experiment:
       lambda state: validate(state.params),
     )
 
-  def _token_key(self, tokenizer_params: PyTree) -> str:
-    """Names all that cached tokens depend on."""
-    return identities.key_of(
-      {
-        "tokenizer": identities.fingerprint(tokenizer_params),
-        "data": self._data.splits()["train"]["shards"],
-        "tasks": self._config["tasks"],
-      }
-      | self._data.cut()
-    )
-
   def _pass_oracle_gate(self, model: TokenModel, params: PyTree) -> None:
     """Stops the run where the tokenizer does not show the object."""
     count = self._config["train_tokenizer"]["num_validation_clips"]
@@ -399,43 +369,17 @@ class Experiment:
     scores = tokenizer_scores.validation_scores(
       self._make_reconstruct(model.tokenizer), params, clips
     )
-    if "foreground_gain" not in scores:
-      logging.warning(
-        "Oracle gate passed over: none of %d validation clips has a mask, so "
-        "nothing tells whether the tokenizer shows the object. Look at the "
-        "reconstructions in the report.",
-        len(clips["frames"]),
-      )
-      return
-    gain, needed = scores["foreground_gain"], self._config["oracle_gate_db"]
-    found = (
-      f"on {len(clips['frames'])} validation clips the tokenizer's foreground "
-      f"PSNR is {gain:.2f} dB above background-only"
-    )
-    if gain >= needed:
-      logging.info("Oracle gate passed: %s (needed: %.2f).", found, needed)
-    elif self._config["oracle_gate"]:
-      raise UserError(
-        f"Oracle gate: {found}, but config.oracle_gate_db={needed}: a "
-        "transformer would learn tokens that do not show the object. Train "
-        "the tokenizer longer, or go on with --config.oracle_gate=False."
-      )
-    else:
-      logging.warning("Oracle gate failed, but is off: %s.", found)
+    oracle_gate.check(scores, len(clips["frames"]), self._config)
 
   # Evaluation and report.
 
   def _evaluation_key(self, tokenizer_params: PyTree, params: PyTree) -> str:
-    return identities.key_of(
-      {
-        "tokenizer": identities.fingerprint(tokenizer_params),
-        "transformer": identities.fingerprint(params),
-        "data": self._data.splits(),
-        "evaluation": self._config["evaluation"],
-        "sampling": self._config["maskgvt"],
-        "seed": self._config["seed"],
-      }
-      | self._data.cut()
+    return identities.evaluation_key(
+      self._config,
+      self._data.cut(),
+      self._data.splits(),
+      tokenizer_params,
+      params,
     )
 
   def _transformer_params(self, tokenizer_params: PyTree) -> PyTree:

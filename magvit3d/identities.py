@@ -47,3 +47,48 @@ def transformer_identity(
   """All that a transformer's checkpoint must agree with."""
   tokenizer = {"fingerprint": fingerprint(tokenizer_params)[:16]}
   return transformer_sections(config) | {"tokenizer": tokenizer}
+
+
+def token_key(
+  config: Mapping[str, Any],
+  cut: Mapping[str, Any],
+  splits: Mapping[str, Any],
+  tokenizer_params: PyTree,
+) -> str:
+  """Names all that cached tokens depend on.
+
+  Args:
+    config: See `configs/traj3d.py`.
+    cut: What clips are of their scenes; see `RunData.cut`.
+    splits: Shards of the data, from the manifest.
+    tokenizer_params: Of the trained tokenizer.
+  """
+  return key_of(
+    {
+      "tokenizer": fingerprint(tokenizer_params),
+      "data": splits["train"]["shards"],
+      "tasks": config["tasks"],
+    }
+    | cut
+  )
+
+
+def evaluation_key(
+  config: Mapping[str, Any],
+  cut: Mapping[str, Any],
+  splits: Mapping[str, Any],
+  tokenizer_params: PyTree,
+  transformer_params: PyTree,
+) -> str:
+  """Names all that the scores of a run depend on; see `token_key`."""
+  return key_of(
+    {
+      "tokenizer": fingerprint(tokenizer_params),
+      "transformer": fingerprint(transformer_params),
+      "data": splits,
+      "evaluation": config["evaluation"],
+      "sampling": config["maskgvt"],
+      "seed": config["seed"],
+    }
+    | cut
+  )

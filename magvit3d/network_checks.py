@@ -1,0 +1,41 @@
+"""Traces a step of both stages, so that wrong fields are met at the start."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from magvit3d.tokens.token_model import TokenModel
+from magvit3d.training.tokenizer import TokenizerStage
+from magvit3d.training.transformer import TransformerStage
+
+_MANY_STEPS = 2**31 - 1
+
+
+def trace_steps(
+  config: Mapping[str, Any],
+  clip_shape: tuple[int, int, int, int],
+  model: TokenModel,
+) -> None:
+  """Traces a step of each stage without values: seconds, even for `:L`.
+
+  Args:
+    config: See `configs/traj3d.py`.
+    clip_shape: Of a clip: t, h, w, 3.
+    model: Of the transformer's tokens.
+
+  Raises:
+    ValueError: A field of the config is wrong.
+  """
+  frames = jax.ShapeDtypeStruct((1, *clip_shape), np.uint8)
+  masks = jax.ShapeDtypeStruct(frames.shape[:-1], np.uint8)
+  labels = jax.ShapeDtypeStruct((1,), np.int32)
+  tokenizer = TokenizerStage(config, _MANY_STEPS, clip_shape)
+  state = jax.eval_shape(tokenizer.init_state)
+  batch = {"frames": frames, "masks": masks, "labels": labels}
+  jax.eval_shape(tokenizer.train_step, state, batch, tokenizer.frozen)
+  params = state.ema_params
+  transformer = TransformerStage(config, model, _MANY_STEPS, params)
+  state = jax.eval_shape(transformer.init_state)
+  jax.eval_shape(transformer.train_step, state, batch, params)
