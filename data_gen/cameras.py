@@ -20,6 +20,8 @@ MAX_VIEWS = 64
 MIN_DEPTH_M = 0.05  # Of what is in front of a camera.
 RING_RADIUS, RING_HEIGHT = 2.0, 1.0  # Metres.
 FLAT_WIDTH_M = 1.28  # A hundredth of a metre is a pixel of 128.
+RANDOM_DISTANCES_M = (1.9, 2.8)  # Of random rigs, from the origin.
+OOD_LIFT_M = 0.5  # Of the cameras of split ood_camera, but of random rigs.
 DEFAULT_POSITIONS = ((2.0, 0.0, 1.0), (0.0, 2.0, 1.0), (-2.0, 0.0, 1.0))
 
 

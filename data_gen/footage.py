@@ -17,6 +17,7 @@ from data_gen import schema, shards, video_files
 from data_gen.calibration import SPLITS, read_calibration
 from data_gen.flag_checks import check_choice, check_range, check_type
 from data_gen.recordings import Recording, open_recording
+from data_gen.shard_plan import ShardPlan
 from data_gen.squares import FITS
 
 FILE_FORMATS = ("tfrecord", "array_record")
@@ -90,7 +91,7 @@ class FootageOptions:
     return self.clip_step or self.num_frames * self.frame_stride
 
 
-class Footage:
+class Footage(ShardPlan):
   """Recordings cut into clips; a clip of all cameras is a scene.
 
   Attributes: as of `DatasetOptions`, where they have the same name.
@@ -122,6 +123,7 @@ class Footage:
     self.output_dir = options.output_dir
     self.file_format = options.file_format
     self.num_workers = options.num_workers
+    self.scenes_per_shard = options.scenes_per_shard
     self.num_frames = options.num_frames
     self.image_size = options.image_size
     self.class_names = calibration.class_names
@@ -168,22 +170,6 @@ class Footage:
   def num_scenes(self, split: str) -> int:
     """Returns the number of scenes of a split."""
     return len(self._clips[split])
-
-  def num_shards(self, split: str) -> int:
-    """Returns the number of shards of a split; 0 for an empty one."""
-    return -(-self.num_scenes(split) // self._options.scenes_per_shard)
-
-  def shard_name(self, split: str, shard: int) -> str:
-    """Returns the file name of a shard of a split."""
-    return schema.shard_name(
-      self.preset, split, self.file_format, shard, self.num_shards(split)
-    )
-
-  def shard_scenes(self, split: str, shard: int) -> range:
-    """Returns the numbers of the scenes in a shard of a split."""
-    size = self._options.scenes_per_shard
-    first = shard * size
-    return range(first, min(first + size, self.num_scenes(split)))
 
   def arguments(self) -> dict[str, Any]:
     """Returns what determines the records, as for JSON: flags and files."""

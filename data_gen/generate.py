@@ -107,7 +107,7 @@ def check_options(options: SceneSet) -> dict:
       return header
   for split in options.splits:
     for shard in range(options.num_shards(split)):
-      if (folder / options.shard_name(split, shard)).exists():
+      if (folder / options.shard_name(split, shard)).is_file():
         raise ValueError(
           f"--output_dir={folder} holds shards without a manifest, so nobody "
           "knows how they were made. Name another folder, or delete them."

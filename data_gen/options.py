@@ -1,6 +1,7 @@
 """What a data set is made of: one field a flag of `python -m data_gen`."""
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from data_gen.flag_checks import (
   check_range,
   check_type,
 )
+from data_gen.shard_plan import ShardPlan
 
 # Fields that do not change the records.
 _INCIDENTAL = ("output_dir", "num_workers", "preview")
@@ -37,7 +39,7 @@ def _field(default, help_text: str):
 
 
 @dataclasses.dataclass(frozen=True)
-class DatasetOptions:
+class DatasetOptions(ShardPlan):
   """Options of a data set; the help of each field is in its metadata.
 
   Raises:
@@ -246,11 +248,13 @@ class DatasetOptions:
   def _check_depths(self) -> None:
     positions = cameras.parse_rig(self.camera_rig)
     if isinstance(positions, int):
-      return  # Random cameras are near enough.
-    # Half the diagonal of the world, and the largest object's half diagonal.
-    reach = 1.5 + 0.12 * self.size_max
-    shaken = 2 * self.camera_jitter + self.target_jitter
-    farthest = np.linalg.norm(positions, axis=-1).max() + reach + shaken
+      farthest = cameras.RANDOM_DISTANCES_M[1]
+    else:
+      lift = cameras.OOD_LIFT_M if self.num_ood_camera else 0.0
+      farthest = np.linalg.norm(positions, axis=-1).max() + lift
+    # The corner of the world, where the far end of a cone may be farther.
+    farthest += 1.5 + 0.12 * self.size_max
+    farthest += math.sqrt(3) * self.camera_jitter
     limit = 65535 * schema.DEPTH_UNIT_M
     if farthest >= limit:
       raise ValueError(
@@ -303,23 +307,6 @@ class DatasetOptions:
   def num_scenes(self, split: str) -> int:
     """Returns the number of scenes of one of `schema.SPLITS`."""
     return getattr(self, f"num_{split}")
-
-  def num_shards(self, split: str) -> int:
-    """Returns the number of shards of a split; 0 for an empty one."""
-    return -(-self.num_scenes(split) // self.scenes_per_shard)
-
-  def shard_name(self, split: str, shard: int) -> str:
-    """Returns the file name of a shard of a split."""
-    return schema.shard_name(
-      self.preset, split, self.file_format, shard, self.num_shards(split)
-    )
-
-  def shard_scenes(self, split: str, shard: int) -> range:
-    """Returns the numbers of the scenes in a shard of a split."""
-    first = shard * self.scenes_per_shard
-    return range(
-      first, min(first + self.scenes_per_shard, self.num_scenes(split))
-    )
 
   def arguments(self) -> dict[str, int | float | bool | str]:
     """Returns the options that determine the records, as for JSON."""

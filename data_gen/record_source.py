@@ -1,5 +1,6 @@
 """Records of several shards as one sequence: what all file formats share."""
 
+import abc
 import operator
 import os
 import pathlib
@@ -17,7 +18,7 @@ ADVICE = (
 )
 
 
-class RecordSource:
+class RecordSource(abc.ABC):
   """Records of shards by number; a Grain source.
 
   Attributes:
@@ -53,9 +54,9 @@ class RecordSource:
     number = index - (int(self._ends[shard - 1]) if shard else 0)
     return self._read(shard, number)
 
+  @abc.abstractmethod
   def _read(self, shard: int, number: int) -> bytes:
     """Returns record `number` of a shard; raises DataError."""
-    raise NotImplementedError
 
 
 def wrong_count(

@@ -9,13 +9,11 @@ from data_gen import cameras
 from data_gen.cameras import Cameras
 from data_gen.options import DatasetOptions
 
-# Of random rigs: distance from the origin, metres, and angle above the ground.
-DISTANCES_M = (1.9, 2.8)
+# Of random rigs: angle above the ground.
 ELEVATIONS = (math.radians(10), math.radians(50))
 OOD_ELEVATIONS = (math.radians(60), math.radians(75))
 # Of other rigs in split ood_camera; rings turn by half a step.
 OOD_TURN = math.radians(45)
-OOD_LIFT_M = 0.5
 # Two cameras are never nearer to each other, as seen from the origin, than
 # this angle over the square root of their number.
 _MIN_ANGLE = math.radians(40)
@@ -83,7 +81,7 @@ def _ood_positions(rig, positions):
     angle = math.pi / len(positions)
   cos, sin = math.cos(angle), math.sin(angle)
   turn = np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
-  return positions @ turn + np.array([0.0, 0.0, OOD_LIFT_M])
+  return positions @ turn + np.array([0.0, 0.0, cameras.OOD_LIFT_M])
 
 
 def _draw_positions(rng, count, elevations):
@@ -102,4 +100,6 @@ def _draw_positions(rng, count, elevations):
     )
     if all(direction @ other < math.cos(least) for other in directions):
       directions.append(direction)
-  return np.stack(directions) * rng.uniform(*DISTANCES_M, (count, 1))
+  return np.stack(directions) * rng.uniform(
+    *cameras.RANDOM_DISTANCES_M, (count, 1)
+  )

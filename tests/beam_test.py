@@ -10,7 +10,7 @@ import sys
 import pytest
 from small_data_sets import ROOT, hash_files, make_options, start
 
-from data_gen import schema, shards
+from data_gen import manifest, schema, shards
 from data_gen.generate import generate
 
 BEAM = (sys.executable, "-m", "data_gen.beam")
@@ -66,7 +66,7 @@ def test_pipeline_makes_what_is_missing(made, tmp_path):
   shard = tmp_path / options.shard_name("train", 2)
   shard.unlink()
   shards.index_path(shard).unlink()
-  (tmp_path / schema.MANIFEST_NAME).unlink()
+  (tmp_path / schema.MANIFEST_NAME).rename(tmp_path / manifest.PARTIAL_NAME)
   returncode, output, errors = _run(options)
   assert returncode == 0, errors
   assert "Writing 6 scenes in 1 shards" in output

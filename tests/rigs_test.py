@@ -136,6 +136,15 @@ def test_flat_rig_maps_hundredths_of_a_metre_to_pixels():
     ({"camera_rig": "1,2,3;1,2,3"}, "two cameras are in one place"),
     ({"field_of_view": 179.0}, "--field_of_view=179.0"),
     ({"depths": True, "camera_rig": "8,0,4"}, "--depths stores up to 6.55 m"),
+    (
+      {
+        "depths": True,
+        "camera_rig": "random:3",
+        "camera_jitter": 1.0,
+        "size_max": 8.0,
+      },
+      "--camera_rig=random:3 an object may be 6.99 m away",
+    ),
     ({"camera_jitter": -1.0}, "--camera_jitter=-1.0"),
     (
       {"preset": "traj2d", "camera_rig": "ring:3"},
