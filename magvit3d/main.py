@@ -35,6 +35,15 @@ _INTERRUPTED = 130  # Exit status, as after Ctrl-C in a shell.
 
 def main(argv: list[str]) -> int:
   """Runs the stages; returns the exit status."""
+  status = _run(argv)
+  if status:
+    from magvit3d import processes
+
+    processes.leave(status)
+  return status
+
+
+def _run(argv: list[str]) -> int:
   if len(argv) > 1:
     return fail(f"{argv[1]!r} is no flag; --help lists them.")
   if _CONFIG.value is None:
@@ -75,6 +84,14 @@ def main(argv: list[str]) -> int:
   except KeyboardInterrupt:
     message = "interrupted; run the same command again to continue."
     return fail(message, _INTERRUPTED)
+  except (RuntimeError, ValueError) as error:
+    if not processes.is_about_others(error):
+      raise
+    return fail(
+      "Another process of this run ended or cannot be reached; its own message "
+      "says why. Start all of them again to continue from the last checkpoint. "
+      f"({str(error).splitlines()[0]})"
+    )
   if result.exists():
     kind = "Report" if result.suffix == ".html" else "Scores"
     print(f"{kind}: {result.absolute()}")

@@ -6,17 +6,22 @@ is the first process's; the others wait.
 """
 
 import os
+import sys
 from collections.abc import Mapping
 
 import jax
 import numpy as np
+from absl import logging
 from jax.experimental import multihost_utils
 
 from magvit3d.errors import UserError
 
 # A process that does not answer for so long is taken for dead.
 _HEARTBEAT_S = 60
+_START_S = 110  # For all processes to be there.
 _SHUTDOWN_S = 30
+# In errors of collective operations and of the coordination service.
+_ABOUT_OTHERS = ("Gloo", "NCCL", "coordination", "UNAVAILABLE", "DEADLINE")
 _NAMES = ("coordinator_address", "num_processes", "process_id")
 
 
@@ -48,6 +53,7 @@ def start(
   try:
     jax.distributed.initialize(
       *given,
+      initialization_timeout=_START_S,
       heartbeat_timeout_seconds=_HEARTBEAT_S,
       shutdown_timeout_seconds=_SHUTDOWN_S,
     )
@@ -96,6 +102,25 @@ def wait_for_all(what: str) -> None:
   """Waits until all processes are here; `what` names the place."""
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices(what)
+
+
+def is_about_others(error: Exception) -> bool:
+  """Whether an error comes from talking to the other processes."""
+  if jax.process_count() == 1:
+    return False
+  return any(word in str(error) for word in _ABOUT_OTHERS)
+
+
+def leave(status: int) -> None:
+  """Ends this process without waiting for the others, if there are any.
+
+  They notice, and end too. A regular end would wait for those that are stuck.
+  """
+  if jax.distributed.is_initialized() and jax.process_count() > 1:
+    logging.flush()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def any_of_them(flag: bool) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from magvit3d.errors import UserError
@@ -79,7 +79,7 @@ def _tensor_spec(
   return spec
 
 
-def state_shardings(state: PyTree, mesh: Mesh) -> PyTree:
+def state_shardings(state: PyTree, mesh: Mesh | AbstractMesh) -> PyTree:
   """Returns where the arrays of a stage's state lie.
 
   Args:
