@@ -5,6 +5,7 @@ through those that `config.stages` names, in order.
 """
 
 import contextlib
+import dataclasses
 import json
 import math
 import pathlib
@@ -12,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 from absl import logging
 from jaxtyping import PyTree
 
@@ -20,6 +22,7 @@ from magvit3d import (
   identities,
   network_checks,
   oracle_gate,
+  overfit,
   processes,
   run_files,
   sharding,
@@ -134,6 +137,50 @@ class Experiment:
     elif not has_worked:
       logging.info("All is done: %s.", ", ".join(self._stages))
     return self._report_path
+
+  def overfit(self) -> list[overfit.Verdict]:
+    """Trains both networks on one batch; says whether they can learn.
+
+    Makes the data set if it is missing, and saves nothing.
+    """
+    if not self._is_data_complete():
+      if processes.is_main():
+        self._run_data()
+      processes.wait_for_all("data")
+    config = overfit.make_config(self._config)
+    clips = self._overfit_clips(config["train_tokenizer"]["batch_size"])
+    with as_user_errors(ValueError):
+      stage = TokenizerStage(
+        config, overfit.MANY_STEPS, self._clip_shape, clips["frames"]
+      )
+    tokenizer = overfit.train(
+      "tokenizer", stage, clips, overfit.TOKENIZER, self._mesh
+    )
+    params = sharding.replicate(tokenizer.state.g_params, self._mesh)
+    clips = self._overfit_clips(config["train_transformer"]["batch_size"])
+    model = self._token_model()
+    tokens = transformer_scores.make_tokenize(
+      model, len(clips["labels"]), self._mesh
+    )(params, clips)
+    model = TokenModel(
+      config, self._data.window.num_frames, self._data.num_classes(),
+      self._latent_shape,
+    )
+    with as_user_errors(ValueError):
+      stage = TransformerStage(config, model, overfit.MANY_STEPS, params)
+    transformer = overfit.train(
+      "transformer",
+      stage,
+      dataclasses.asdict(tokens),
+      overfit.TRANSFORMER,
+      self._mesh,
+    )
+    return [tokenizer, transformer]
+
+  def _overfit_clips(self, count: int) -> dict[str, np.ndarray]:
+    clips = self._data.some_clips("train", 4 * count)
+    rows = overfit.pick_rows(clips["labels"], count)
+    return {key: clips[key][rows] for key in ("frames", "masks", "labels")}
 
   # Checks.
 
