@@ -1,7 +1,7 @@
 """Whether steps still go on, judged by the steps themselves."""
 
 import collections
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 TRAINING = "training"
@@ -59,7 +59,7 @@ class Heartbeat:
     self.last_step_s = self._changed_s = now_s
 
   @contextmanager
-  def doing(self, activity: str, clock) -> Iterator[None]:
+  def doing(self, activity: str, clock: Callable[[], float]) -> Iterator[None]:
     """Notes what is done instead of steps; its time is no step's."""
     outer, self.activity = self.activity, activity
     self._changed_s = clock()

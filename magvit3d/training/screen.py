@@ -1,4 +1,4 @@
-"""A running stage on the screen: a bar on a terminal, flushed lines elsewhere."""
+"""A running stage on the screen: a bar on a terminal, else flushed lines."""
 
 import os
 import sys
