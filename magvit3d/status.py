@@ -100,13 +100,16 @@ def read_run(folder: pathlib.Path, now_s: float) -> RunSummary:
   try:
     status = _read(folder / status_files.STATUS_NAME)
     stages = _read(folder / _STAGES_NAME)
-    return _later_stage(name, status, stages) or _summary(name, status, now_s)
+    later = _later_stage(name, status, stages)
+    return later or _summary(name, status, stages, now_s)
   except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
     reason = f"{type(error).__name__}: {error}"
     return RunSummary(name, UNREADABLE, f"its files cannot be read ({reason})")
 
 
-def _summary(name: str, status: dict[str, Any], now_s: float) -> RunSummary:
+def _summary(
+  name: str, status: dict[str, Any], stages: dict[str, Any], now_s: float
+) -> RunSummary:
   state, reason = status["state"], status["reason"]
   step, total_steps = status["step"], status["total_steps"]
   last_step_s, updated_s = (
@@ -118,6 +121,9 @@ def _summary(name: str, status: dict[str, Any], now_s: float) -> RunSummary:
     ago = progress.format_duration(age_s)
     reason = f"its process no longer writes: it was {state} {ago} ago"
     state = LOST
+  waits = [stage for stage in stages if stages[stage]["status"] != "done"]
+  if state == DONE and waits:
+    reason = f"not done yet: {', '.join(waits)}"
   is_running = state == RUNNING
   return RunSummary(
     name,

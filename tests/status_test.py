@@ -133,6 +133,16 @@ def test_stages_after_training_are_told_from_stages_json(
   assert (run.state, run.stage) == (state, stage)
 
 
+def test_stages_that_are_left_are_named(tmp_path):
+  _write(tmp_path, "DONE")
+  left = {"transformer": {}, "report": {}}
+  _stages(tmp_path, tokenizer={"status": "done"}, **left)
+  reason = status.read_run(tmp_path, _NOW_S).reason
+  assert reason == "not done yet: transformer, report"
+  _stages(tmp_path, tokenizer={"status": "done"})
+  assert status.read_run(tmp_path, _NOW_S).reason == ""
+
+
 def test_training_is_told_from_its_own_files(tmp_path):
   """Although stages.json calls a killed or later stage running, too."""
   _write(tmp_path)
