@@ -133,6 +133,17 @@ def test_stages_after_training_are_told_from_stages_json(
   assert (run.state, run.stage) == (state, stage)
 
 
+@pytest.mark.parametrize(
+  "state, noted", [("FAILED", "failed"), ("DONE", "running")]
+)
+def test_a_training_that_just_ended_keeps_its_numbers(tmp_path, state, noted):
+  _write(tmp_path, state, "NaN" if state == "FAILED" else "")
+  entry = {"status": noted, "reason": "NaN", "started": "today"}
+  _stages(tmp_path, tokenizer=entry)
+  run = status.read_run(tmp_path, _NOW_S)
+  assert (run.state, run.step) == (state, 50)
+
+
 def test_stages_that_are_left_are_named(tmp_path):
   _write(tmp_path, "DONE")
   left = {"transformer": {}, "report": {}}
