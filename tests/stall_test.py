@@ -78,7 +78,7 @@ def test_a_beat_touches_no_file_and_a_check_refreshes_them(
   assert (status["state"], status["step"]) == ("RUNNING", 11)
   assert status["seconds_since_last_step"] == 3.0
   text = (tmp_path / "PROGRESS.txt").read_text()
-  assert "11/1000" in text and "0:00:03 before" in text
+  assert "11/1000" in text and "(0:00:03 ago when updated)" in text
 
 
 def test_a_stall_is_told_once_and_so_is_its_end(run, tmp_path, clock, capsys):
@@ -105,6 +105,16 @@ def test_a_stall_is_told_once_and_so_is_its_end(run, tmp_path, clock, capsys):
   run.check()
   assert _status(tmp_path)["state"] == "RUNNING"
   assert capsys.readouterr().out == "tokenizer RUNNING again at step 11\n"
+
+
+def test_a_log_ends_a_stall_at_once(run, tmp_path, clock, capsys):
+  clock.now_s += 101
+  run.check()
+  run.log(11, {"train/loss": 1.0})
+  assert _status(tmp_path)["state"] == "RUNNING"
+  assert "RUNNING again at step 11\n" in capsys.readouterr().out
+  run.check()
+  assert capsys.readouterr().out == ""
 
 
 def test_a_stall_leaves_where_the_main_thread_is(run, tmp_path, clock):

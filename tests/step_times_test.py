@@ -48,6 +48,14 @@ def test_pauses_are_no_part_of_steps(clock):
   assert times.take() == {"step_time_s": 2.0, "data_wait_share": 0.5}
 
 
+def test_clips_and_tokens_are_rates_over_the_interval(clock):
+  times = StepTimes(clock, {"clips": 6, "tokens": 60})
+  _step(times, clock, 1.0, 2.0)
+  _step(times, clock, 0.0, 1.0)
+  rates = times.take()
+  assert (rates["clips_per_second"], rates["tokens_per_second"]) == (3.0, 30.0)
+
+
 def test_reading_that_fails_is_timed_too(clock):
   times = StepTimes(clock)
   with pytest.raises(StopIteration), times.reading():

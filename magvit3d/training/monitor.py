@@ -168,27 +168,32 @@ class Monitor:
     with self._lock:
       if self._is_finished:
         return
-      beat, now_s = self._heartbeat, self._clock()
-      was_stalled = beat.is_stalled
-      beat.is_stalled = beat.silence_s(now_s) > beat.limit_s()
-      if beat.is_stalled and not was_stalled:
-        silence = progress.format_duration(beat.silence_s(now_s))
-        self._screen.say(
-          f"{self._stage} {STALLED} in {beat.activity} after step {beat.step}: "
-          f"nothing happened for {silence}; "
-          f"{self._workdir / 'stalled.txt'} says where it is"
-        )
-      elif was_stalled and not beat.is_stalled:
-        self._screen.say(f"{self._stage} {RUNNING} again at step {beat.step}")
+      has_stalled = self._judge()
       try:
         self._write_status()
-        if beat.is_stalled and not was_stalled:
-          self._write_stalled(now_s)
+        if has_stalled:
+          self._write_stalled()
         self._has_write_failed = False
       except OSError as error:
         if not self._has_write_failed:  # Once; the run itself may go on.
           self._screen.say(f"The run's status was not written: {error}")
         self._has_write_failed = True
+
+  def _judge(self) -> bool:
+    """Tells if steps stopped or go on again; returns whether they stopped."""
+    beat, now_s = self._heartbeat, self._clock()
+    was_stalled = beat.is_stalled
+    beat.is_stalled = beat.silence_s(now_s) > beat.limit_s()
+    if beat.is_stalled and not was_stalled:
+      silence = progress.format_duration(beat.silence_s(now_s))
+      self._screen.say(
+        f"{self._stage} {STALLED} in {beat.activity} after step {beat.step}: "
+        f"nothing happened for {silence}; "
+        f"{self._workdir / 'stalled.txt'} says where it is"
+      )
+    elif was_stalled and not beat.is_stalled:
+      self._screen.say(f"{self._stage} {RUNNING} again at step {beat.step}")
+    return beat.is_stalled and not was_stalled
 
   def is_log_step(self, step: int) -> bool:
     """Returns whether `log` is due after `step`.
@@ -236,6 +241,7 @@ class Monitor:
     if not self._is_main_process:
       return
     with self._lock:
+      self._judge()
       self._writers.write(step, now_s, values)
       self._write_status()
       self._screen.show(self._progress, values)
@@ -297,10 +303,10 @@ class Monitor:
       now_s=self._clock(),
     ).write(self._workdir)
 
-  def _write_stalled(self, now_s: float) -> None:
+  def _write_stalled(self) -> None:
     beat = self._heartbeat
     head = (
-      f"{local_time(now_s)}: {self._stage} stalled in {beat.activity} after "
+      f"{local_time(self._clock())}: {self._stage} stalled in {beat.activity} after "
       f"step {beat.step}, which was at {local_time(beat.last_step_s)}.\n\n"
     )
     text = head + watchdog.describe_threads()

@@ -104,7 +104,7 @@ class Status:
     last_step = local_time(self.last_step_s)
     if self.is_alive:
       age = progress.format_duration(self.now_s - self.last_step_s)
-      last_step += f", {age} before the last line"
+      last_step += f" ({age} ago when updated)"
     lines = {
       "state": self.state + (f": {self.reason}" if self.reason else ""),
       "stage": self.stage,

@@ -1,7 +1,7 @@
 """How long steps take, and how much of that is waiting for data."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 
@@ -15,10 +15,17 @@ class StepTimes:
 
   Args:
     clock: Returns seconds; only differences count.
+    per_step: What a step works through, over all devices, such as
+      {"clips": 48, "tokens": 49152}.
   """
 
-  def __init__(self, clock: Callable[[], float] = time.perf_counter):
+  def __init__(
+    self,
+    clock: Callable[[], float] = time.perf_counter,
+    per_step: Mapping[str, int] | None = None,
+  ):
     self._clock = clock
+    self._per_step = dict(per_step or {})
     self._restart()
 
   @contextmanager
@@ -49,6 +56,7 @@ class StepTimes:
     Returns:
       step_time_s: Mean seconds of a step, waiting for data included.
       data_wait_share: Share of that which went into waiting, 0 to 1.
+      clips_per_second and the like: of `per_step`.
       Nothing if no step was done or no time went by.
     """
     num_steps, reading_s = self._num_steps, self._reading_s
@@ -56,9 +64,13 @@ class StepTimes:
     self._restart()
     if not num_steps or spent_s <= 0:
       return {}
-    return {
+    times = {
       "step_time_s": spent_s / num_steps,
       "data_wait_share": min(1.0, reading_s / spent_s),
+    }
+    return times | {
+      f"{name}_per_second": count * num_steps / spent_s
+      for name, count in self._per_step.items()
     }
 
   def _restart(self) -> None:
