@@ -216,7 +216,6 @@ def test_a_real_watchdog_refreshes_and_ends_with_the_run(tmp_path, clock):
       super().check()
       is_refreshed.set()
 
-  names = {thread.name for thread in threading.enumerate()}
   options = MonitoringOptions(stall_after_s=0.01)
   with Watched(
     tmp_path, "tokenizer", 10, 1, clock=clock, options=options
@@ -224,7 +223,8 @@ def test_a_real_watchdog_refreshes_and_ends_with_the_run(tmp_path, clock):
     run.start(0)
     assert is_refreshed.wait(30)
     run.log(10, {})
-  assert {thread.name for thread in threading.enumerate()} == names
+  names = [thread.name for thread in threading.enumerate()]
+  assert "magvit3d-watchdog" not in names
   assert _status(tmp_path)["state"] == "DONE"
 
 

@@ -305,11 +305,11 @@ class Monitor:
 
   def _write_stalled(self) -> None:
     beat = self._heartbeat
-    head = (
-      f"{local_time(self._clock())}: {self._stage} stalled in {beat.activity} after "
-      f"step {beat.step}, which was at {local_time(beat.last_step_s)}.\n\n"
+    text = (
+      f"{local_time(self._clock())}: {self._stage} stalled in {beat.activity} "
+      f"after step {beat.step}, which was at {local_time(beat.last_step_s)}."
+      f"\n\n{watchdog.describe_threads()}"
     )
-    text = head + watchdog.describe_threads()
     atomic_file.write_text(self._workdir / "stalled.txt", text)
 
 
