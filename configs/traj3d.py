@@ -35,6 +35,13 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   config.dtype = "float32"  # Of the networks' computation; or 'bfloat16'.
   config.stages = "data,tokenizer,transformer,evaluate,report"
 
+  # Devices of all processes: product of these; see docs/parallelism.md.
+  config.mesh = mesh = mlc.ConfigDict()
+  mesh.data = -1  # Copies of the network; -1: what the others leave.
+  mesh.fsdp = 1  # Parts of parameters and optimizer state.
+  mesh.tensor = 1  # Parts of attention heads and MLP widths.
+  config.max_skipped_steps = 10  # Losses not finite; then the run fails.
+
   # Flags of `python -m data_gen`.
   config.data = data = mlc.ConfigDict()
   data.data_dir = placeholder(str)  # A data set to use; None makes one.
@@ -147,6 +154,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
 
   config.train_tokenizer = training = mlc.ConfigDict()
   training.batch_size = 48  # Clips, over all devices.
+  training.gradient_accumulation_steps = 1  # Parts of a batch, in turn.
   training.num_epochs = 150.0
   training.num_steps = placeholder(int)  # Takes the place of num_epochs.
   training.g_lr = 1e-4
@@ -214,6 +222,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
 
   config.train_transformer = training = mlc.ConfigDict()
   training.batch_size = 48  # Clips: those of 16 scenes with 3 cameras.
+  training.gradient_accumulation_steps = 1
   training.num_epochs = 150.0
   training.num_steps = placeholder(int)
   training.learning_rate = 5e-5

@@ -95,6 +95,12 @@ def make_common(
   config.batch_size = 2 if is_local else batch_size
   batch_ref = config.get_ref("batch_size")
   config.eval_batch_size = batch_ref if is_local else batch_ref // 4
+  config.gradient_accumulation_steps = 1  # Ours: parts of a batch.
+  config.max_skipped_steps = 10  # Ours: not finite; then the run fails.
+  config.mesh = mesh = mlc.ConfigDict()  # Ours; see docs/parallelism.md.
+  mesh.data = -1  # What the others leave.
+  mesh.fsdp = 1
+  mesh.tensor = 1
   config.num_training_epochs = num_epochs
   # In place of epochs; a few steps tell whether all is in place.
   config.num_training_steps = 4 if is_local else placeholder(int)

@@ -17,6 +17,7 @@ _COUNTS = (
   "log_every_steps",
   "validate_every_steps",
   "checkpoint_every_steps",
+  "gradient_accumulation_steps",
 )
 
 
@@ -65,7 +66,17 @@ def check_fields(config: Mapping[str, Any]) -> None:
         )
   MonitoringOptions.from_config(config["monitoring"])
   check_reading(config)
+  check_skipping(config)
   _check_samples(config)
+
+
+def check_skipping(config: Mapping[str, Any]) -> None:
+  """Raises UserError for a number of steps that cannot be."""
+  if config["max_skipped_steps"] < 0:
+    raise UserError(
+      f"config.max_skipped_steps={config['max_skipped_steps']} must be 0 or "
+      "more; 0 fails at the first step that is not finite."
+    )
 
 
 def check_reading(config: Mapping[str, Any]) -> None:

@@ -8,9 +8,13 @@ from absl import logging
 _TALKATIVE = ("orbax", "grain", "jax")
 
 
-def set_up() -> None:
-  """Shows this project's messages, and only the warnings of libraries."""
-  logging.set_verbosity(logging.INFO)
+def set_up(is_quiet: bool = False) -> None:
+  """Shows this project's messages, and only the warnings of libraries.
+
+  Args:
+    is_quiet: Whether to show warnings alone, where another process talks.
+  """
+  logging.set_verbosity(logging.WARNING if is_quiet else logging.INFO)
   handler = logging.get_absl_handler()
   handler.addFilter(_is_ours_or_grave)
   handler.setFormatter(

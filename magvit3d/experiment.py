@@ -20,6 +20,7 @@ from magvit3d import (
   identities,
   network_checks,
   oracle_gate,
+  processes,
   run_files,
   sharding,
 )
@@ -37,6 +38,7 @@ from magvit3d.training.checkpoints import Checkpoints
 from magvit3d.training.tokenizer import TokenizerStage
 from magvit3d.training.transformer import TransformerStage
 
+_STAGES_OF_ONE = ("data", "report")  # The other processes wait for these.
 _BATCH_FIELDS = (
   ("train_tokenizer", "batch_size"),
   ("train_transformer", "batch_size"),
@@ -65,7 +67,7 @@ class Experiment:
     self._config = config
     self._workdir = workdir
     self._stop_after = dict([stop_after]) if stop_after else {}
-    self._mesh = sharding.make_mesh()
+    self._mesh = sharding.make_mesh(config["mesh"])
     self._stages = config_checks.chosen_stages(config["stages"])
     config_checks.check_fields(config)
     self._data = RunData(config["data"], config["input"], workdir)
@@ -86,11 +88,15 @@ class Experiment:
         self._make_token_model(self._data.num_classes()),
       )
     for section, field in _BATCH_FIELDS:
-      size = config[section][field]
-      sharding.check_batch_size(f"{section}.{field}", size, self._mesh)
+      sharding.check_batch_size(
+        f"{section}.{field}",
+        config[section][field],
+        self._mesh,
+        config[section].get("gradient_accumulation_steps", 1),
+      )
     config_checks.check_whole_scenes(config, self._data.views_per_sample())
     run_files.make_workdir(workdir)
-    self._record = run_files.StageRecord(workdir, STAGES)
+    self._record = run_files.StageRecord(workdir, STAGES, processes.is_main())
 
   def run(self) -> pathlib.Path:
     """Runs the chosen stages; returns where the report is, or would be.
@@ -101,13 +107,16 @@ class Experiment:
     """
     devices = jax.devices()
     logging.info(
-      "%d %s device(s): %s.",
+      "%d %s device(s) of %d process(es): %s.",
       len(devices),
       devices[0].platform.upper(),
+      jax.process_count(),
       devices[0].device_kind,
     )
     self._check_fits_workdir()
-    run_files.write_json(self._workdir / "config.json", self._config)
+    processes.wait_for_all("checks")
+    if processes.is_main():
+      run_files.write_json(self._workdir / "config.json", self._config)
     has_worked = False
     for name in self._stages:
       if getattr(self, f"_is_{name}_complete")():
@@ -117,9 +126,11 @@ class Experiment:
         has_worked = True
         self._record.note_outdated("report")
         with self._record.running(name):
-          getattr(self, f"_run_{name}")()
+          if processes.is_main() or name not in _STAGES_OF_ONE:
+            getattr(self, f"_run_{name}")()
+      processes.wait_for_all(name)
     if has_worked and "report" in self._stages:
-      write_report(self._workdir)  # Again, with its own duration in it.
+      self._run_report()  # Again, with its own duration in it.
     elif not has_worked:
       logging.info("All is done: %s.", ", ".join(self._stages))
     return self._report_path
@@ -237,17 +248,20 @@ class Experiment:
     is_in_memory = isinstance(source, token_cache.TokenSource)
     batches = make_batches(
       source,
-      batch_size=training["batch_size"] // per_sample,
+      batch_size=training["batch_size"] // per_sample // jax.process_count(),
       seed=self._config["seed"],
       num_threads=self._config["num_reading_threads"],
       num_workers=0 if is_in_memory else self._config["num_reading_workers"],
       transform=fold_views if is_of_scenes else None,
+      shard_index=jax.process_index(),
+      shard_count=jax.process_count(),
     )
     options = loop.LoopOptions(
       num_steps=self._num_steps(f"train_{name}"),
       log_every_steps=training["log_every_steps"],
       validate_every_steps=training["validate_every_steps"],
       checkpoint_every_steps=training["checkpoint_every_steps"],
+      max_skipped_steps=self._config["max_skipped_steps"],
       stop_after_step=self._stop_after.get(name),
     )
     try:
@@ -275,7 +289,7 @@ class Experiment:
           f"config.stages={self._config['stages']!r}."
         )
       like = jax.eval_shape(self._tokenizer_stage().init_state)
-      return checkpoints.restore(like, mesh=self._mesh).ema_params
+      return self._restored(checkpoints, like).ema_params
     finally:
       checkpoints.close()
 
@@ -392,9 +406,12 @@ class Experiment:
         )
       stage = self._transformer_stage(self._token_model(), tokenizer_params)
       like = jax.eval_shape(stage.init_state)
-      return checkpoints.restore(like, mesh=self._mesh).params
+      return self._restored(checkpoints, like).params
     finally:
       checkpoints.close()
+
+  def _restored(self, checkpoints: Checkpoints, like: PyTree) -> PyTree:
+    return checkpoints.restore(sharding.on_all_devices(like, self._mesh))
 
   def _is_evaluate_complete(self) -> bool:
     path = self._workdir / "evaluation" / "scores.json"
@@ -432,4 +449,5 @@ class Experiment:
     return self._report_path.exists() and self._record.is_done("report")
 
   def _run_report(self) -> None:
-    write_report(self._workdir)
+    if processes.is_main():
+      write_report(self._workdir)

@@ -18,6 +18,18 @@ _WORKDIR = flags.DEFINE_string(
   "unless given. If it holds a run already, finished stages are skipped and "
   "an interrupted one goes on from its last checkpoint.",
 )
+_COORDINATOR = flags.DEFINE_string(
+  "coordinator_address",
+  None,
+  "HOST:PORT of the first of several processes, with --num_processes and "
+  "--process_id. Slurm, Open MPI and TPU pods need none of them.",
+)
+_NUM_PROCESSES = flags.DEFINE_integer(
+  "num_processes", None, "Processes that train together."
+)
+_PROCESS_ID = flags.DEFINE_integer(
+  "process_id", None, "Number of this process, from 0."
+)
 _INTERRUPTED = 130  # Exit status, as after Ctrl-C in a shell.
 
 
@@ -35,7 +47,7 @@ def main(argv: list[str]) -> int:
   import jax
 
   from data_gen.errors import DataError
-  from magvit3d import console
+  from magvit3d import console, processes
   from magvit3d.errors import UserError
   from magvit3d.training.loop import Interrupted
 
@@ -44,7 +56,11 @@ def main(argv: list[str]) -> int:
   else:
     from magvit3d.experiment import Experiment as Run
 
-  console.set_up()
+  try:
+    processes.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+  except UserError as error:
+    return fail(str(error))
+  console.set_up(is_quiet=not processes.is_main())
   cache = pathlib.Path("~/.cache/magvit3d/xla").expanduser()
   jax.config.update("jax_compilation_cache_dir", str(cache))
   workdir = pathlib.Path(_WORKDIR.value or f"runs/{config['experiment_name']}")

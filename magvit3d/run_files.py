@@ -6,6 +6,7 @@ stages.json   for each stage: status, seconds spent, start, reason
 
 import datetime
 import json
+import os
 import pathlib
 import time
 from collections.abc import Iterator, Mapping
@@ -25,9 +26,16 @@ class StageRecord:
   Args:
     workdir: Folder of the run.
     names: All stages, in order.
+    is_writing: Whether this process writes the file; others only know.
   """
 
-  def __init__(self, workdir: pathlib.Path, names: tuple[str, ...]):
+  def __init__(
+    self,
+    workdir: pathlib.Path,
+    names: tuple[str, ...],
+    is_writing: bool = True,
+  ):
+    self._is_writing = is_writing
     self._path = workdir / "stages.json"
     self._stages = {
       name: {"status": "pending", "seconds": 0.0} for name in names
@@ -82,7 +90,8 @@ class StageRecord:
 
   def _write(self, name: str, stage: Mapping[str, Any]) -> None:
     self._stages[name] = dict(stage)
-    write_json(self._path, self._stages)
+    if self._is_writing:
+      write_json(self._path, self._stages)
 
 
 def _without_reason(stage: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,7 +112,7 @@ def make_workdir(workdir: pathlib.Path) -> None:
   """
   try:
     workdir.mkdir(parents=True, exist_ok=True)
-    probe = workdir / ".writable"
+    probe = workdir / f".writable_{os.getpid()}"
     probe.write_text("")
     probe.unlink()
   except OSError as error:

@@ -15,7 +15,13 @@ import numpy as np
 from absl import logging
 from jaxtyping import PyTree
 
-from magvit3d import config_checks, identities, run_files, sharding
+from magvit3d import (
+  config_checks,
+  identities,
+  processes,
+  run_files,
+  sharding,
+)
 from magvit3d import single_stage_config as stage_config
 from magvit3d.data.batches import make_batches
 from magvit3d.errors import UserError, as_user_errors
@@ -65,10 +71,14 @@ class SingleStage:
   def __init__(self, config: Mapping[str, Any], workdir: pathlib.Path):
     self._config = config
     self._workdir = workdir
-    self._mesh = sharding.make_mesh()
+    self._mesh = sharding.make_mesh(config["mesh"])
     config_checks.check_reading(config)
-    for field in ("batch_size", "eval_batch_size"):
-      sharding.check_batch_size(field, config[field], self._mesh)
+    config_checks.check_skipping(config)
+    for field, num_parts in (
+      ("batch_size", config["gradient_accumulation_steps"]),
+      ("eval_batch_size", 1),
+    ):
+      sharding.check_batch_size(field, config[field], self._mesh, num_parts)
     data = config["dataset_configs"]
     num_frames = 1 if config["dataset_type"] == "image" else data["num_frames"]
     size = config["image_size"]
@@ -94,7 +104,8 @@ class SingleStage:
     data = StageData(self._config, self._clip_shape)
     with as_user_errors(ValueError):
       job = self._make_job(data)
-    run_files.write_json(self._workdir / "config.json", self._config)
+    if processes.is_main():
+      run_files.write_json(self._workdir / "config.json", self._config)
     checkpoints = Checkpoints(
       self._workdir / job.name / "checkpoints", job.identity
     )
@@ -105,7 +116,8 @@ class SingleStage:
     scorer = job.make_scorer(data.some_clips("test"))
     evaluation = scorer.evaluate(job.params_of(state))
     folder = self._workdir / "evaluation"
-    evaluation.write(folder)
+    if processes.is_main():
+      evaluation.write(folder)
     for line in evaluation.lines():
       logging.info("%s", line)
     return folder / scores.SCORES_NAME
@@ -122,20 +134,23 @@ class SingleStage:
           "--workdir, or name the --workdir where it is."
         )
       like = jax.eval_shape(job.stage.init_state)
-      return checkpoints.restore(like, self._mesh)
+      return checkpoints.restore(sharding.on_all_devices(like, self._mesh))
     options = loop.LoopOptions(
       num_steps=stage_config.num_steps(config),
       log_every_steps=config["log_summary_steps"],
       validate_every_steps=config["log_eval_steps"],
       checkpoint_every_steps=config["checkpoint_steps"],
+      max_skipped_steps=config["max_skipped_steps"],
     )
     scorer = job.make_scorer(data.some_clips("validation"))
     batches = make_batches(
       data.training,
-      batch_size=config["batch_size"],
+      batch_size=config["batch_size"] // jax.process_count(),
       seed=config["rng_seed"],
       num_threads=config["num_reading_threads"],
       num_workers=config["num_reading_workers"],
+      shard_index=jax.process_index(),
+      shard_count=jax.process_count(),
     )
     with contextlib.closing(batches):
       return loop.train(

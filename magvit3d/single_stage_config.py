@@ -57,6 +57,7 @@ def _training_block(config: Mapping[str, Any]) -> dict[str, Any]:
   names = ("beta1", "beta2", "weight_decay", "max_grad_norm")
   return {
     "batch_size": config["batch_size"],
+    "gradient_accumulation_steps": config["gradient_accumulation_steps"],
     "warmup_steps": config["lr_configs"]["warmup_steps"],
     "optimizer": {name: config["optimizer"][name] for name in names},
   }

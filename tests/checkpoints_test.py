@@ -43,7 +43,8 @@ def folder(tmp_path):
 def _restore(folder, like, identity=_IDENTITY, batches=None):
   checkpoints = Checkpoints(folder, identity)
   try:
-    return checkpoints.restore(like, sharding.make_mesh(), batches)
+    placed = sharding.on_all_devices(like, sharding.make_mesh())
+    return checkpoints.restore(placed, batches)
   finally:
     checkpoints.close()
 

@@ -43,6 +43,7 @@ def _config(**vqgan):
     | vqgan,
     train_tokenizer=dict(
       g_lr=1e-2,
+      gradient_accumulation_steps=1,
       d_lr=1e-2,
       warmup_steps=0,
       optimizer=dict(

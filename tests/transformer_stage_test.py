@@ -30,6 +30,7 @@ def _config():
       learning_rate=1e-2,
       warmup_steps=0,
       label_smoothing=1e-4,
+      gradient_accumulation_steps=1,
       optimizer=dict(
         beta1=0.9, beta2=0.96, weight_decay=0.045, max_grad_norm=1.0
       ),

@@ -23,14 +23,14 @@ def map_batches(
     arrays: (n, ...) each. The last batch is filled up with its last sample,
       so that one compilation serves all.
     batch_size: Divides over the devices of `mesh`.
-    mesh: Devices.
+    mesh: Devices; all their processes call this, with the same arrays.
   """
   count = len(next(iter(arrays.values())))
   results = []
   for start in range(0, count, batch_size):
     rows = np.minimum(np.arange(start, start + batch_size), count - 1)
     batch = {key: value[rows] for key, value in arrays.items()}
-    result = jax.device_get(function(sharding.shard_batch(batch, mesh)))
+    result = sharding.fetch(function(sharding.shard_same_batch(batch, mesh)))
     used = min(batch_size, count - start)
     results.append(jax.tree.map(lambda x, n=used: np.asarray(x)[:n], result))
   return jax.tree.map(lambda *parts: np.concatenate(parts), *results)

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from jaxtyping import PyTree
 
 import magvit3d
-from magvit3d import atomic_file
+from magvit3d import atomic_file, processes
 from magvit3d.evaluation import (
   image_metrics,
   tokenizer_scores,
@@ -316,6 +316,8 @@ def evaluate(
       check["threshold"],
       "- passed" if check["passed"] else "- MISSED",
     )
+  if not processes.is_main():
+    return
   folder.mkdir(parents=True, exist_ok=True)
   np.savez_compressed(folder / "clips.npz", **evaluation.shown)
   scores = {

@@ -12,7 +12,6 @@ from typing import Any
 import grain
 import jax
 import orbax.checkpoint as ocp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from magvit3d.errors import UserError
@@ -80,14 +79,13 @@ class Checkpoints:
   def restore(
     self,
     like: PyTree,
-    mesh: Mesh,
     iterator: grain.DatasetIterator | None = None,
   ) -> PyTree:
-    """Restores the newest checkpoint, on all devices of `mesh`.
+    """Restores the newest checkpoint.
 
     Args:
-      like: State, or its shapes, whose structure the result has.
-      mesh: Devices.
+      like: Arrays, or shapes with shardings, that the result is like; see
+        `sharding.with_shardings`.
       iterator: Set to its place in the data, if given.
 
     Raises:
@@ -95,9 +93,8 @@ class Checkpoints:
     """
     step = self.latest_step()
     self.check_identity(like)
-    everywhere = NamedSharding(mesh, PartitionSpec())
     abstract = jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
       like,
     )
     args = {_STATE: ocp.args.StandardRestore(abstract)}

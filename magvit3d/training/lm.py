@@ -8,9 +8,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from magvit3d.data.pixels import to_unit_range
+from magvit3d.sharding_rules import gather
 from magvit3d.tokens.language_model import LanguageModel
 from magvit3d.training import losses
 from magvit3d.training.token_stage import TokenStage, TransformerState
+
+_USED = ("tokens", "frames", "labels")  # Of a batch.
 
 
 class LMStage(TokenStage):
@@ -59,8 +62,28 @@ class LMStage(TokenStage):
         (b, t, h, w, 3).
       frozen: `self.frozen`.
     """
-    model = self.model
+    grads, metrics = self.gradients(state, batch, frozen)
+    state, more = self.apply_gradients(state, grads)
+    return state, metrics | more
+
+  def gradients(
+    self, state: TransformerState, batch: Mapping[str, Array], frozen: PyTree
+  ) -> tuple[PyTree, dict[str, Float[Array, ""]]]:
+    """Gradients and metrics, in parts if the config says so.
+
+    Arguments as of `train_step`.
+    """
     dropout_rng = jax.random.fold_in(self.rng, state.step)
+    rows = {key: batch[key] for key in _USED if key in batch}
+
+    return self.mean_gradients(
+      lambda part, rng: self._part_gradients(state.params, part, frozen, rng),
+      rows,
+      dropout_rng,
+    )
+
+  def _part_gradients(self, params, batch, frozen, dropout_rng):
+    model = self.model
     if "tokens" in batch:
       tokens = batch["tokens"]
     else:
@@ -69,7 +92,9 @@ class LMStage(TokenStage):
     inputs, targets = sequence[:, :-1], sequence[:, 1:]
 
     def objective(params):
-      logits = model.logits(params, inputs, rngs={"dropout": dropout_rng})
+      logits = model.logits(
+        gather(params), inputs, rngs={"dropout": dropout_rng}
+      )
       loss = losses.masked_cross_entropy(
         logits,
         targets,
@@ -78,9 +103,6 @@ class LMStage(TokenStage):
       )
       return loss, logits
 
-    (loss, logits), grads = jax.value_and_grad(objective, has_aux=True)(
-      state.params
-    )
-    state, metrics = self.apply_gradients(state, grads)
+    (loss, logits), grads = jax.value_and_grad(objective, has_aux=True)(params)
     accuracy = jnp.mean(jnp.argmax(logits, axis=-1) == targets)
-    return state, {"loss": loss, "accuracy": accuracy} | metrics
+    return grads, {"loss": loss, "accuracy": accuracy}

@@ -14,14 +14,13 @@ from typing import Protocol, runtime_checkable
 
 import grain
 import jax
-import numpy as np
 from absl import logging
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Array, PyTree
 
-from magvit3d import sharding
-from magvit3d.errors import UserError
+from magvit3d import processes, sharding, sharding_rules
 from magvit3d.training.checkpoints import Checkpoints
+from magvit3d.training.health import SkippingStep
 from magvit3d.training.monitor import DONE, INTERRUPTED, Monitor
 
 
@@ -58,6 +57,8 @@ class LoopOptions:
     log_every_steps: Interval of metrics.
     validate_every_steps: Interval of validation.
     checkpoint_every_steps: Interval of checkpoints.
+    max_skipped_steps: Steps that may be skipped for values that are not
+      finite, over the whole stage.
     stop_after_step: Save and stop there as if interrupted; None for never.
   """
 
@@ -65,6 +66,7 @@ class LoopOptions:
   log_every_steps: int
   validate_every_steps: int
   checkpoint_every_steps: int
+  max_skipped_steps: int
   stop_after_step: int | None = None
 
 
@@ -100,20 +102,39 @@ def train(
 
   Raises:
     Interrupted: SIGTERM or SIGINT came, or `stop_after_step` was reached.
-    UserError: The loss is not finite.
+    UserError: More steps than allowed had values that are not finite.
   """
-  state = sharding.replicate(_init_state(stage), mesh)
+  with jax.set_mesh(mesh):
+    return _train(
+      name, stage, workdir, batches, options, checkpoints, mesh, validate
+    )
+
+
+def _train(
+  name, stage, workdir, batches, options, checkpoints, mesh, validate
+) -> PyTree:
+  shapes = jax.eval_shape(stage.init_state)
+  shardings = sharding_rules.state_shardings(shapes, mesh)
+  _describe(name, shapes, shardings, mesh)
+  if checkpoints.latest_step() is None:
+    state = _init_state(stage, shardings)
+  else:
+    state = checkpoints.restore(
+      sharding.with_shardings(shapes, shardings), batches
+    )
   frozen = sharding.replicate(stage.frozen, mesh)
-  if checkpoints.latest_step() is not None:
-    state = checkpoints.restore(state, mesh, batches)
-  logging.info("%s: %s parameters.", name, count_parameters(state))
+  step_function = SkippingStep(stage.train_step)
   step = int(state.step)
   if step >= options.num_steps:
     return state
   compiled = None
   with (
     Monitor(
-      workdir, name, options.num_steps, options.log_every_steps
+      workdir,
+      name,
+      options.num_steps,
+      options.log_every_steps,
+      is_main_process=processes.is_main(),
     ) as monitor,
     _stop_signals() as stop_requested,
   ):
@@ -121,25 +142,28 @@ def train(
     while step < options.num_steps:
       changed = stage.before_step(state, step)
       if changed is not state:
-        state = sharding.replicate(changed, mesh)
+        state = sharding.put(changed, shardings)
       batch = sharding.shard_batch(next(batches), mesh)
       if compiled is None:
-        compiled = _compile(stage.train_step, mesh, state, batch, frozen)
+        compiled = _compile(
+          step_function, shardings, mesh, state, batch, frozen
+        )
       state, metrics = compiled(state, batch, frozen)
       step += 1
       is_last = step == options.num_steps
       scores = {}
       if is_last or step % options.validate_every_steps == 0:
         scores = {f"validation/{k}": v for k, v in validate(state).items()}
-      is_stopping = stop_requested.is_set() or step == options.stop_after_step
-      is_saving = (
-        is_last or is_stopping or step % options.checkpoint_every_steps == 0
+      is_saving_time = step % options.checkpoint_every_steps == 0
+      is_looking = bool(scores) or is_saving_time or monitor.is_log_step(step)
+      is_stopping = step == options.stop_after_step or _is_stop_requested(
+        stop_requested, is_looking
       )
-      # What is saved is looked at, so that no checkpoint holds a NaN.
-      if scores or is_saving or monitor.is_log_step(step):
+      is_saving = is_last or is_stopping or is_saving_time
+      if is_looking or is_saving:
+        step_function.check(name, state, options.max_skipped_steps)
         values = {key: float(metrics[key]) for key in stage.headline}
         values |= {key: float(value) for key, value in metrics.items()}
-        _check_finite(name, step, values)
         shown = {f"train/{key}": values.pop(key) for key in stage.headline}
         rest = {f"train/{key}": value for key, value in values.items()}
         monitor.log(step, shown | scores | rest)
@@ -160,17 +184,47 @@ def train(
   return state
 
 
-def _init_state(stage: Stage) -> PyTree:
+def _describe(name, shapes, shardings, mesh) -> None:
+  logging.info("%s: %s parameters.", name, count_parameters(shapes))
+  if mesh.shape["fsdp"] == mesh.shape["tensor"] == 1:
+    return
+  sizes = ", ".join(f"{axis} {size}" for axis, size in mesh.shape.items())
+  logging.info(
+    "%s: mesh %s; %.1f MB of state on a device.\n%s",
+    name,
+    sizes,
+    sharding_rules.bytes_per_device(shapes, shardings) / 2**20,
+    sharding_rules.table(*(_parameters(t) for t in (shapes, shardings))),
+  )
+
+
+def _parameters(tree: PyTree) -> dict[str, PyTree]:
+  """The parameters of a state, or what belongs to them, by field."""
+  return {
+    field: getattr(tree, field)
+    for field in tree.__dataclass_fields__
+    if field.endswith("params")
+  }
+
+
+def _init_state(stage: Stage, shardings: PyTree) -> PyTree:
   """Makes the first state; the program runs once, so it is not optimised."""
-  program = jax.jit(stage.init_state).lower()
+  program = jax.jit(stage.init_state, out_shardings=shardings).lower()
   return program.compile({"xla_backend_optimization_level": 0})()
 
 
-def _compile(train_step, mesh, state, batch, frozen):
+def _is_stop_requested(event: threading.Event, is_looking: bool) -> bool:
+  """Whether some process was asked to stop; all of them say the same."""
+  if jax.process_count() == 1:
+    return event.is_set()
+  return is_looking and processes.any_of_them(event.is_set())
+
+
+def _compile(step_function, shardings, mesh, state, batch, frozen):
   step = jax.jit(
-    train_step,
+    step_function,
     donate_argnums=0,
-    out_shardings=NamedSharding(mesh, PartitionSpec()),
+    out_shardings=(shardings, sharding.replicated(mesh)),
   )
   compiled = step.lower(state, batch, frozen).compile()
   analysis = compiled.memory_analysis()
@@ -182,15 +236,6 @@ def _compile(train_step, mesh, state, batch, frozen):
       analysis.temp_size_in_bytes / 2**20,
     )
   return compiled
-
-
-def _check_finite(name: str, step: int, metrics: Mapping[str, float]) -> None:
-  bad = [key for key, value in metrics.items() if not np.isfinite(value)]
-  if bad:
-    raise UserError(
-      f"{name} step {step}: {', '.join(bad)} is not finite. The checkpoints "
-      "are from before; lower the learning rate and run the same command again."
-    )
 
 
 @contextmanager
@@ -212,8 +257,7 @@ def _stop_signals() -> Iterator[threading.Event]:
 def count_parameters(state: PyTree) -> str:
   """Says how many parameters each of a state's `*params` has."""
   counts = {
-    field: sum(x.size for x in jax.tree.leaves(getattr(state, field)))
-    for field in state.__dataclass_fields__
-    if field.endswith("params")
+    field: sum(leaf.size for leaf in jax.tree.leaves(params))
+    for field, params in _parameters(state).items()
   }
   return ", ".join(f"{key} {count:,}" for key, count in counts.items())

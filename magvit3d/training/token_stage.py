@@ -1,6 +1,6 @@
 """What the stages on a frozen tokenizer's tokens have in common."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -8,8 +8,11 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PyTree
+from jax import random
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from magvit3d.training.accumulation import mean_over_parts
+from magvit3d.training.health import Health, healthy
 from magvit3d.training.learning_rate import applied_rate, warmup_cosine
 from magvit3d.training.optimizers import make_adamw
 from magvit3d.training.state_metrics import parameter_norms
@@ -26,11 +29,13 @@ class TransformerState:
     step: Steps taken, int ().
     params: Parameters.
     opt_state: Optimizer of `params`.
+    health: Steps that were skipped.
   """
 
   step: PyTree
   params: PyTree
   opt_state: PyTree
+  health: Health
 
 
 class TokenStage:
@@ -39,6 +44,7 @@ class TokenStage:
   Attributes:
     frozen: Generator parameters of the tokenizer, for the steps.
     rng: Key of the steps; each folds in its number.
+    label_smoothing: Share of the targets spread over all codes.
 
   Args:
     config: The run's config; reads `train_transformer` and `seed`.
@@ -73,6 +79,7 @@ class TokenStage:
       self._schedule, training["optimizer"], decays_all=decays_all
     )
     self.label_smoothing: float = training["label_smoothing"]
+    self._num_parts = training["gradient_accumulation_steps"]
 
   def init_state(self) -> TransformerState:
     """Returns the state before the first step."""
@@ -82,6 +89,7 @@ class TokenStage:
       step=jnp.zeros((), jnp.int32),
       params=params,
       opt_state=self._optimizer.init(params),
+      health=healthy(),
     )
 
   def start_from(self, init_from: Mapping[str, Any]) -> None:
@@ -100,6 +108,29 @@ class TokenStage:
     if step == 0 and self._initial_params is not None:
       return state.replace(params=self._initial_params)
     return state
+
+  def mean_gradients(
+    self,
+    function: Callable[[Mapping[str, Array], PRNGKeyArray], PyTree],
+    rows: Mapping[str, Array],
+    rng: PRNGKeyArray,
+  ) -> PyTree:
+    """Returns the mean of what a function gives for the parts of a batch.
+
+    Args:
+      function: Takes a part and its key.
+      rows: The batch; arrays (b, ...).
+      rng: Key of the batch.
+    """
+
+    def of_part(part, number):
+      is_whole = self._num_parts == 1
+      return function(
+        part, rng if is_whole else random.fold_in(rng, number)
+      ), ()
+
+    values, _ = mean_over_parts(of_part, rows, self._num_parts)
+    return values
 
   def apply_gradients(
     self, state: TransformerState, grads: PyTree

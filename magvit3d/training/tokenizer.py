@@ -17,7 +17,9 @@ from jaxtyping import Array, Float, Int, PyTree, UInt8
 from magvit3d.data.pixels import to_unit_range
 from magvit3d.models.discriminator import Discriminator
 from magvit3d.models.vqvae import Tokenizer
-from magvit3d.training import codebook, losses, state_metrics
+from magvit3d.sharding_rules import gather
+from magvit3d.training import codebook, health, losses, state_metrics
+from magvit3d.training.accumulation import mean_over_parts
 from magvit3d.training.frame_sampling import sampled_frames
 from magvit3d.training.learning_rate import applied_rate, warmup_cosine
 from magvit3d.training.optimizers import make_adamw
@@ -73,6 +75,7 @@ class TokenizerStage:
         self.settings, dtype
       )
     training = config["train_tokenizer"]
+    self._num_parts = training["gradient_accumulation_steps"]
 
     def optimizer(rate):
       schedule = warmup_cosine(rate, training["warmup_steps"], num_steps)
@@ -107,6 +110,7 @@ class TokenizerStage:
       d_opt_state=self.d_optimizer.init(d_params),
       code_counts=jnp.zeros(self.codebook_size, jnp.int32),
       logit_ema=jnp.zeros(2),
+      health=health.healthy(),
     )
 
   def has_quantized(self, state: TokenizerState) -> bool:
@@ -156,6 +160,42 @@ class TokenizerStage:
         not 0 on the objects.
       frozen: `self.frozen`, the network of the perceptual loss if any.
     """
+    is_playing = state.step >= self.settings["discriminator_start_step"]
+    (grads, logit_means, metrics), quantized = self.gradients(
+      state, batch, frozen
+    )
+    metrics |= {
+      "g_grad_norm": optax.tree.norm(grads["g_params"]),
+      "d_grad_norm": optax.tree.norm(grads["d_params"]),
+      "g_learning_rate": applied_rate(self._g_schedule, state.g_opt_state),
+      "d_learning_rate": applied_rate(self._d_schedule, state.d_opt_state)
+      * is_playing.astype(jnp.float32),
+    }
+    return self._update(
+      state, grads, is_playing, quantized, logit_means, metrics
+    )
+
+  def gradients(
+    self, state: TokenizerState, batch: Mapping[str, Array], frozen: PyTree = ()
+  ) -> tuple[tuple, dict[str, Array]]:
+    """Gradients of both players, in parts if the config says so.
+
+    Arguments as of `train_step`. Terms that are no means over clips (entropy,
+    LeCam) are those of the parts, averaged.
+
+    Returns:
+      values: Gradients by the state's field, means of the discriminator's real
+        and fake logits (2,), metrics.
+      quantized: `tokens` and `latents` of the quantizer.
+    """
+    used = {key: batch[key] for key in ("frames", "masks")}
+    return mean_over_parts(
+      lambda part, _: self._part_gradients(state, part, frozen),
+      used,
+      self._num_parts,
+    )
+
+  def _part_gradients(self, state, batch, frozen):
     settings = self.settings
     frames, masks = batch["frames"], batch["masks"]
     if self._frame_index is not None:
@@ -169,7 +209,10 @@ class TokenizerStage:
 
     def generator_objective(g_params):
       out = self.tokenizer.apply(
-        {"params": g_params}, real, train=True, is_quantizing=is_quantizing
+        {"params": gather(g_params)},
+        real,
+        train=True,
+        is_quantizing=is_quantizing,
       )
       fake = out.reconstruction.astype(jnp.float32)
       error = (real - fake) ** 2
@@ -210,16 +253,9 @@ class TokenizerStage:
       jax.lax.stop_gradient(fake),
       state.logit_ema,
     )
-    metrics |= d_metrics | {
-      "g_grad_norm": optax.tree.norm(g_grads),
-      "d_grad_norm": optax.tree.norm(d_grads),
-      "g_learning_rate": applied_rate(self._g_schedule, state.g_opt_state),
-      "d_learning_rate": applied_rate(self._d_schedule, state.d_opt_state)
-      * is_playing.astype(jnp.float32),
-    }
-    return self._update(
-      state, g_grads, d_grads, is_playing, quantized, logit_means, metrics
-    )
+    grads = {"g_params": g_grads, "d_params": d_grads}
+    rows = {"tokens": quantized.tokens, "latents": quantized.latents}
+    return (grads, logit_means, metrics | d_metrics), rows
 
   def _extra_losses(
     self, step, real, fake, quantized, frozen
@@ -241,7 +277,7 @@ class TokenizerStage:
     return extra
 
   def _discriminate(self, d_params, clips):
-    return self.discriminator.apply({"params": d_params}, clips)
+    return self.discriminator.apply({"params": gather(d_params)}, clips)
 
   def _discriminator_objective(self, d_params, real, fake, logit_ema):
     settings = self.settings
@@ -270,10 +306,9 @@ class TokenizerStage:
     }
     return loss, (metrics, means)
 
-  def _update(
-    self, state, g_grads, d_grads, is_playing, quantized, logit_means, metrics
-  ):
+  def _update(self, state, grads, is_playing, quantized, logit_means, metrics):
     decay = self.settings["polyak_decay"]
+    g_grads, d_grads = grads["g_params"], grads["d_params"]
     if self.settings["finetune_decoder"]:
       g_grads = _decoder_only(g_grads)
     g_updates, g_opt_state = self.g_optimizer.update(
@@ -292,7 +327,9 @@ class TokenizerStage:
     def if_playing(new, old):
       return jax.tree.map(lambda a, b: jnp.where(is_playing, a, b), new, old)
 
-    counts = jnp.bincount(quantized.tokens.ravel(), length=self.codebook_size)
+    counts = jnp.bincount(
+      quantized["tokens"].ravel(), length=self.codebook_size
+    )
     code_counts = state.code_counts + counts
     metrics |= {
       "code_perplexity": _perplexity(counts),
@@ -323,7 +360,7 @@ class TokenizerStage:
     steps_in_use = state.step - self.settings["quantizer_start_step"]
     is_due = (steps_in_use > 0) & (steps_in_use % period == 0)
     rows = state.g_params["quantizer"]["codebook"]
-    features = quantized.latents.reshape(-1, rows.shape[-1])
+    features = quantized["latents"].reshape(-1, rows.shape[-1])
     rng = jax.random.fold_in(self._rng, state.step)
 
     def reset(state):

@@ -3,6 +3,8 @@
 import flax.struct
 from jaxtyping import PyTree
 
+from magvit3d.training.health import Health
+
 
 @flax.struct.dataclass
 class TokenizerState:
@@ -21,6 +23,7 @@ class TokenizerState:
     code_counts: How often each code was chosen since the last reset, int (k,).
     logit_ema: Moving averages of the mean real and fake logits, for LeCam,
       float (2,).
+    health: Steps that were skipped.
   """
 
   step: PyTree
@@ -31,3 +34,4 @@ class TokenizerState:
   d_opt_state: PyTree
   code_counts: PyTree
   logit_ema: PyTree
+  health: Health

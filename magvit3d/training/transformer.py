@@ -13,10 +13,13 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from magvit3d.data.pixels import to_unit_range
+from magvit3d.sharding_rules import gather
 from magvit3d.tokens import schedules, tasks, vocabulary
 from magvit3d.tokens.token_model import TokenModel
 from magvit3d.training import losses
 from magvit3d.training.token_stage import TokenStage, TransformerState
+
+_USED = ("tokens", "cond_tokens", "frames", "labels")  # Of a batch.
 
 
 class TransformerStage(TokenStage):
@@ -65,11 +68,47 @@ class TransformerStage(TokenStage):
         of `TokenBatch`), or `frames` uint8 (b, t, h, w, 3) and `labels`.
       frozen: `self.frozen`.
     """
+    grads, metrics = self.gradients(state, batch, frozen)
+    state, more = self.apply_gradients(state, grads)
+    return state, metrics | more
+
+  def gradients(
+    self, state: TransformerState, batch: Mapping[str, Array], frozen: PyTree
+  ) -> tuple[PyTree, dict[str, Float[Array, ""]]]:
+    """Gradients and metrics, in parts if the config says so.
+
+    Arguments as of `train_step`.
+    """
     model = self.model
     rng = jax.random.fold_in(self.rng, state.step)
     ratio_rng, score_rng, dropout_rng = jax.random.split(rng, 3)
     order = jnp.asarray(self._task_order)
     task_index = order[state.step % len(order)]
+    ratio = schedules.mask_ratio(
+      model.settings["mask_schedule"],
+      jax.random.uniform(ratio_rng),
+      model.num_tokens,
+    )
+    rows = {key: batch[key] for key in _USED if key in batch}
+    rows["score"] = model.make_scores(
+      score_rng, len(batch["labels"]), task_index
+    )
+
+    def of_part(part, rng):
+      sequence = self._sequence(part, frozen, task_index, ratio)
+      return self._part_gradients(state.params, sequence, rng)
+
+    grads, sums = self.mean_gradients(of_part, rows, dropout_rng)
+    metrics = {
+      "loss": sums["loss"],
+      "masked_accuracy": sums["num_right"]
+      / jnp.maximum(sums["num_masked"], 1e-6),
+      "mask_ratio": ratio,
+    }
+    return grads, metrics
+
+  def _sequence(self, batch, frozen, task_index, ratio):
+    model = self.model
     if "tokens" in batch:
       tokens = batch["tokens"]
       cond_tokens = batch["cond_tokens"][:, task_index]
@@ -79,34 +118,29 @@ class TransformerStage(TokenStage):
       if any(task.condition for task in model.tasks):
         shown = model.condition_video(clips, task_index)
         cond_tokens = model.encode(frozen, shown)
-    ratio = schedules.mask_ratio(
-      model.settings["mask_schedule"],
-      jax.random.uniform(ratio_rng),
-      model.num_tokens,
-    )
-    score = model.make_scores(score_rng, len(tokens), task_index)
-    masked = model.mask(tokens, cond_tokens, task_index, score, ratio)
-    sequence = model.sequence(masked, batch["labels"], cond_tokens, task_index)
+    masked = model.mask(tokens, cond_tokens, task_index, batch["score"], ratio)
+    return model.sequence(masked, batch["labels"], cond_tokens, task_index)
+
+  def _part_gradients(self, params, sequence, dropout_rng):
+    model = self.model
 
     def objective(params):
-      logits = model.logits(params, sequence, rngs={"dropout": dropout_rng})
+      logits = model.logits(
+        gather(params), sequence, rngs={"dropout": dropout_rng}
+      )
       loss = losses.masked_cross_entropy(
         logits, sequence.targets, sequence.weights, self.label_smoothing
       )
       return loss, logits
 
-    (loss, logits), grads = jax.value_and_grad(objective, has_aux=True)(
-      state.params
-    )
+    (loss, logits), grads = jax.value_and_grad(objective, has_aux=True)(params)
     is_right = jnp.argmax(logits, axis=-1) == sequence.targets
     prefix = model.prefix_length
     shown = sequence.masked_inputs[:, prefix:]
     is_masked = shown == vocabulary.MASK
-    metrics = {
+    sums = {
       "loss": loss,
-      "masked_accuracy": jnp.sum(is_right[:, prefix:] * is_masked)
-      / jnp.maximum(jnp.sum(is_masked), 1),
-      "mask_ratio": ratio,
+      "num_right": jnp.sum(is_right[:, prefix:] * is_masked, dtype=jnp.float32),
+      "num_masked": jnp.sum(is_masked, dtype=jnp.float32),
     }
-    state, more = self.apply_gradients(state, grads)
-    return state, metrics | more
+    return grads, sums
