@@ -239,6 +239,12 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   training.checkpoint_every_steps = 1000
   training.num_validation_clips = 96
 
+  # How a run is watched; see docs/monitoring.md.
+  config.monitoring = monitoring = mlc.ConfigDict()
+  monitoring.stall_after_s = 300.0  # Without a step; more if steps are slow.
+  monitoring.wandb_project = placeholder(str)  # Weights & Biases; None: off.
+  monitoring.peak_flops_per_second = placeholder(float)  # None: known devices.
+
   config.evaluation = evaluation = mlc.ConfigDict()
   evaluation.split = "test"
   evaluation.batch_size = 24  # Clips, over all devices.

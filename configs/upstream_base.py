@@ -108,6 +108,10 @@ def make_common(
   config.log_eval_steps = 4 if is_local else 5_000
   config.checkpoint_steps = 4 if is_local else 1_000
   config.num_eval_examples = 4 if is_local else 256  # Ours.
+  config.monitoring = monitoring = mlc.ConfigDict()  # Ours: docs/monitoring.md.
+  monitoring.stall_after_s = 300.0
+  monitoring.wandb_project = placeholder(str)
+  monitoring.peak_flops_per_second = placeholder(float)
 
   steps_per_epoch = data.get_ref("num_train_examples") // batch_ref
   config.lr_configs = rates = mlc.ConfigDict()

@@ -6,6 +6,7 @@ from typing import Any
 from data_gen import schema
 from magvit3d.data.frame_window import FrameWindow, fit_window
 from magvit3d.errors import UserError
+from magvit3d.training.monitoring_options import MonitoringOptions
 
 STAGES = ("data", "tokenizer", "transformer", "evaluate", "report")
 _FILE_FORMATS = ("tfrecord", "array_record")  # That training reads.
@@ -63,6 +64,7 @@ def check_fields(config: Mapping[str, Any]) -> None:
         raise UserError(
           f"config.{section}.{field}={value} counts steps; use 1 or more."
         )
+  MonitoringOptions.from_config(config["monitoring"])
   check_reading(config)
   check_skipping(config)
   _check_samples(config)

@@ -238,6 +238,44 @@ def test_discriminator_waits_for_its_first_step(helped, batch):
   assert optax.tree.norm(moved) > 1e-3
 
 
+def test_logged_rates_are_those_that_were_applied(batch):
+  """The discriminator's warm-up begins with its own first step."""
+  config = _config(discriminator_start_step=1)
+  config["train_tokenizer"]["warmup_steps"] = 4
+  stage = TokenizerStage(config, 1000, _CLIP_SHAPE)
+  step = jax.jit(stage.train_step)
+  states, rates = [jax.jit(stage.init_state)()], []
+  for _ in range(3):
+    state, metrics = step(states[-1], batch)
+    states.append(state)
+    rates.append([float(metrics[f"{player}_learning_rate"]) for player in "gd"])
+  np.testing.assert_allclose(
+    rates, [[0, 0], [0.0025, 0], [0.005, 0.0025]], rtol=1e-5
+  )
+  _assert_trees_equal(states[2].d_params, states[0].d_params)
+  moved = jax.tree.map(
+    lambda a, b: a - b, states[3].d_params, states[2].d_params
+  )
+  assert optax.tree.norm(moved) > 1e-4
+
+
+def test_metrics_tell_norms_and_use_of_codes(upstream, batch):
+  _, _, step, after, metrics = upstream
+  for name in ("g", "d", "ema"):
+    leaves = jax.tree.leaves(getattr(after, f"{name}_params"))
+    norm = np.sqrt(sum(np.sum(np.square(leaf)) for leaf in leaves))
+    np.testing.assert_allclose(metrics[f"{name}_param_norm"], norm, rtol=1e-5)
+  num_dead = np.sum(np.asarray(after.code_counts) == 0)
+  assert 0 < num_dead < 8
+  assert metrics["dead_codes"] == num_dead
+  assert metrics["code_usage"] == 1 - num_dead / 8
+  # One batch more than was chosen before: a code is dead if it is in neither.
+  history = np.asarray(after.code_counts == 0, np.int32)
+  _, metrics = step(after.replace(code_counts=jnp.asarray(history)), batch)
+  assert metrics["dead_codes"] < num_dead or metrics["code_usage"] < 1
+  assert metrics["dead_codes"] <= 8 - num_dead
+
+
 def test_the_codebook_waits_for_the_quantizers_first_step(helped):
   _, state, _, after, _ = helped
   _assert_trees_equal(after.g_params["quantizer"], state.g_params["quantizer"])

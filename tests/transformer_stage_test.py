@@ -82,6 +82,17 @@ def test_same_seed_and_step_give_the_same_step(setup):
   assert later["mask_ratio"] != first["mask_ratio"]
 
 
+def test_the_logged_rate_is_the_optimizers_and_the_norm_the_new_states(setup):
+  """Also where the optimizer has made fewer updates than there were steps."""
+  stage, state, step, _, cached = setup
+  late = state.replace(step=jnp.asarray(500, jnp.int32))
+  after, metrics = step(late, cached, stage.frozen)
+  np.testing.assert_allclose(metrics["learning_rate"], 1e-2, rtol=1e-6)
+  leaves = jax.tree.leaves(after.params)
+  norm = np.sqrt(sum(np.sum(np.square(leaf)) for leaf in leaves))
+  np.testing.assert_allclose(metrics["param_norm"], norm, rtol=1e-5)
+
+
 def test_loss_falls_on_one_batch(setup):
   stage, state, step, _, cached = setup
   values = []

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import optax
+from jaxtyping import Array, Float, PyTree
 
 
 def warmup_cosine(
@@ -36,3 +38,24 @@ def warmup_cosine(
     return base_learning_rate * warmup * cosine
 
   return schedule
+
+
+def applied_rate(
+  schedule: Callable[[Array], Float[Array, ""]], opt_state: PyTree
+) -> Float[Array, ""]:
+  """Returns the rate that the optimizer's next update takes.
+
+  The optimizer counts its own updates: a player that began late, or steps that
+  were skipped, put it behind the step of the state.
+
+  Args:
+    schedule: That of the optimizer.
+    opt_state: State before the update, with one schedule in it.
+  """
+
+  def is_schedule(node):
+    return isinstance(node, optax.ScaleByScheduleState)
+
+  nodes = jax.tree.leaves(opt_state, is_leaf=is_schedule)
+  (found,) = [node for node in nodes if is_schedule(node)]
+  return schedule(found.count)

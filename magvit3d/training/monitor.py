@@ -1,40 +1,39 @@
 """What a user sees of a running stage, on the screen and in its files.
 
-WORKDIR/PROGRESS.txt and WORKDIR/status.json say in one place how the run is,
-for a human and for a program; WORKDIR/<stage>/metrics.jsonl and
-WORKDIR/<stage>/tensorboard hold the scalars. The first two are replaced
-atomically, so that a reader never finds half of one.
-
-Conventions: times are seconds since 1970 in metrics.jsonl and local ISO 8601
-elsewhere; numbers that are not finite are null in JSON.
+WORKDIR/PROGRESS.txt and WORKDIR/status.json (`status_files`) say how the run
+is; WORKDIR/<stage>/metrics.jsonl and tensorboard (`metric_writers`) hold the
+scalars. A thread keeps the first two fresh and tells of a run whose steps do
+not go on (`heartbeat`).
 """
 
-import datetime
-import json
-import math
-import os
 import pathlib
-import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
-from typing import SupportsFloat
-
-import tensorboardX
-import tqdm
+from typing import Any, SupportsFloat
 
 from magvit3d import atomic_file
-from magvit3d.training import progress
-
-RUNNING = "RUNNING"
-DONE = "DONE"
-FAILED = "FAILED"
-INTERRUPTED = "INTERRUPTED"
+from magvit3d.training import progress, watchdog
+from magvit3d.training.heartbeat import Heartbeat
+from magvit3d.training.metric_writers import MetricWriters
+from magvit3d.training.monitoring_options import MonitoringOptions
+from magvit3d.training.screen import Screen
+from magvit3d.training.status_files import (
+  DONE,
+  ENDS,
+  FAILED,
+  INTERRUPTED,
+  REFRESH_S,
+  RUNNING,
+  STALLED,
+  Status,
+  local_time,
+)
 
 _RATE_NAME = "train/steps_per_second"
 _MAIN_LOSSES = ("train/loss", "train/g_loss", "loss")
-_MAX_SHOWN = 6  # Metrics in a line on the screen.
-_NOT_SHOWN = ("learning_rate", "steps_per_second")  # The line has the latter.
 
 
 class Monitor:
@@ -44,9 +43,6 @@ class Monitor:
   for Ctrl-C) in the files and passes the exception on. Leaving it normally is
   DONE if the last step was logged, else INTERRUPTED; call `finish` to say it
   otherwise. Processes other than the main one write and print nothing.
-
-  On a terminal (stderr) there is a bar; otherwise one line an interval goes to
-  stdout at once, so that a log file of a batch job is never behind.
   """
 
   def __init__(
@@ -57,6 +53,9 @@ class Monitor:
     log_every_steps: int,
     is_main_process: bool = True,
     clock: Callable[[], float] = time.time,
+    options: MonitoringOptions | None = None,
+    config: Mapping[str, Any] | None = None,
+    make_watchdog: Callable[..., Any] = watchdog.Watchdog,
   ):
     """Writes nothing yet: `start` does.
 
@@ -67,6 +66,9 @@ class Monitor:
       log_every_steps: Steps between two calls of `log`.
       is_main_process: Whether this process speaks for the run.
       clock: Returns seconds since 1970.
+      options: `config.monitoring`; None: its defaults.
+      config: The run's, for Weights & Biases.
+      make_watchdog: Called with `check` and the seconds between its calls.
     """
     if log_every_steps < 1:
       raise ValueError(
@@ -78,13 +80,14 @@ class Monitor:
     self._log_every_steps = log_every_steps
     self._is_main_process = is_main_process
     self._clock = clock
-    self._metrics_path = workdir / stage / "metrics.jsonl"
+    self._options = options or MonitoringOptions()
+    self._config = config
+    self._make_watchdog = make_watchdog
     self._progress: progress.Progress | None = None
-    self._bar = self._writer = None
-    self._first_step = 0
-    self._started_s = self._last_step_s = 0.0
+    self._screen = self._writers = self._watchdog = None
     self._loss: tuple[str, float] | None = None
-    self._is_finished = False
+    self._lock = threading.RLock()  # Of the files and of what is shown.
+    self._is_finished = self._has_write_failed = False
 
   def __enter__(self) -> "Monitor":
     return self
@@ -113,31 +116,84 @@ class Monitor:
       error.add_note(f"The run's status was not written: {status_error}")
 
   def start(self, step: int) -> None:
-    """Begins, or resumes, after `step` steps.
+    """Begins, or resumes, after `step` steps; see `MetricWriters`.
 
-    Lines of metrics.jsonl after `step` are dropped: the run that wrote them
-    was killed past its last checkpoint, and these steps come again.
+    Raises:
+      UserError: Weights & Biases was asked for and cannot be used.
     """
-    self._progress = progress.Progress(self._total_steps, step)
-    self._first_step = step
-    self._started_s = self._last_step_s = self._clock()
+    self._begin(step)
     if not self._is_main_process:
       return
-    _drop_lines_after(self._metrics_path, step)
-    self._writer = tensorboardX.SummaryWriter(
-      str(self._workdir / self._stage / "tensorboard"), purge_step=step + 1
+    self._writers = MetricWriters(
+      self._workdir,
+      self._stage,
+      step,
+      self._options.wandb_project,
+      self._config,
     )
-    if _has_terminal():
-      self._bar = tqdm.tqdm(
-        desc=self._stage,
-        total=self._total_steps,
-        initial=step,
-        file=sys.stderr,
-        dynamic_ncols=True,
-        # Our rate and time, not those of tqdm, which count the compilation.
-        bar_format="{desc} {percentage:3.0f}%|{bar}| {n}/{total}{postfix}",
+    self._screen = Screen(self._stage, self._total_steps, step)
+    self._write_status()
+    interval_s = min(REFRESH_S, self._options.stall_after_s / 4)
+    self._watchdog = self._make_watchdog(self.check, interval_s)
+
+  def _begin(self, step: int) -> None:
+    self._progress = progress.Progress(self._total_steps, step)
+    self._first_step = step
+    self._started_s = self._clock()
+    self._heartbeat = Heartbeat(
+      self._options.stall_after_s, self._log_every_steps, step, self._started_s
+    )
+
+  def beat(self, step: int) -> None:
+    """Notes that `step` was done or dispatched; costs nothing."""
+    self._heartbeat.beat(step, self._clock())
+
+  @contextmanager
+  def activity(self, name: str) -> Iterator[None]:
+    """Wraps what is done instead of steps, such as 'validation'.
+
+    It may take longer than a step before the run counts as stalled.
+    """
+    with self._heartbeat.doing(name, self._clock):
+      with self._lock:
+        if self._is_main_process and not self._is_finished:
+          self._write_status()
+      yield
+
+  def check(self) -> None:
+    """Refreshes the files, and tells if steps stopped or go on again.
+
+    The watchdog calls it; it never raises what a full disk does.
+    """
+    with self._lock:
+      if self._is_finished:
+        return
+      has_stalled = self._judge()
+      try:
+        self._write_status()
+        if has_stalled:
+          self._write_stalled()
+        self._has_write_failed = False
+      except OSError as error:
+        if not self._has_write_failed:  # Once; the run itself may go on.
+          self._screen.say(f"The run's status was not written: {error}")
+        self._has_write_failed = True
+
+  def _judge(self) -> bool:
+    """Tells if steps stopped or go on again; returns whether they stopped."""
+    beat, now_s = self._heartbeat, self._clock()
+    was_stalled = beat.is_stalled
+    beat.is_stalled = beat.silence_s(now_s) > beat.limit_s()
+    if beat.is_stalled and not was_stalled:
+      silence = progress.format_duration(beat.silence_s(now_s))
+      self._screen.say(
+        f"{self._stage} {STALLED} in {beat.activity} after step {beat.step}: "
+        f"nothing happened for {silence}; "
+        f"{self._workdir / 'stalled.txt'} says where it is"
       )
-    self._write_status(RUNNING, "")
+    elif was_stalled and not beat.is_stalled:
+      self._screen.say(f"{self._stage} {RUNNING} again at step {beat.step}")
+    return beat.is_stalled and not was_stalled
 
   def is_log_step(self, step: int) -> bool:
     """Returns whether `log` is due after `step`.
@@ -175,7 +231,8 @@ class Monitor:
     now_s = self._clock()
     is_new_step = step > self._progress.step
     self._progress.update(step, now_s)
-    self._last_step_s = now_s
+    if step > self._heartbeat.step:
+      self._heartbeat.beat(step, now_s)
     values = {name: float(value) for name, value in metrics.items()}
     rate = self._progress.steps_per_second
     if is_new_step and rate is not None:
@@ -183,12 +240,11 @@ class Monitor:
     self._loss = _main_loss(values) or self._loss
     if not self._is_main_process:
       return
-    self._append_metrics(step, now_s, values)
-    for name, value in values.items():
-      if math.isfinite(value):
-        self._writer.add_scalar(name, value, step, walltime=now_s)
-    self._write_status(RUNNING, "")
-    self._show(values)
+    with self._lock:
+      self._judge()
+      self._writers.write(step, now_s, values)
+      self._write_status()
+      self._screen.show(self._progress, values)
 
   def finish(self, state: str, reason: str = "") -> None:
     """Ends the stage as DONE, FAILED or INTERRUPTED; a second call is void.
@@ -196,111 +252,65 @@ class Monitor:
     Raises:
       ValueError: `state` is none of these.
     """
-    if state not in (DONE, FAILED, INTERRUPTED):
+    if state not in ENDS:
       raise ValueError(
         f"A stage cannot finish as {state!r}; use {DONE!r}, {FAILED!r} or "
         f"{INTERRUPTED!r}."
       )
-    if self._is_finished:
-      return
-    self._is_finished = True
+    with self._lock:
+      if self._is_finished:
+        return
+      self._is_finished = True
     if not self._is_main_process:
       return
+    if self._watchdog is not None:
+      self._watchdog.stop()
     if self._progress is None:  # Failed before its first step.
-      self._progress = progress.Progress(self._total_steps, 0)
-      self._started_s = self._last_step_s = self._clock()
-    if self._bar is not None:
-      self._bar.close()
-    if self._writer is not None:
-      self._writer.close()
+      self._begin(0)
+    if self._screen is not None:
+      self._screen.close()
     took = progress.format_duration(self._clock() - self._started_s)
     end = f": {reason}" if reason else ""
     print(
-      f"{self._stage} {state} at step {self._progress.step}/"
+      f"{self._stage} {state} at step {self._heartbeat.step}/"
       f"{self._total_steps} after {took}{end}",
       flush=True,
     )
     self._write_status(state, reason)
+    if self._writers is not None:
+      self._writers.close(has_failed=state == FAILED)
 
-  def _append_metrics(
-    self, step: int, time_s: float, values: dict[str, float]
-  ) -> None:
-    record = {"step": step, "time": time_s}
-    record |= {name: _finite_or_none(value) for name, value in values.items()}
-    # Opened each time: nothing stays in a buffer when the run is killed.
-    with self._metrics_path.open("a", encoding="utf-8") as file:
-      file.write(json.dumps(record, allow_nan=False) + "\n")
-
-  def _write_status(self, state: str, reason: str) -> None:
-    done = self._progress
+  def _write_status(self, state: str | None = None, reason: str = "") -> None:
+    beat = self._heartbeat
+    if state is None:
+      state = STALLED if beat.is_stalled else RUNNING
+    if state == STALLED:
+      reason = f"no step since {local_time(beat.last_step_s)}"
     loss_name, loss = self._loss or (None, None)
-    is_running = state == RUNNING
-    remaining_s = done.remaining_s if is_running else None
-    rate = done.steps_per_second
-    status = {
-      "state": state,
-      "reason": reason,
-      "stage": self._stage,
-      "step": done.step,
-      "total_steps": self._total_steps,
-      "loss_name": loss_name,
-      "loss": _finite_or_none(loss),
-      "steps_per_second": rate,
-      "eta_seconds": remaining_s,
-      "log_every_steps": self._log_every_steps,
-      "started": _local_time(self._started_s),
-      "last_step": _local_time(self._last_step_s),
-      "updated": _local_time(self._clock()),
-    }
-    lines = [
-      f"state      {state}" + (f": {reason}" if reason else ""),
-      f"stage      {self._stage}",
-      f"step       {done.step}/{self._total_steps} ({done.percent:.1f}%)",
-      "loss       " + ("?" if loss is None else f"{loss:.5g} ({loss_name})"),
-      f"rate       {_rate_text(rate)}",
-      f"last step  {status['last_step']}",
-    ]
-    if is_running:
-      lines.insert(5, f"ETA        {progress.format_duration(remaining_s)}")
-    text = json.dumps(status, indent=2, allow_nan=False) + "\n"
-    atomic_file.write_text(self._workdir / "status.json", text)
-    atomic_file.write_text(
-      self._workdir / "PROGRESS.txt", "\n".join(lines) + "\n"
+    Status(
+      state=state,
+      reason=reason,
+      stage=self._stage,
+      activity=beat.activity,
+      step=beat.step,
+      total_steps=self._total_steps,
+      loss_name=loss_name,
+      loss=loss,
+      steps_per_second=self._progress.steps_per_second,
+      log_every_steps=self._log_every_steps,
+      started_s=self._started_s,
+      last_step_s=beat.last_step_s,
+      now_s=self._clock(),
+    ).write(self._workdir)
+
+  def _write_stalled(self) -> None:
+    beat = self._heartbeat
+    text = (
+      f"{local_time(self._clock())}: {self._stage} stalled in {beat.activity} "
+      f"after step {beat.step}, which was at {local_time(beat.last_step_s)}."
+      f"\n\n{watchdog.describe_threads()}"
     )
-
-  def _show(self, values: dict[str, float]) -> None:
-    done = self._progress
-    shown = [
-      f"{name.removeprefix('train/')} {value:.4g}"
-      for name, value in values.items()
-      if name.rpartition("/")[2] not in _NOT_SHOWN
-    ][:_MAX_SHOWN]
-    shown += [
-      _rate_text(done.steps_per_second),
-      f"ETA {progress.format_duration(done.remaining_s)}",
-    ]
-    if self._bar is not None:
-      self._bar.set_postfix_str("  ".join(shown), refresh=False)
-      self._bar.n = done.step
-      self._bar.refresh()
-      return
-    head = f"{self._stage} {done.step}/{self._total_steps} {done.percent:.1f}%"
-    print("  ".join([head, *shown]), flush=True)
-
-
-def _drop_lines_after(path: pathlib.Path, step: int) -> None:
-  """Keeps the records up to `step` of a metrics.jsonl; none where it is 0."""
-  kept = []
-  if step > 0 and path.exists():
-    text = path.read_text(encoding="utf-8", errors="replace")
-    for line in text.splitlines():
-      try:
-        record = json.loads(line)
-      except json.JSONDecodeError:
-        continue  # The process was killed while it wrote this line.
-      if isinstance(record, dict) and record.get("step", step + 1) <= step:
-        kept.append(line + "\n")
-  atomic_file.write_text(path, "".join(kept))
+    atomic_file.write_text(self._workdir / "stalled.txt", text)
 
 
 def _main_loss(values: dict[str, float]) -> tuple[str, float] | None:
@@ -308,26 +318,3 @@ def _main_loss(values: dict[str, float]) -> tuple[str, float] | None:
     if name in values:
       return name, values[name]
   return None
-
-
-def _finite_or_none(value: float | None) -> float | None:
-  return value if value is not None and math.isfinite(value) else None
-
-
-def _has_terminal() -> bool:
-  """Whether a bar can be drawn: some batch systems give 0 x 0 terminals."""
-  if not sys.stderr.isatty():
-    return False
-  try:
-    return min(os.get_terminal_size(sys.stderr.fileno())) > 0
-  except OSError:  # Something that only acts as a terminal.
-    return True
-
-
-def _rate_text(rate: float | None) -> str:
-  return "? steps/s" if rate is None else f"{rate:.3g} steps/s"
-
-
-def _local_time(time_s: float) -> str:
-  moment = datetime.datetime.fromtimestamp(time_s).astimezone()
-  return moment.isoformat(timespec="seconds")

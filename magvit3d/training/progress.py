@@ -48,9 +48,10 @@ class Progress:
       return None
     return max(0, self.total_steps - self.step) / rate
 
-  @property
-  def percent(self) -> float:
-    return 100.0 * self.step / self.total_steps if self.total_steps else 100.0
+
+def percent(step: int, total_steps: int) -> float:
+  """Returns how much of a stage is done, 0 to 100."""
+  return 100.0 * step / total_steps if total_steps else 100.0
 
 
 def format_duration(seconds: float | None) -> str:

@@ -13,8 +13,9 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from magvit3d.training.accumulation import mean_over_parts
 from magvit3d.training.health import Health, healthy
-from magvit3d.training.learning_rate import warmup_cosine
+from magvit3d.training.learning_rate import applied_rate, warmup_cosine
 from magvit3d.training.optimizers import make_adamw
+from magvit3d.training.state_metrics import parameter_norms
 from magvit3d.upstream import initial_trees
 
 
@@ -140,11 +141,11 @@ class TokenStage:
     )
     metrics = {
       "grad_norm": optax.tree.norm(grads),
-      "learning_rate": self._schedule(state.step),
+      "learning_rate": applied_rate(self._schedule, state.opt_state),
     }
     state = state.replace(
       step=state.step + 1,
       params=optax.apply_updates(state.params, updates),
       opt_state=opt_state,
     )
-    return state, metrics
+    return state, metrics | parameter_norms(state)

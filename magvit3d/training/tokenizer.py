@@ -18,10 +18,10 @@ from magvit3d.data.pixels import to_unit_range
 from magvit3d.models.discriminator import Discriminator
 from magvit3d.models.vqvae import Tokenizer
 from magvit3d.sharding_rules import gather
-from magvit3d.training import codebook, health, losses
+from magvit3d.training import codebook, health, losses, state_metrics
 from magvit3d.training.accumulation import mean_over_parts
 from magvit3d.training.frame_sampling import sampled_frames
-from magvit3d.training.learning_rate import warmup_cosine
+from magvit3d.training.learning_rate import applied_rate, warmup_cosine
 from magvit3d.training.optimizers import make_adamw
 from magvit3d.training.perceptual import make_perceptual_loss
 from magvit3d.training.tokenizer_state import TokenizerState
@@ -167,8 +167,8 @@ class TokenizerStage:
     metrics |= {
       "g_grad_norm": optax.tree.norm(grads["g_params"]),
       "d_grad_norm": optax.tree.norm(grads["d_params"]),
-      "g_learning_rate": self._g_schedule(state.step),
-      "d_learning_rate": self._d_schedule(state.step)
+      "g_learning_rate": applied_rate(self._g_schedule, state.g_opt_state),
+      "d_learning_rate": applied_rate(self._d_schedule, state.d_opt_state)
       * is_playing.astype(jnp.float32),
     }
     return self._update(
@@ -330,7 +330,12 @@ class TokenizerStage:
     counts = jnp.bincount(
       quantized["tokens"].ravel(), length=self.codebook_size
     )
-    metrics["code_perplexity"] = _perplexity(counts)
+    code_counts = state.code_counts + counts
+    metrics |= {
+      "code_perplexity": _perplexity(counts),
+      "code_usage": state_metrics.code_usage(counts),
+      "dead_codes": state_metrics.num_dead_codes(code_counts),
+    }
     state = state.replace(
       step=state.step + 1,
       g_params=g_params,
@@ -340,12 +345,13 @@ class TokenizerStage:
         optax.apply_updates(state.d_params, d_updates), state.d_params
       ),
       d_opt_state=if_playing(d_opt_state, state.d_opt_state),
-      code_counts=state.code_counts + counts,
+      code_counts=code_counts,
       logit_ema=if_playing(
         decay * state.logit_ema + (1 - decay) * logit_means, state.logit_ema
       ),
     )
-    return self._reset_dead_codes(state, quantized, metrics)
+    state, metrics = self._reset_dead_codes(state, quantized, metrics)
+    return state, metrics | state_metrics.parameter_norms(state)
 
   def _reset_dead_codes(self, state, quantized, metrics):
     period = self.settings["dead_code_reset_steps"]
