@@ -38,6 +38,8 @@ from magvit3d.run_data import RunData
 from magvit3d.tokens.token_model import TokenModel
 from magvit3d.training import loop, token_cache
 from magvit3d.training.checkpoints import Checkpoints
+from magvit3d.training.monitoring_options import MonitoringOptions
+from magvit3d.training.profiling import StepSpan
 from magvit3d.training.tokenizer import TokenizerStage
 from magvit3d.training.transformer import TransformerStage
 
@@ -55,6 +57,7 @@ class Experiment:
   Args:
     config: See `configs/traj3d.py`.
     workdir: Holds everything the run makes; what is there is continued.
+    profile: Steps to trace.
     stop_after: (stage, step) where training stops as if it were interrupted.
 
   Raises:
@@ -65,9 +68,11 @@ class Experiment:
     self,
     config: Mapping[str, Any],
     workdir: pathlib.Path,
+    profile: StepSpan | None = None,
     stop_after: tuple[str, int] | None = None,
   ):
     self._config = config
+    self._profile = profile
     self._workdir = workdir
     self._stop_after = dict([stop_after]) if stop_after else {}
     self._mesh = sharding.make_mesh(config["mesh"])
@@ -163,7 +168,9 @@ class Experiment:
       model, len(clips["labels"]), self._mesh
     )(params, clips)
     model = TokenModel(
-      config, self._data.window.num_frames, self._data.num_classes(),
+      config,
+      self._data.window.num_frames,
+      self._data.num_classes(),
       self._latent_shape,
     )
     with as_user_errors(ValueError):
@@ -310,6 +317,12 @@ class Experiment:
       checkpoint_every_steps=training["checkpoint_every_steps"],
       max_skipped_steps=self._config["max_skipped_steps"],
       stop_after_step=self._stop_after.get(name),
+      monitoring=MonitoringOptions.from_config(self._config["monitoring"]),
+      dtype=self._config["dtype"],
+      num_parts=training["gradient_accumulation_steps"],
+      per_step=self._per_step(training["batch_size"]),
+      profile=self._profile,
+      config=self._config,
     )
     try:
       return loop.train(
@@ -325,6 +338,13 @@ class Experiment:
     finally:
       batches.close()
       checkpoints.close()
+
+  def _per_step(self, num_clips: int) -> dict[str, int]:
+    """What a step consumes, over all devices."""
+    return {
+      "clips": num_clips,
+      "tokens": num_clips * math.prod(self._latent_shape),
+    }
 
   def _tokenizer_params(self) -> PyTree:
     """The moving average of the trained generator."""

@@ -30,6 +30,17 @@ _NUM_PROCESSES = flags.DEFINE_integer(
 _PROCESS_ID = flags.DEFINE_integer(
   "process_id", None, "Number of this process, from 0."
 )
+_PROFILE_STEPS = flags.DEFINE_string(
+  "profile_steps",
+  None,
+  "A:B traces steps A to B of each stage that trains, into STAGE/profile.",
+)
+_OVERFIT = flags.DEFINE_boolean(
+  "overfit_one_batch",
+  False,
+  "Trains on a single batch for some minutes, says whether the networks can "
+  "learn at all, and saves nothing but the data set.",
+)
 _INTERRUPTED = 130  # Exit status, as after Ctrl-C in a shell.
 
 
@@ -58,6 +69,7 @@ def _run(argv: list[str]) -> int:
   from data_gen.errors import DataError
   from magvit3d import console, processes
   from magvit3d.errors import UserError
+  from magvit3d.training import profiling
   from magvit3d.training.loop import Interrupted
 
   if "model_class" in config:  # Upstream's configs are of one stage.
@@ -66,6 +78,7 @@ def _run(argv: list[str]) -> int:
     from magvit3d.experiment import Experiment as Run
 
   try:
+    profile = profiling.parse_span(_PROFILE_STEPS.value)
     processes.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
   except UserError as error:
     return fail(str(error))
@@ -76,7 +89,10 @@ def _run(argv: list[str]) -> int:
   # Training takes both signals in its own way; elsewhere they end the run.
   interruption.install()
   try:
-    result = Run(config, workdir.expanduser()).run()
+    run = Run(config, workdir.expanduser(), profile)
+    if _OVERFIT.value:
+      return _report_overfit(run.overfit())
+    result = run.run()
   except (UserError, DataError) as error:
     return fail(str(error))
   except Interrupted as error:
@@ -96,6 +112,13 @@ def _run(argv: list[str]) -> int:
     kind = "Report" if result.suffix == ".html" else "Scores"
     print(f"{kind}: {result.absolute()}")
   return 0
+
+
+def _report_overfit(verdicts: list) -> int:
+  """Says how the networks did; returns the exit status."""
+  for verdict in verdicts:
+    print(verdict.line())
+  return 0 if all(verdict.has_learned for verdict in verdicts) else 1
 
 
 if __name__ == "__main__":

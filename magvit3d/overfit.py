@@ -184,7 +184,11 @@ def train(
         recent = []
         score = target.score(means)
         logging.info(
-          "%s step %d: %s %.3g%s", name, step + 1, target.name, score,
+          "%s step %d: %s %.3g%s",
+          name,
+          step + 1,
+          target.name,
+          score,
           target.unit,
         )
         # Before codes are in use, a tokenizer has an easier task.

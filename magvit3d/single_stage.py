@@ -6,6 +6,7 @@ The work folder then holds the stage's checkpoints and metrics, as those of
 
 import contextlib
 import dataclasses
+import math
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -33,6 +34,8 @@ from magvit3d.tokens.token_model import TokenModel
 from magvit3d.training import loop
 from magvit3d.training.checkpoints import Checkpoints
 from magvit3d.training.lm import LMStage
+from magvit3d.training.monitoring_options import MonitoringOptions
+from magvit3d.training.profiling import StepSpan
 from magvit3d.training.tokenizer import TokenizerStage
 from magvit3d.training.transformer import TransformerStage
 from magvit3d.upstream import initial_trees
@@ -63,13 +66,20 @@ class SingleStage:
   Args:
     config: One of upstream's configs, see `configs/upstream_base.py`.
     workdir: Holds everything the run makes.
+    profile: Steps to trace.
 
   Raises:
     UserError: A field is wrong, or the work folder cannot be written.
   """
 
-  def __init__(self, config: Mapping[str, Any], workdir: pathlib.Path):
+  def __init__(
+    self,
+    config: Mapping[str, Any],
+    workdir: pathlib.Path,
+    profile: StepSpan | None = None,
+  ):
     self._config = config
+    self._profile = profile
     self._workdir = workdir
     self._mesh = sharding.make_mesh(config["mesh"])
     config_checks.check_reading(config)
@@ -141,6 +151,15 @@ class SingleStage:
       validate_every_steps=config["log_eval_steps"],
       checkpoint_every_steps=config["checkpoint_steps"],
       max_skipped_steps=config["max_skipped_steps"],
+      monitoring=MonitoringOptions.from_config(config["monitoring"]),
+      dtype=config["dtype"],
+      num_parts=config["gradient_accumulation_steps"],
+      per_step={
+        "clips": config["batch_size"],
+        "tokens": config["batch_size"] * math.prod(self._grid),
+      },
+      profile=self._profile,
+      config=config,
     )
     scorer = job.make_scorer(data.some_clips("validation"))
     batches = make_batches(
