@@ -33,6 +33,9 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   config.experiment_name = f"traj3d_{variant}"
   config.seed = 0
   config.dtype = "float32"  # Of the networks' computation; or 'bfloat16'.
+  config.matmul_precision = placeholder(str)  # Of float32; None: JAX's.
+  # None: compiled_programs, beside the work folder.
+  config.compilation_cache_dir = placeholder(str)
   config.stages = "data,tokenizer,transformer,evaluate,report"
 
   # Devices of all processes: product of these; see docs/parallelism.md.

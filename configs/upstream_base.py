@@ -73,6 +73,9 @@ def make_common(
   config.model_class = model_class
   config.rng_seed = 0
   config.dtype = "float32"
+  config.matmul_precision = placeholder(str)  # Ours: of float32; None: JAX's.
+  # Ours: None: compiled_programs, beside the work folder.
+  config.compilation_cache_dir = placeholder(str)
   config.image_size = dataset.image_size
   config.eval_only = mode == "eval"  # Ours: score the newest checkpoint.
 

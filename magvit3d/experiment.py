@@ -159,7 +159,7 @@ class Experiment:
         config, overfit.MANY_STEPS, self._clip_shape, clips["frames"]
       )
     tokenizer = overfit.train(
-      "tokenizer", stage, clips, overfit.TOKENIZER, self._mesh
+      "tokenizer", stage, clips, overfit.TARGETS["tokenizer"], self._mesh
     )
     params = sharding.replicate(tokenizer.state.g_params, self._mesh)
     clips = self._overfit_clips(config["train_transformer"]["batch_size"])
@@ -179,7 +179,7 @@ class Experiment:
       "transformer",
       stage,
       dataclasses.asdict(tokens),
-      overfit.TRANSFORMER,
+      overfit.TARGETS["transformer"],
       self._mesh,
     )
     return [tokenizer, transformer]

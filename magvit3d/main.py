@@ -64,10 +64,8 @@ def _run(argv: list[str]) -> int:
   except OSError as error:  # Only now does the flag tell of it.
     return fail(command_line.config_error(error))
   # After the flags, so that a mistake in them is told at once.
-  import jax
-
   from data_gen.errors import DataError
-  from magvit3d import console, processes
+  from magvit3d import console, processes, runtime
   from magvit3d.errors import UserError
   from magvit3d.training import profiling
   from magvit3d.training.loop import Interrupted
@@ -83,13 +81,13 @@ def _run(argv: list[str]) -> int:
   except UserError as error:
     return fail(str(error))
   console.set_up(is_quiet=not processes.is_main())
-  cache = pathlib.Path("~/.cache/magvit3d/xla").expanduser()
-  jax.config.update("jax_compilation_cache_dir", str(cache))
   workdir = pathlib.Path(_WORKDIR.value or f"runs/{config['experiment_name']}")
+  workdir = workdir.expanduser()
   # Training takes both signals in its own way; elsewhere they end the run.
   interruption.install()
   try:
-    run = Run(config, workdir.expanduser(), profile)
+    runtime.set_up(config, workdir)
+    run = Run(config, workdir, profile)
     if _OVERFIT.value:
       return _report_overfit(run.overfit())
     result = run.run()

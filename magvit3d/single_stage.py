@@ -19,12 +19,14 @@ from jaxtyping import PyTree
 from magvit3d import (
   config_checks,
   identities,
+  overfit,
   processes,
   run_files,
   sharding,
 )
 from magvit3d import single_stage_config as stage_config
 from magvit3d.data.batches import make_batches
+from magvit3d.data.clips import spread_indices
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.evaluation import single_stage_scores as scores
 from magvit3d.models.vqvae import Tokenizer, latent_shape
@@ -84,6 +86,7 @@ class SingleStage:
     self._mesh = sharding.make_mesh(config["mesh"])
     config_checks.check_reading(config)
     config_checks.check_skipping(config)
+    MonitoringOptions.from_config(config["monitoring"])
     for field, num_parts in (
       ("batch_size", config["gradient_accumulation_steps"]),
       ("eval_batch_size", 1),
@@ -113,7 +116,7 @@ class SingleStage:
     """
     data = StageData(self._config, self._clip_shape)
     with as_user_errors(ValueError):
-      job = self._make_job(data)
+      job = self._make_job(data, stage_config.num_steps(self._config))
     if processes.is_main():
       run_files.write_json(self._workdir / "config.json", self._config)
     checkpoints = Checkpoints(
@@ -131,6 +134,30 @@ class SingleStage:
     for line in evaluation.lines():
       logging.info("%s", line)
     return folder / scores.SCORES_NAME
+
+  def overfit(self) -> list[overfit.Verdict]:
+    """Trains on one batch and saves nothing; says whether it can learn."""
+    data = StageData(self._config, self._clip_shape)
+    self._blocks = overfit.make_config(self._blocks)
+    with as_user_errors(ValueError):
+      job = self._make_job(data, overfit.MANY_STEPS)
+    count = self._config["batch_size"]
+    source = data.training
+    rng = np.random.default_rng(self._config["rng_seed"])
+    samples = [
+      source.random_clip(index, rng)
+      if hasattr(source, "random_clip")
+      else source[index]
+      for index in spread_indices(source, 4 * count)
+    ]
+    clips = {
+      key: np.stack([sample[key] for sample in samples])
+      for key in ("frames", "masks", "labels")
+    }
+    rows = overfit.pick_rows(clips["labels"], count)
+    batch = {key: clip[rows] for key, clip in clips.items()}
+    target = overfit.TARGETS[job.name]
+    return [overfit.train(job.name, job.stage, batch, target, self._mesh)]
 
   def _trained_state(
     self, job: _Job, data: StageData, checkpoints: Checkpoints
@@ -191,13 +218,13 @@ class SingleStage:
         f"config.vqvae makes {self._grid} of clips {self._clip_shape[:3]}."
       )
 
-  def _make_job(self, data: StageData) -> _Job:
+  def _make_job(self, data: StageData, num_steps: int) -> _Job:
     if self._config["model_class"] == "VQGAN":
-      return self._tokenizer_job(data)
-    return self._transformer_job(data, self._tokenizer_params())
+      return self._tokenizer_job(data, num_steps)
+    return self._transformer_job(data, num_steps, self._tokenizer_params())
 
-  def _tokenizer_job(self, data: StageData) -> _Job:
-    blocks, num_steps = self._blocks, stage_config.num_steps(self._config)
+  def _tokenizer_job(self, data: StageData, num_steps: int) -> _Job:
+    blocks = self._blocks
     stage = TokenizerStage(blocks, num_steps, self._clip_shape)
     if not self._config["eval_only"]:
       stage.start_from(self._config["init_from"])
@@ -233,10 +260,11 @@ class SingleStage:
     )
     return trees["ema_params"]
 
-  def _transformer_job(self, data: StageData, tokenizer_params: PyTree) -> _Job:
+  def _transformer_job(
+    self, data: StageData, num_steps: int, tokenizer_params: PyTree
+  ) -> _Job:
     config, blocks = self._config, self._blocks
     num_classes = config["dataset_configs"]["num_classes"]
-    num_steps = stage_config.num_steps(config)
     if config["model_class"] == "LMGVT":
       model = LanguageModel(blocks, num_classes, self._grid)
       stage = LMStage(blocks, model, num_steps, tokenizer_params)

@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import grain
 import jax
+import numpy as np
 from absl import logging
 from jax.sharding import Mesh
 from jaxtyping import Array, PyTree
@@ -48,6 +49,9 @@ class Stage(Protocol):
     self, state: PyTree, batch: Mapping[str, Array], frozen: PyTree
   ) -> tuple[PyTree, dict[str, Array]]:
     """One step; traced once."""
+
+  def check_batch(self, batch: Mapping[str, np.ndarray]) -> None:
+    """Raises UserError if a batch, on the host, does not fit."""
 
   def before_step(self, state: PyTree, step: int) -> PyTree:
     """Called on the host before each step; mostly returns `state`."""
@@ -171,6 +175,8 @@ def _train(
         state = sharding.put(changed, shardings)
       with times.reading():
         batch = next(batches)
+      if compiled is None:
+        stage.check_batch(batch)
       batch = sharding.shard_batch(batch, mesh)
       if compiled is None:
         with monitor.activity("compiling"), times.pausing():
