@@ -33,6 +33,7 @@ from magvit3d.models.vqvae import latent_shape
 from magvit3d.run_data import RunData
 from magvit3d.tokens.token_model import TokenModel
 from magvit3d.training import loop, token_cache
+from magvit3d.training.checkpoint_settings import CheckpointSettings
 from magvit3d.training.checkpoints import Checkpoints
 from magvit3d.training.tokenizer import TokenizerStage
 from magvit3d.training.transformer import TransformerStage
@@ -68,6 +69,14 @@ class Experiment:
     self._mesh = sharding.make_mesh()
     self._stages = config_checks.chosen_stages(config["stages"])
     config_checks.check_fields(config)
+    self._settings = {
+      stage: CheckpointSettings(
+        config["checkpoints"]["num_to_keep"],
+        config[f"train_{stage}"]["best_metric"],
+        field=f"train_{stage}.best_metric",
+      )
+      for stage in ("tokenizer", "transformer")
+    }
     self._data = RunData(config["data"], config["input"], workdir)
     is_cut = config["input"]["num_frames"] is not None
     with as_user_errors(ValueError):
@@ -169,7 +178,13 @@ class Experiment:
     return Checkpoints(
       self._workdir / "tokenizer" / "checkpoints",
       identities.tokenizer_identity(self._config, self._data.arguments()),
+      settings=self._settings["tokenizer"],
+      record=self._checkpoint_record(),
     )
+
+  def _checkpoint_record(self) -> dict[str, Any]:
+    digest = self._data.manifest_sha256()
+    return {"config": self._config, "data_manifest_sha256": digest}
 
   def _tokenizer_stage(self) -> TokenizerStage:
     count = self._config["vqgan"]["codebook_init_clips"]
@@ -275,7 +290,8 @@ class Experiment:
           f"config.stages={self._config['stages']!r}."
         )
       like = jax.eval_shape(self._tokenizer_stage().init_state)
-      return checkpoints.restore(like, mesh=self._mesh).ema_params
+      like = sharding.replicated(like, self._mesh)
+      return checkpoints.restore_newest(like).ema_params
     finally:
       checkpoints.close()
 
@@ -313,6 +329,8 @@ class Experiment:
     return Checkpoints(
       folder / "checkpoints",
       identity,
+      settings=self._settings["transformer"],
+      record=self._checkpoint_record(),
       advice="Use the config and the tokenizer it was trained with, or another "
       f"--workdir, or delete {folder} to train it anew.",
     )
@@ -392,7 +410,8 @@ class Experiment:
         )
       stage = self._transformer_stage(self._token_model(), tokenizer_params)
       like = jax.eval_shape(stage.init_state)
-      return checkpoints.restore(like, mesh=self._mesh).params
+      like = sharding.replicated(like, self._mesh)
+      return checkpoints.restore_newest(like).params
     finally:
       checkpoints.close()
 

@@ -33,6 +33,14 @@ def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
   return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
+def replicated(tree: PyTree, mesh: Mesh) -> PyTree:
+  """Returns the shapes of arrays, to be on all devices."""
+  everywhere = NamedSharding(mesh, PartitionSpec())
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), tree
+  )
+
+
 def shard_batch(batch: PyTree, mesh: Mesh) -> PyTree:
   """Splits the first axis of a batch's arrays over the devices."""
   return jax.device_put(batch, NamedSharding(mesh, PartitionSpec("data")))

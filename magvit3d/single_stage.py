@@ -25,6 +25,7 @@ from magvit3d.single_stage_data import StageData
 from magvit3d.tokens.language_model import LanguageModel
 from magvit3d.tokens.token_model import TokenModel
 from magvit3d.training import loop
+from magvit3d.training.checkpoint_settings import CheckpointSettings
 from magvit3d.training.checkpoints import Checkpoints
 from magvit3d.training.lm import LMStage
 from magvit3d.training.tokenizer import TokenizerStage
@@ -67,6 +68,11 @@ class SingleStage:
     self._workdir = workdir
     self._mesh = sharding.make_mesh()
     config_checks.check_reading(config)
+    self._settings = CheckpointSettings(
+      config["checkpoints"]["num_to_keep"],
+      config["checkpoints"]["best_metric"],
+      field="checkpoints.best_metric",
+    )
     for field in ("batch_size", "eval_batch_size"):
       sharding.check_batch_size(field, config[field], self._mesh)
     data = config["dataset_configs"]
@@ -96,7 +102,13 @@ class SingleStage:
       job = self._make_job(data)
     run_files.write_json(self._workdir / "config.json", self._config)
     checkpoints = Checkpoints(
-      self._workdir / job.name / "checkpoints", job.identity
+      self._workdir / job.name / "checkpoints",
+      job.identity,
+      settings=self._settings,
+      record={
+        "config": self._config,
+        "data_manifest_sha256": data.manifest_sha256(),
+      },
     )
     try:
       state = self._trained_state(job, data, checkpoints)
@@ -122,7 +134,7 @@ class SingleStage:
           "--workdir, or name the --workdir where it is."
         )
       like = jax.eval_shape(job.stage.init_state)
-      return checkpoints.restore(like, self._mesh)
+      return checkpoints.restore_newest(sharding.replicated(like, self._mesh))
     options = loop.LoopOptions(
       num_steps=stage_config.num_steps(config),
       log_every_steps=config["log_summary_steps"],

@@ -105,11 +105,12 @@ def train(
   state = sharding.replicate(_init_state(stage), mesh)
   frozen = sharding.replicate(stage.frozen, mesh)
   if checkpoints.latest_step() is not None:
-    state = checkpoints.restore(state, mesh, batches)
+    state = checkpoints.restore(state, batches)
   logging.info("%s: %s parameters.", name, count_parameters(state))
   step = int(state.step)
   if step >= options.num_steps:
     return state
+  checkpoints.check_disk_space(state)
   compiled = None
   with (
     Monitor(
@@ -144,7 +145,7 @@ def train(
         rest = {f"train/{key}": value for key, value in values.items()}
         monitor.log(step, shown | scores | rest)
       if is_saving:
-        checkpoints.save(step, state, batches)
+        checkpoints.save(step, state, batches, scores)
       if is_stopping and not is_last:
         checkpoints.wait()
         reason = f"{name} stopped at step {step} and saved it"
