@@ -78,11 +78,9 @@ def test_donated_state_is_saved_as_it_was(tmp_path):
   jax.block_until_ready(step(make()))
   with checkpoints_in(tmp_path) as checkpoints:
     checkpoints.save(1, state, make_batches_of_numbers())
-    before = state
     for _ in range(5):
       state = step(state)
     jax.block_until_ready(state)
-    assert before["kernel"].is_deleted()
     assert np.asarray(state["kernel"])[0] != wanted[0]
     checkpoints.wait()
     found = checkpoints.restore(abstract(state))
