@@ -3,13 +3,13 @@
 A leaf is taken as unsigned words w_i of 8, 16 or 32 bits, in row-major order
 (64-bit numbers are two words), and its checksum is
 
-  sum of w_i * (2 * i + 1)  modulo 2^32.
+  sum of mix(w_i xor (i * 0x9E3779B9))  modulo 2^32,
 
-Sums of integers do not depend on their order, so neither do checksums on the
-sharding. The weights are odd, and so have inverses: a single word that changed,
-in whatever bits, is always seen. Changes of several words are missed where
-their weighted differences happen to cancel, which for random damage is once in
-2^32; somebody who means to deceive can make them cancel.
+with MurmurHash3's mix, which maps 32 bits to 32 bits one to one. Sums of
+integers do not depend on their order, so neither do checksums on the sharding.
+A single word that changed, in whatever bits, is always seen. Changes of several
+words are missed where they happen to cancel, which is once in 2^32; somebody
+who means to deceive can make them cancel.
 """
 
 import functools
@@ -22,6 +22,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree, UInt32
 
 _WORD_BITS = 32
+_GOLDEN_RATIO = 0x9E3779B9  # As a fraction of 2^32; odd.
 
 
 def checksums(tree: PyTree) -> dict[str, int]:
@@ -75,7 +76,21 @@ def _sum(leaf: Array) -> UInt32[Array, ""]:
     place = jax.lax.broadcasted_iota(jnp.uint32, words.shape, axis)
     index += place * np.uint32(stride % 2**_WORD_BITS)
     stride *= words.shape[axis]
-  return jnp.sum(words * (2 * index + 1), dtype=jnp.uint32)
+  mixed = _mix(words ^ (index * np.uint32(_GOLDEN_RATIO)))
+  return jnp.sum(mixed, dtype=jnp.uint32)
+
+
+def _mix(words: Array) -> Array:
+  """MurmurHash3's finalizer of 32 bits (Austin Appleby, public domain).
+
+  Without it two signs that change cancel, and so does much else of floats,
+  whose last bits are often 0.
+  """
+  words ^= words >> 16
+  words *= np.uint32(0x85EBCA6B)
+  words ^= words >> 13
+  words *= np.uint32(0xC2B2AE35)
+  return words ^ (words >> 16)
 
 
 def _words(leaf: Array) -> Array:
