@@ -10,6 +10,7 @@ import json
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -103,22 +104,24 @@ class Runs:
   ) -> tuple[pathlib.Path, list[Kill]]:
     """Runs, and is killed (SIGKILL) and started again; see `Kill`.
 
-    Fewer than `num_kills` come back only if the run was done before.
+    The stages share the kills. Fewer than `num_kills` come back only if the
+    run was done before.
     """
     workdir, kills = self._make_workdir(name), []
-    while len(kills) < num_kills:
+    for i in range(num_kills):
       started_s = time.time()
       process = self._start(workdir)
       num_steps = rng.integers(1, _MAX_STEPS, endpoint=True)
       delay_s = rng.uniform(0, _MAX_DELAY_S)
+      stages = self.stages[i * len(self.stages) // num_kills :]
       while process.poll() is None:
-        if len(self._steps_since(workdir, started_s)) >= num_steps:
+        if len(_steps_since(workdir, stages, started_s)) >= num_steps:
           time.sleep(delay_s)
           process.kill()
           process.communicate()
           break
         time.sleep(_POLL_S)
-      if process.returncode != -9:
+      if process.returncode != -signal.SIGKILL:
         self._wait(process)
         return workdir, kills
       kills.append(self._describe(workdir, started_s))
@@ -164,18 +167,8 @@ class Runs:
     if process.returncode != 0:
       raise RuntimeError(f"A run failed:\n{error[-3000:]}")
 
-  def _steps_since(
-    self, workdir: pathlib.Path, time_s: float
-  ) -> list[tuple[str, int]]:
-    return [
-      (stage, line["step"])
-      for stage in self.stages
-      for line in _read_lines(workdir / stage / "metrics.jsonl")
-      if line["time"] >= time_s
-    ]
-
   def _describe(self, workdir: pathlib.Path, started_s: float) -> Kill:
-    stage, step = self._steps_since(workdir, started_s)[-1]
+    stage, step = _steps_since(workdir, self.stages, started_s)[-1]
     unfinished = (workdir / stage / "checkpoints").glob(f"*{_UNFINISHED}*")
     return Kill(stage, step, any(unfinished))
 
@@ -222,6 +215,18 @@ class Runs:
     batches.set_state(place)
     yield from (next(batches) for _ in range(_NUM_BATCHES))
     batches.close()
+
+
+def _steps_since(
+  workdir: pathlib.Path, stages: tuple[str, ...], time_s: float
+) -> list[tuple[str, int]]:
+  """What was logged since a time: stages and steps."""
+  return [
+    (stage, line["step"])
+    for stage in stages
+    for line in _read_lines(workdir / stage / "metrics.jsonl")
+    if line["time"] >= time_s
+  ]
 
 
 def _read_lines(path: pathlib.Path) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ def test_both_stages_end_with_the_same_bits(tmp_path):
   runs = _make_runs(tmp_path, num_steps=6)
   unbroken = runs.run("unbroken")
   rng = np.random.default_rng(1)
-  broken, kills = runs.run_broken("broken", 5, rng)
+  broken, kills = runs.run_broken("broken", 4, rng)
   assert {kill.stage for kill in kills} == set(broken_run.STAGES)
   assert any(kill.is_saving for kill in kills)
   assert runs.differences(unbroken, broken) == []

@@ -38,6 +38,7 @@ from magvit3d.training.checkpoint_settings import (
 from magvit3d.training.processes import is_true_anywhere, on_process_0
 
 _STATE = "state"
+_MAX_CHARACTERS = 300  # Of another library's error.
 
 
 class Checkpoints:
@@ -297,7 +298,8 @@ class Checkpoints:
       state = restored[_STATE]
     except Exception as error:
       if damaged_checkpoints.is_damage(folder, error):
-        damage = f"{type(error).__name__}: {str(error).strip()[:300]}"
+        text = " ".join(str(error).split())  # TensorStore's has many lines.
+        damage = f"{type(error).__name__}: {text[:_MAX_CHARACTERS]}"
       else:
         machine_error = error
     is_damaged = is_true_anywhere(damage is not None)
