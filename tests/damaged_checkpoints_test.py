@@ -194,6 +194,16 @@ def test_without_a_sound_one_it_fails_once_and_then_begins_anew(folder, file):
     assert opened.latest_step() is None
 
 
+def test_asking_for_the_newest_fails_once_without_a_sound_one(folder):
+  """Else a run would begin anew, and nobody be told."""
+  for step in ("6", "7"):
+    (folder / step / "record" / "metadata").write_text("{")
+  with checkpoints_in(folder) as opened:
+    with pytest.raises(UserError, match="no sound checkpoint left"):
+      opened.latest_step()
+    assert opened.latest_step() is None
+
+
 # An outcome of training is not replaced by an older state.
 
 
