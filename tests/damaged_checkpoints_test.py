@@ -233,7 +233,7 @@ def _fail_to_restore(monkeypatch, error):
   def fail(*arguments, **fields):
     raise error
 
-  monkeypatch.setattr(ocp.CheckpointManager, "restore", fail)
+  monkeypatch.setattr(ocp.StandardCheckpointHandler, "restore", fail)
 
 
 @pytest.mark.parametrize(

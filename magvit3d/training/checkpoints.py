@@ -291,17 +291,22 @@ class Checkpoints:
     abstract = jax.tree.map(_abstract, like)
     state, damage, machine_error = None, None, None
     try:
-      restored = self._manager.restore(
-        step,
-        args=ocp.args.Composite(**{_STATE: ocp.args.StandardRestore(abstract)}),
+      # Not by the manager, whose processes wait for each other: one of them
+      # may fail alone.
+      state = ocp.StandardCheckpointHandler().restore(
+        (folder / _STATE).absolute(), args=ocp.args.StandardRestore(abstract)
       )
-      state = restored[_STATE]
     except Exception as error:
-      if damaged_checkpoints.is_damage(folder, error):
-        text = " ".join(str(error).split())  # TensorStore's has many lines.
-        damage = f"{type(error).__name__}: {text[:_MAX_CHARACTERS]}"
+      try:
+        is_damage = damaged_checkpoints.is_damage(folder, error)
+      except UserError as unreadable:
+        machine_error = unreadable
       else:
-        machine_error = error
+        if is_damage:
+          text = " ".join(str(error).split())  # TensorStore's has many lines.
+          damage = f"{type(error).__name__}: {text[:_MAX_CHARACTERS]}"
+        else:
+          machine_error = error
     is_damaged = is_true_anywhere(damage is not None)
     if machine_error is not None and not is_damaged:
       raise machine_error
