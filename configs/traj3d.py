@@ -94,6 +94,10 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   input_.num_frames = placeholder(int)  # Of a clip; None: all that fit.
   input_.frame_stride = 1  # 2 takes every second frame.
 
+  # Newest checkpoints that each stage keeps; see docs/checkpoints.md.
+  config.checkpoints = mlc.ConfigDict()
+  config.checkpoints.num_to_keep = 2
+
   # Tokenizer network; fields are upstream's but for those marked "ours".
   config.vqvae = vqvae = mlc.ConfigDict()
   vqvae.architecture = "3dcnn"  # Or '2plus1dcnn', '2dcnn'.
@@ -171,6 +175,8 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   training.log_every_steps = 100
   training.validate_every_steps = 1000
   training.checkpoint_every_steps = 1000
+  # Of the checkpoint that is kept besides the newest; 'min:' or 'max:'.
+  training.best_metric = "max:validation/foreground_psnr"
   training.num_validation_clips = 96
 
   # A tokenizer to start from: this project's, or one in upstream's format.
@@ -240,6 +246,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   training.log_every_steps = 100
   training.validate_every_steps = 1000
   training.checkpoint_every_steps = 1000
+  training.best_metric = "min:validation/full_generation/masked_error"
   training.num_validation_clips = 96
 
   # How a run is watched; see docs/monitoring.md.
@@ -313,6 +320,7 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   training.g_lr = training.d_lr = 1e-3
   training.warmup_steps = 20
   training.optimizer.beta1 = 0.9
+  training.best_metric = None  # Unquantized clips would score best.
   training.log_every_steps = 20
   training.validate_every_steps = 150
   training.checkpoint_every_steps = 150

@@ -26,6 +26,7 @@ from magvit3d import (
   processes,
   run_files,
   sharding,
+  sharding_rules,
 )
 from magvit3d.config_checks import STAGES
 from magvit3d.data.batches import make_batches
@@ -37,13 +38,13 @@ from magvit3d.models.vqvae import latent_shape
 from magvit3d.run_data import RunData
 from magvit3d.tokens.token_model import TokenModel
 from magvit3d.training import loop, token_cache
+from magvit3d.training.checkpoint_settings import CheckpointSettings
 from magvit3d.training.checkpoints import Checkpoints
 from magvit3d.training.monitoring_options import MonitoringOptions
 from magvit3d.training.profiling import StepSpan
 from magvit3d.training.tokenizer import TokenizerStage
 from magvit3d.training.transformer import TransformerStage
 
-_STAGES_OF_ONE = ("data", "report")  # The other processes wait for these.
 _BATCH_FIELDS = (
   ("train_tokenizer", "batch_size"),
   ("train_transformer", "batch_size"),
@@ -78,6 +79,14 @@ class Experiment:
     self._mesh = sharding.make_mesh(config["mesh"])
     self._stages = config_checks.chosen_stages(config["stages"])
     config_checks.check_fields(config)
+    self._settings = {
+      stage: CheckpointSettings(
+        config["checkpoints"]["num_to_keep"],
+        config[f"train_{stage}"]["best_metric"],
+        field=f"train_{stage}.best_metric",
+      )
+      for stage in ("tokenizer", "transformer")
+    }
     self._data = RunData(config["data"], config["input"], workdir)
     is_cut = config["input"]["num_frames"] is not None
     with as_user_errors(ValueError):
@@ -134,8 +143,7 @@ class Experiment:
         has_worked = True
         self._record.note_outdated("report")
         with self._record.running(name):
-          if processes.is_main() or name not in _STAGES_OF_ONE:
-            getattr(self, f"_run_{name}")()
+          getattr(self, f"_run_{name}")()
       processes.wait_for_all(name)
     if has_worked and "report" in self._stages:
       self._run_report()  # Again, with its own duration in it.
@@ -149,9 +157,7 @@ class Experiment:
     Makes the data set if it is missing, and saves nothing.
     """
     if not self._is_data_complete():
-      if processes.is_main():
-        self._run_data()
-      processes.wait_for_all("data")
+      self._run_data()
     config = overfit.make_config(self._config)
     clips = self._overfit_clips(config["train_tokenizer"]["batch_size"])
     with as_user_errors(ValueError):
@@ -216,7 +222,7 @@ class Experiment:
     return self._data.is_complete(may_mend=self._stages == ["data"])
 
   def _run_data(self) -> None:
-    self._data.generate()
+    processes.by_main(self._data.generate)
 
   # Tokenizer.
 
@@ -234,7 +240,13 @@ class Experiment:
     return Checkpoints(
       self._workdir / "tokenizer" / "checkpoints",
       identities.tokenizer_identity(self._config, self._data.arguments()),
+      settings=self._settings["tokenizer"],
+      record=self._checkpoint_record(),
     )
+
+  def _checkpoint_record(self) -> dict[str, Any]:
+    digest = self._data.manifest_sha256()
+    return {"config": self._config, "data_manifest_sha256": digest}
 
   def _tokenizer_stage(self) -> TokenizerStage:
     count = self._config["vqgan"]["codebook_init_clips"]
@@ -355,8 +367,8 @@ class Experiment:
           f"{self._workdir}/tokenizer has no checkpoint: add 'tokenizer' to "
           f"config.stages={self._config['stages']!r}."
         )
-      like = jax.eval_shape(self._tokenizer_stage().init_state)
-      return self._restored(checkpoints, like).ema_params
+      params = self._restored(checkpoints, self._tokenizer_stage()).ema_params
+      return sharding.replicate(params, self._mesh)
     finally:
       checkpoints.close()
 
@@ -394,6 +406,8 @@ class Experiment:
     return Checkpoints(
       folder / "checkpoints",
       identity,
+      settings=self._settings["transformer"],
+      record=self._checkpoint_record(),
       advice="Use the config and the tokenizer it was trained with, or another "
       f"--workdir, or delete {folder} to train it anew.",
     )
@@ -472,13 +486,16 @@ class Experiment:
           f"to config.stages={self._config['stages']!r}."
         )
       stage = self._transformer_stage(self._token_model(), tokenizer_params)
-      like = jax.eval_shape(stage.init_state)
-      return self._restored(checkpoints, like).params
+      params = self._restored(checkpoints, stage).params
+      return sharding.replicate(params, self._mesh)
     finally:
       checkpoints.close()
 
-  def _restored(self, checkpoints: Checkpoints, like: PyTree) -> PyTree:
-    return checkpoints.restore(sharding.on_all_devices(like, self._mesh))
+  def _restored(self, checkpoints: Checkpoints, stage: loop.Stage) -> PyTree:
+    shapes = jax.eval_shape(stage.init_state)
+    return checkpoints.restore_newest(
+      sharding_rules.with_state_shardings(shapes, self._mesh)
+    )
 
   def _is_evaluate_complete(self) -> bool:
     path = self._workdir / "evaluation" / "scores.json"
@@ -516,5 +533,4 @@ class Experiment:
     return self._report_path.exists() and self._record.is_done("report")
 
   def _run_report(self) -> None:
-    if processes.is_main():
-      write_report(self._workdir)
+    processes.by_main(lambda: write_report(self._workdir))

@@ -23,6 +23,7 @@ from magvit3d import (
   processes,
   run_files,
   sharding,
+  sharding_rules,
 )
 from magvit3d import single_stage_config as stage_config
 from magvit3d.data.batches import make_batches
@@ -34,6 +35,7 @@ from magvit3d.single_stage_data import StageData
 from magvit3d.tokens.language_model import LanguageModel
 from magvit3d.tokens.token_model import TokenModel
 from magvit3d.training import loop
+from magvit3d.training.checkpoint_settings import CheckpointSettings
 from magvit3d.training.checkpoints import Checkpoints
 from magvit3d.training.lm import LMStage
 from magvit3d.training.monitoring_options import MonitoringOptions
@@ -92,6 +94,11 @@ class SingleStage:
       ("eval_batch_size", 1),
     ):
       sharding.check_batch_size(field, config[field], self._mesh, num_parts)
+    self._settings = CheckpointSettings(
+      config["checkpoints"]["num_to_keep"],
+      config["checkpoints"]["best_metric"],
+      field="checkpoints.best_metric",
+    )
     data = config["dataset_configs"]
     num_frames = 1 if config["dataset_type"] == "image" else data["num_frames"]
     size = config["image_size"]
@@ -120,7 +127,13 @@ class SingleStage:
     if processes.is_main():
       run_files.write_json(self._workdir / "config.json", self._config)
     checkpoints = Checkpoints(
-      self._workdir / job.name / "checkpoints", job.identity
+      self._workdir / job.name / "checkpoints",
+      job.identity,
+      settings=self._settings,
+      record={
+        "config": self._config,
+        "data_manifest_sha256": data.manifest_sha256(),
+      },
     )
     try:
       state = self._trained_state(job, data, checkpoints)
@@ -170,8 +183,10 @@ class SingleStage:
           f"{self._workdir / job.name} has no checkpoint. Train it in this "
           "--workdir, or name the --workdir where it is."
         )
-      like = jax.eval_shape(job.stage.init_state)
-      return checkpoints.restore(sharding.on_all_devices(like, self._mesh))
+      shapes = jax.eval_shape(job.stage.init_state)
+      return checkpoints.restore_newest(
+        sharding_rules.with_state_shardings(shapes, self._mesh)
+      )
     options = loop.LoopOptions(
       num_steps=stage_config.num_steps(config),
       log_every_steps=config["log_summary_steps"],

@@ -145,11 +145,13 @@ def _train(
     state = checkpoints.restore(
       sharding.with_shardings(shapes, shardings), batches
     )
+  checkpoints.check_disk_space(state)
   frozen = sharding.replicate(stage.frozen, mesh)
   step_function = SkippingStep(stage.train_step)
   step = int(state.step)
   if step >= options.num_steps:
     return state
+  checkpoints.check_disk_space(state)
   compiled = None
   with (
     Monitor(
@@ -220,7 +222,7 @@ def _train(
         monitor.log(step, shown | scores | rest)
       if is_saving:
         with monitor.activity("saving"), times.pausing():
-          checkpoints.save(step, state, batches)
+          checkpoints.save(step, state, batches, scores)
       if is_stopping and not is_last:
         with monitor.activity("saving"):
           checkpoints.wait()
@@ -271,7 +273,7 @@ def _is_stop_requested(event: threading.Event, is_looking: bool) -> bool:
   """Whether some process was asked to stop; all of them say the same."""
   if jax.process_count() == 1:
     return event.is_set()
-  return is_looking and processes.any_of_them(event.is_set())
+  return is_looking and processes.is_true_anywhere(event.is_set())
 
 
 def _compile(step_function, shardings, mesh, state, batch, frozen):
