@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
