@@ -277,8 +277,11 @@ def _is_stop_requested(event: threading.Event, is_looking: bool) -> bool:
 
 
 def _compile(step_function, shardings, mesh, state, batch, frozen):
+  def train_step(state, batch, frozen):
+    return step_function(state, batch, frozen)
+
   step = jax.jit(
-    step_function,
+    train_step,
     donate_argnums=0,
     out_shardings=(shardings, sharding.replicated(mesh)),
   )
