@@ -145,7 +145,6 @@ def _train(
     state = checkpoints.restore(
       sharding.with_shardings(shapes, shardings), batches
     )
-  checkpoints.check_disk_space(state)
   frozen = sharding.replicate(stage.frozen, mesh)
   step_function = SkippingStep(stage.train_step)
   step = int(state.step)
