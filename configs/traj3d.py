@@ -33,6 +33,9 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   config.experiment_name = f"traj3d_{variant}"
   config.seed = 0
   config.dtype = "float32"  # Of the networks' computation; or 'bfloat16'.
+  config.matmul_precision = placeholder(str)  # Of float32; None: JAX's.
+  # None: compiled_programs, beside the work folder.
+  config.compilation_cache_dir = placeholder(str)
   config.stages = "data,tokenizer,transformer,evaluate,report"
 
   # Devices of all processes: product of these; see docs/parallelism.md.
@@ -91,6 +94,10 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   input_.num_views = placeholder(int)  # Of a scene, at random; None: all.
   input_.num_frames = placeholder(int)  # Of a clip; None: all that fit.
   input_.frame_stride = 1  # 2 takes every second frame.
+
+  # Newest checkpoints that each stage keeps; see docs/checkpoints.md.
+  config.checkpoints = mlc.ConfigDict()
+  config.checkpoints.num_to_keep = 2
 
   # Tokenizer network; fields are upstream's but for those marked "ours".
   config.vqvae = vqvae = mlc.ConfigDict()
@@ -169,6 +176,8 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   training.log_every_steps = 100
   training.validate_every_steps = 1000
   training.checkpoint_every_steps = 1000
+  # Of the checkpoint that is kept besides the newest; 'min:' or 'max:'.
+  training.best_metric = "max:validation/foreground_psnr"
   training.num_validation_clips = 96
 
   # A tokenizer to start from: this project's, or one in upstream's format.
@@ -237,6 +246,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   training.log_every_steps = 100
   training.validate_every_steps = 1000
   training.checkpoint_every_steps = 1000
+  training.best_metric = "min:validation/full_generation/masked_error"
   training.num_validation_clips = 96
 
   # How a run is watched; see docs/monitoring.md.
@@ -310,6 +320,7 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   training.g_lr = training.d_lr = 1e-3
   training.warmup_steps = 20
   training.optimizer.beta1 = 0.9
+  training.best_metric = None  # Unquantized clips would score best.
   training.log_every_steps = 20
   training.validate_every_steps = 150
   training.checkpoint_every_steps = 150

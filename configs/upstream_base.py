@@ -73,6 +73,9 @@ def make_common(
   config.model_class = model_class
   config.rng_seed = 0
   config.dtype = "float32"
+  config.matmul_precision = placeholder(str)  # Ours: of float32; None: JAX's.
+  # Ours: None: compiled_programs, beside the work folder.
+  config.compilation_cache_dir = placeholder(str)
   config.image_size = dataset.image_size
   config.eval_only = mode == "eval"  # Ours: score the newest checkpoint.
 
@@ -107,6 +110,9 @@ def make_common(
   config.log_summary_steps = 1 if is_local else 100
   config.log_eval_steps = 4 if is_local else 5_000
   config.checkpoint_steps = 4 if is_local else 1_000
+  config.checkpoints = mlc.ConfigDict()  # Ours; see docs/checkpoints.md.
+  config.checkpoints.num_to_keep = 2
+  config.checkpoints.best_metric = placeholder(str)  # 'min:' or 'max:'.
   config.num_eval_examples = 4 if is_local else 256  # Ours.
   config.monitoring = monitoring = mlc.ConfigDict()  # Ours: docs/monitoring.md.
   monitoring.stall_after_s = 300.0

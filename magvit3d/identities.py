@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import PyTree
+
+from data_gen import schema
 
 
 def fingerprint(params: PyTree) -> str:
@@ -16,6 +19,14 @@ def fingerprint(params: PyTree) -> str:
   for leaf in jax.tree.leaves(params):
     digest.update(np.ascontiguousarray(leaf).tobytes())
   return digest.hexdigest()
+
+
+def manifest_sha256(folder: pathlib.Path) -> str | None:
+  """SHA-256 of a data set's manifest, in hex; None if it has none."""
+  path = folder / schema.MANIFEST_NAME
+  if not path.exists():
+    return None
+  return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def key_of(parts: Mapping[str, Any]) -> str:

@@ -30,6 +30,17 @@ _NUM_PROCESSES = flags.DEFINE_integer(
 _PROCESS_ID = flags.DEFINE_integer(
   "process_id", None, "Number of this process, from 0."
 )
+_PROFILE_STEPS = flags.DEFINE_string(
+  "profile_steps",
+  None,
+  "A:B traces steps A to B of each stage that trains, into STAGE/profile.",
+)
+_OVERFIT = flags.DEFINE_boolean(
+  "overfit_one_batch",
+  False,
+  "Trains on a single batch for some minutes, says whether the networks can "
+  "learn at all, and saves nothing but the data set.",
+)
 _INTERRUPTED = 130  # Exit status, as after Ctrl-C in a shell.
 
 
@@ -53,11 +64,10 @@ def _run(argv: list[str]) -> int:
   except OSError as error:  # Only now does the flag tell of it.
     return fail(command_line.config_error(error))
   # After the flags, so that a mistake in them is told at once.
-  import jax
-
   from data_gen.errors import DataError
-  from magvit3d import console, processes
+  from magvit3d import console, processes, runtime
   from magvit3d.errors import UserError
+  from magvit3d.training import profiling
   from magvit3d.training.loop import Interrupted
 
   if "model_class" in config:  # Upstream's configs are of one stage.
@@ -66,17 +76,21 @@ def _run(argv: list[str]) -> int:
     from magvit3d.experiment import Experiment as Run
 
   try:
+    profile = profiling.parse_span(_PROFILE_STEPS.value)
     processes.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
   except UserError as error:
     return fail(str(error))
   console.set_up(is_quiet=not processes.is_main())
-  cache = pathlib.Path("~/.cache/magvit3d/xla").expanduser()
-  jax.config.update("jax_compilation_cache_dir", str(cache))
   workdir = pathlib.Path(_WORKDIR.value or f"runs/{config['experiment_name']}")
+  workdir = workdir.expanduser()
   # Training takes both signals in its own way; elsewhere they end the run.
   interruption.install()
   try:
-    result = Run(config, workdir.expanduser()).run()
+    runtime.set_up(config, workdir)
+    run = Run(config, workdir, profile)
+    if _OVERFIT.value:
+      return _report_overfit(run.overfit())
+    result = run.run()
   except (UserError, DataError) as error:
     return fail(str(error))
   except Interrupted as error:
@@ -96,6 +110,13 @@ def _run(argv: list[str]) -> int:
     kind = "Report" if result.suffix == ".html" else "Scores"
     print(f"{kind}: {result.absolute()}")
   return 0
+
+
+def _report_overfit(verdicts: list) -> int:
+  """Says how the networks did; returns the exit status."""
+  for verdict in verdicts:
+    print(verdict.line())
+  return 0 if all(verdict.has_learned for verdict in verdicts) else 1
 
 
 if __name__ == "__main__":

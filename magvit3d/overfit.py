@@ -49,20 +49,21 @@ class Target:
   text: str
 
 
-TOKENIZER = Target(
+_TOKENIZER = Target(
   "PSNR",
   " dB",
   lambda metrics: -10 * math.log10(max(metrics["reconstruction_loss"], 1e-12)),
   lambda score: score > MIN_PSNR_DB,
   f"above {MIN_PSNR_DB:g} dB",
 )
-TRANSFORMER = Target(
+_TRANSFORMER = Target(
   "loss",
   "",
   lambda metrics: metrics["loss"],
   lambda score: score < MAX_LOSS,
   f"below {MAX_LOSS:g}",
 )
+TARGETS = {"tokenizer": _TOKENIZER, "transformer": _TRANSFORMER}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,13 +185,16 @@ def train(
         recent = []
         score = target.score(means)
         logging.info(
-          "%s step %d: %s %.3g%s", name, step + 1, target.name, score,
+          "%s step %d: %s %.3g%s",
+          name,
+          step + 1,
+          target.name,
+          score,
           target.unit,
         )
         # Before codes are in use, a tokenizer has an easier task.
-        if step + 1 > _QUANTIZER_START + _LOOK_EVERY and target.is_reached(
-          score
-        ):
+        is_final = name != "tokenizer" or step > _QUANTIZER_START + _LOOK_EVERY
+        if is_final and target.is_reached(score):
           break
   seconds = time.monotonic() - started_s
   return Verdict(name, score, step + 1, seconds, target, state)

@@ -7,7 +7,8 @@ is the first process's; the others wait.
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -123,6 +124,24 @@ def leave(status: int) -> None:
     os._exit(status)
 
 
-def any_of_them(flag: bool) -> bool:
-  """Whether the flag is set in some process."""
-  return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
+def is_true_anywhere(value: bool) -> bool:
+  """Whether a value is true in some process; the same in all of them."""
+  if jax.process_count() == 1:
+    return value
+  return bool(np.any(multihost_utils.process_allgather(np.asarray(value))))
+
+
+def by_main(act: Callable[[], Any]) -> None:
+  """Calls `act` in the first process; the others wait until it is done.
+
+  Raises:
+    UserError: `act` raised it; then all processes do.
+  """
+  problem = None
+  if is_main():
+    try:
+      act()
+    except UserError as error:
+      problem = error
+  if is_true_anywhere(problem is not None):
+    raise problem or UserError("The first process failed; it says why.")

@@ -13,7 +13,7 @@ from data_gen.errors import DataError
 from data_gen.generate import check_options, generate
 from data_gen.options import DatasetOptions
 from data_gen.scene_source import SceneSource, read_manifest
-from magvit3d import config_checks
+from magvit3d import config_checks, identities
 from magvit3d.data.clips import (
   ClipSource,
   TrainingClipSource,
@@ -178,6 +178,10 @@ class RunData:
       "clip_frames": self.window.num_frames,
       "frame_stride": self.window.stride,
     }
+
+  def manifest_sha256(self) -> str | None:
+    """Returns the SHA-256 of the manifest, in hex; None if there is none."""
+    return identities.manifest_sha256(self.folder)
 
   def splits(self) -> dict[str, Any]:
     """Returns counts and shards of each split, SHA-256 included."""

@@ -135,12 +135,6 @@ def with_shardings(shapes: PyTree, shardings: PyTree) -> PyTree:
   )
 
 
-def on_all_devices(shapes: PyTree, mesh: Mesh) -> PyTree:
-  """Returns shapes whose arrays shall lie on all devices."""
-  places = jax.tree.map(lambda _: replicated(mesh), shapes)
-  return with_shardings(shapes, places)
-
-
 def shard_batch(batch: PyTree, mesh: Mesh) -> PyTree:
   """Joins the rows that each process has into arrays over all devices."""
   split = NamedSharding(mesh, PartitionSpec(BATCH_AXES))

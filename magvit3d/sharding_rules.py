@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
+from magvit3d import sharding
 from magvit3d.errors import UserError
 
 # Parameters by the end of their path, and the axis that is split.
@@ -99,6 +100,11 @@ def state_shardings(state: PyTree, mesh: Mesh | AbstractMesh) -> PyTree:
     return NamedSharding(mesh, PartitionSpec(*spec))
 
   return jax.tree_util.tree_map_with_path(choose, state)
+
+
+def with_state_shardings(shapes: PyTree, mesh: Mesh) -> PyTree:
+  """Returns the shapes of a state that know where their arrays shall lie."""
+  return sharding.with_shardings(shapes, state_shardings(shapes, mesh))
 
 
 def gather(params: PyTree) -> PyTree:

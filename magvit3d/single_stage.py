@@ -6,6 +6,7 @@ The work folder then holds the stage's checkpoints and metrics, as those of
 
 import contextlib
 import dataclasses
+import math
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,12 +19,15 @@ from jaxtyping import PyTree
 from magvit3d import (
   config_checks,
   identities,
+  overfit,
   processes,
   run_files,
   sharding,
+  sharding_rules,
 )
 from magvit3d import single_stage_config as stage_config
 from magvit3d.data.batches import make_batches
+from magvit3d.data.clips import spread_indices
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.evaluation import single_stage_scores as scores
 from magvit3d.models.vqvae import Tokenizer, latent_shape
@@ -31,8 +35,11 @@ from magvit3d.single_stage_data import StageData
 from magvit3d.tokens.language_model import LanguageModel
 from magvit3d.tokens.token_model import TokenModel
 from magvit3d.training import loop
+from magvit3d.training.checkpoint_settings import CheckpointSettings
 from magvit3d.training.checkpoints import Checkpoints
 from magvit3d.training.lm import LMStage
+from magvit3d.training.monitoring_options import MonitoringOptions
+from magvit3d.training.profiling import StepSpan
 from magvit3d.training.tokenizer import TokenizerStage
 from magvit3d.training.transformer import TransformerStage
 from magvit3d.upstream import initial_trees
@@ -63,22 +70,35 @@ class SingleStage:
   Args:
     config: One of upstream's configs, see `configs/upstream_base.py`.
     workdir: Holds everything the run makes.
+    profile: Steps to trace.
 
   Raises:
     UserError: A field is wrong, or the work folder cannot be written.
   """
 
-  def __init__(self, config: Mapping[str, Any], workdir: pathlib.Path):
+  def __init__(
+    self,
+    config: Mapping[str, Any],
+    workdir: pathlib.Path,
+    profile: StepSpan | None = None,
+  ):
     self._config = config
+    self._profile = profile
     self._workdir = workdir
     self._mesh = sharding.make_mesh(config["mesh"])
     config_checks.check_reading(config)
     config_checks.check_skipping(config)
+    MonitoringOptions.from_config(config["monitoring"])
     for field, num_parts in (
       ("batch_size", config["gradient_accumulation_steps"]),
       ("eval_batch_size", 1),
     ):
       sharding.check_batch_size(field, config[field], self._mesh, num_parts)
+    self._settings = CheckpointSettings(
+      config["checkpoints"]["num_to_keep"],
+      config["checkpoints"]["best_metric"],
+      field="checkpoints.best_metric",
+    )
     data = config["dataset_configs"]
     num_frames = 1 if config["dataset_type"] == "image" else data["num_frames"]
     size = config["image_size"]
@@ -103,11 +123,17 @@ class SingleStage:
     """
     data = StageData(self._config, self._clip_shape)
     with as_user_errors(ValueError):
-      job = self._make_job(data)
+      job = self._make_job(data, stage_config.num_steps(self._config))
     if processes.is_main():
       run_files.write_json(self._workdir / "config.json", self._config)
     checkpoints = Checkpoints(
-      self._workdir / job.name / "checkpoints", job.identity
+      self._workdir / job.name / "checkpoints",
+      job.identity,
+      settings=self._settings,
+      record={
+        "config": self._config,
+        "data_manifest_sha256": data.manifest_sha256(),
+      },
     )
     try:
       state = self._trained_state(job, data, checkpoints)
@@ -122,6 +148,30 @@ class SingleStage:
       logging.info("%s", line)
     return folder / scores.SCORES_NAME
 
+  def overfit(self) -> list[overfit.Verdict]:
+    """Trains on one batch and saves nothing; says whether it can learn."""
+    data = StageData(self._config, self._clip_shape)
+    self._blocks = overfit.make_config(self._blocks)
+    with as_user_errors(ValueError):
+      job = self._make_job(data, overfit.MANY_STEPS)
+    count = self._config["batch_size"]
+    source = data.training
+    rng = np.random.default_rng(self._config["rng_seed"])
+    samples = [
+      source.random_clip(index, rng)
+      if hasattr(source, "random_clip")
+      else source[index]
+      for index in spread_indices(source, 4 * count)
+    ]
+    clips = {
+      key: np.stack([sample[key] for sample in samples])
+      for key in ("frames", "masks", "labels")
+    }
+    rows = overfit.pick_rows(clips["labels"], count)
+    batch = {key: clip[rows] for key, clip in clips.items()}
+    target = overfit.TARGETS[job.name]
+    return [overfit.train(job.name, job.stage, batch, target, self._mesh)]
+
   def _trained_state(
     self, job: _Job, data: StageData, checkpoints: Checkpoints
   ) -> PyTree:
@@ -133,14 +183,25 @@ class SingleStage:
           f"{self._workdir / job.name} has no checkpoint. Train it in this "
           "--workdir, or name the --workdir where it is."
         )
-      like = jax.eval_shape(job.stage.init_state)
-      return checkpoints.restore(sharding.on_all_devices(like, self._mesh))
+      shapes = jax.eval_shape(job.stage.init_state)
+      return checkpoints.restore_newest(
+        sharding_rules.with_state_shardings(shapes, self._mesh)
+      )
     options = loop.LoopOptions(
       num_steps=stage_config.num_steps(config),
       log_every_steps=config["log_summary_steps"],
       validate_every_steps=config["log_eval_steps"],
       checkpoint_every_steps=config["checkpoint_steps"],
       max_skipped_steps=config["max_skipped_steps"],
+      monitoring=MonitoringOptions.from_config(config["monitoring"]),
+      dtype=config["dtype"],
+      num_parts=config["gradient_accumulation_steps"],
+      per_step={
+        "clips": config["batch_size"],
+        "tokens": config["batch_size"] * math.prod(self._grid),
+      },
+      profile=self._profile,
+      config=config,
     )
     scorer = job.make_scorer(data.some_clips("validation"))
     batches = make_batches(
@@ -172,13 +233,13 @@ class SingleStage:
         f"config.vqvae makes {self._grid} of clips {self._clip_shape[:3]}."
       )
 
-  def _make_job(self, data: StageData) -> _Job:
+  def _make_job(self, data: StageData, num_steps: int) -> _Job:
     if self._config["model_class"] == "VQGAN":
-      return self._tokenizer_job(data)
-    return self._transformer_job(data, self._tokenizer_params())
+      return self._tokenizer_job(data, num_steps)
+    return self._transformer_job(data, num_steps, self._tokenizer_params())
 
-  def _tokenizer_job(self, data: StageData) -> _Job:
-    blocks, num_steps = self._blocks, stage_config.num_steps(self._config)
+  def _tokenizer_job(self, data: StageData, num_steps: int) -> _Job:
+    blocks = self._blocks
     stage = TokenizerStage(blocks, num_steps, self._clip_shape)
     if not self._config["eval_only"]:
       stage.start_from(self._config["init_from"])
@@ -214,10 +275,11 @@ class SingleStage:
     )
     return trees["ema_params"]
 
-  def _transformer_job(self, data: StageData, tokenizer_params: PyTree) -> _Job:
+  def _transformer_job(
+    self, data: StageData, num_steps: int, tokenizer_params: PyTree
+  ) -> _Job:
     config, blocks = self._config, self._blocks
     num_classes = config["dataset_configs"]["num_classes"]
-    num_steps = stage_config.num_steps(config)
     if config["model_class"] == "LMGVT":
       model = LanguageModel(blocks, num_classes, self._grid)
       stage = LMStage(blocks, model, num_steps, tokenizer_params)

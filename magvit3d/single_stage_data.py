@@ -1,11 +1,13 @@
 """The data set of a single stage: rendered scenes, or videos by name."""
 
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from data_gen.scene_source import SceneSource
+from magvit3d import identities
 from magvit3d.data import video_datasets
 from magvit3d.data.clips import ClipSource, load_clips, spread_indices
 from magvit3d.errors import UserError
@@ -46,6 +48,13 @@ class StageData:
     source = self._fixed[split]
     count = self._config["num_eval_examples"]
     return load_clips(source, spread_indices(source, count))
+
+  def manifest_sha256(self) -> str | None:
+    """Returns the SHA-256 of a rendered data set's manifest; None of videos."""
+    if self._config["dataset_name"] != RENDERED:
+      return None
+    folder = self._config["dataset_configs"]["data_dir"]
+    return identities.manifest_sha256(pathlib.Path(folder))
 
   def check_classes(self, num_classes: int, *, are_used: bool) -> None:
     """Raises UserError if labels would be taken for other ids.

@@ -1,23 +1,44 @@
 """Checkpoints of a stage: state, place in the data, and what they belong to.
 
 Orbax writes each step into a temporary folder and renames it, so that an
-interruption leaves the previous checkpoint as it was.
+interruption leaves the previous checkpoint as it was. What is read is compared
+with checksums; a damaged checkpoint is moved away, and the one before it takes
+its place. docs/checkpoints.md says what this means for a run.
+
+With several processes every method is a collective call, on a file system that
+all of them see; process 0 alone moves folders.
 """
 
+import errno
 import json
 import pathlib
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, SupportsFloat
 
 import grain
 import jax
 import orbax.checkpoint as ocp
+from absl import logging
 from jaxtyping import PyTree
 
 from magvit3d.errors import UserError
+from magvit3d.processes import by_main, is_true_anywhere
+from magvit3d.training import (
+  checkpoint_fit,
+  checkpoint_record,
+  damaged_checkpoints,
+)
+from magvit3d.training.checkpoint_checksums import checksums
+from magvit3d.training.checkpoint_fit import listed
+from magvit3d.training.checkpoint_record import DamageError
+from magvit3d.training.checkpoint_settings import (
+  CheckpointSettings,
+  check_disk_space,
+)
 
-_STATE, _DATA, _IDENTITY = "state", "data", "identity"
-_LEAVES = "leaves"  # In the identity: shapes by path.
+_STATE = "state"
+_MAX_CHARACTERS = 300  # Of another library's error.
 
 
 class Checkpoints:
@@ -27,7 +48,9 @@ class Checkpoints:
     folder: Where they lie; made when the first is saved.
     identity: What a checkpoint must agree with to be restored: sections of
       the config and the like, JSON-serialisable. `{section: {field: value}}`.
-    max_to_keep: Newest checkpoints that are kept.
+    settings: Which are kept.
+    record: What else is written down, JSON-serialisable: config, hash of the
+      data.
     advice: What to do where the identity differs.
   """
 
@@ -35,82 +58,294 @@ class Checkpoints:
     self,
     folder: pathlib.Path,
     identity: Mapping[str, Any],
-    max_to_keep: int = 2,
+    *,
+    settings: CheckpointSettings | None = None,
+    record: Mapping[str, Any] | None = None,
     advice: str = "Use the config it was trained with, or another --workdir.",
   ):
     self._folder = folder
     self._advice = advice
     self._identity = json.loads(json.dumps(identity))
+    self._settings = settings or CheckpointSettings()
+    self._given = dict(record or {})
+    self._records: dict[int, dict[str, Any]] = {}  # Of sound ones, by step.
+    self._is_metric_missing = False
     self._manager = ocp.CheckpointManager(
       folder.absolute(),
       options=ocp.CheckpointManagerOptions(
-        max_to_keep=max_to_keep, cleanup_tmp_directories=True
+        preservation_policy=self._settings.make_policy(self._metrics),
+        cleanup_tmp_directories=True,
+        lightweight_initialize=True,  # Its metadata may be damaged.
       ),
       item_handlers={
         _STATE: ocp.StandardCheckpointHandler(),
-        _DATA: grain.checkpoint.CheckpointHandler(),
-        _IDENTITY: ocp.JsonCheckpointHandler(),
+        checkpoint_record.ITEM: ocp.JsonCheckpointHandler(),
       },
     )
 
+  # Which there are.
+
   def latest_step(self) -> int | None:
-    """Newest complete checkpoint; None if there is none."""
-    return self._manager.latest_step()
+    """Newest complete checkpoint; None if there is none.
 
-  def save(
-    self, step: int, state: PyTree, iterator: grain.DatasetIterator
-  ) -> None:
-    """Saves in the background, unless `step` is saved already."""
-    if step == self.latest_step():
-      return
-    self._manager.save(
-      step,
-      args=ocp.args.Composite(
-        **{
-          _STATE: ocp.args.StandardSave(state),
-          _DATA: grain.checkpoint.CheckpointSave(iterator),
-          _IDENTITY: ocp.args.JsonSave(
-            self._identity | {_LEAVES: _leaf_shapes(state)}
-          ),
-        }
-      ),
-    )
-
-  def restore(
-    self,
-    like: PyTree,
-    iterator: grain.DatasetIterator | None = None,
-  ) -> PyTree:
-    """Restores the newest checkpoint.
-
-    Args:
-      like: Arrays, or shapes with shardings, that the result is like; see
-        `sharding.with_shardings`.
-      iterator: Set to its place in the data, if given.
+    Those whose record is damaged are moved away, with a warning.
 
     Raises:
-      UserError: The checkpoint belongs to another architecture.
+      UserError: It is of another schema, or the only one was damaged.
     """
-    step = self.latest_step()
-    self.check_identity(like)
-    abstract = jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
-      like,
+    num_damaged = 0
+    while (step := self._manager.latest_step()) is not None:
+      try:
+        self._record(step)
+        return step
+      except DamageError as error:
+        self._set_aside(step, str(error))
+        num_damaged += 1
+    if num_damaged:
+      self._fail_without_any()
+    return None
+
+  def best_step(self) -> int | None:
+    """The best by `settings.best_metric`, the newest of equals; or None."""
+    steps = self._manager.all_steps()
+    return self._settings.best_of({step: self._metrics(step) for step in steps})
+
+  def _metrics(self, step: int) -> Mapping[str, float]:
+    try:
+      return self._record(step)["metrics"]
+    except DamageError:  # Told when it is to be restored.
+      return {}
+
+  def _record(self, step: int) -> dict[str, Any]:
+    if step not in self._records:
+      self._records[step] = checkpoint_record.read(self._folder / str(step))
+    return self._records[step]
+
+  # Saving.
+
+  def check_disk_space(self, like: PyTree) -> None:
+    """Raises UserError if the checkpoints to keep do not fit on the disk.
+
+    Args:
+      like: State, or its shapes.
+    """
+    check_disk_space(self._folder, like, self._settings)
+
+  def save(
+    self,
+    step: int,
+    state: PyTree,
+    iterator: grain.DatasetIterator,
+    metrics: Mapping[str, SupportsFloat] | None = None,
+  ) -> None:
+    """Saves in the background, unless `step` is saved already.
+
+    `state` is copied before this returns: its arrays may be donated.
+
+    Args:
+      step: Steps taken.
+      state: Arrays.
+      iterator: Its place in the data is saved.
+      metrics: Scores of this very state; empty or None without any.
+
+    Raises:
+      UserError: The disk is full.
+    """
+    if step == self._manager.latest_step():
+      return
+    metrics = metrics or {}
+    self._check_metric(metrics)
+    record = checkpoint_record.make(
+      step,
+      state,
+      iterator,
+      identity=self._identity,
+      given=self._given,
+      metrics=metrics,
     )
-    args = {_STATE: ocp.args.StandardRestore(abstract)}
-    if iterator is not None:
-      args[_DATA] = grain.checkpoint.CheckpointRestore(iterator)
-    restored = self._manager.restore(step, args=ocp.args.Composite(**args))
-    return restored[_STATE]
+    self._records[step] = record
+    with self._naming_full_disks():
+      is_saved = self._manager.save(
+        step,
+        args=ocp.args.Composite(
+          **{
+            _STATE: ocp.args.StandardSave(state),
+            checkpoint_record.ITEM: ocp.args.JsonSave(
+              checkpoint_record.seal(record)
+            ),
+          }
+        ),
+      )
+    if not is_saved:
+      raise RuntimeError(f"Orbax did not save step {step} to {self._folder}.")
+
+  def _check_metric(self, metrics: Mapping[str, Any]) -> None:
+    name = self._settings.metric_name
+    if metrics and name and name not in metrics and not self._is_metric_missing:
+      self._is_metric_missing = True
+      logging.warning(
+        "config.%s=%r names no metric of the validation, so no best checkpoint "
+        "is kept. There are: %s.",
+        self._settings.field,
+        self._settings.best_metric,
+        ", ".join(metrics),
+      )
 
   def wait(self) -> None:
-    """Waits until everything is written."""
-    self._manager.wait_until_finished()
+    """Waits until everything is written.
+
+    Raises:
+      UserError: The disk is full.
+    """
+    with self._naming_full_disks():
+      self._manager.wait_until_finished()
 
   def close(self) -> None:
     """Waits until everything is written, and lets go of the folder."""
-    self.wait()
-    self._manager.close()
+    try:
+      self.wait()
+    finally:
+      self._manager.close()
+
+  @contextmanager
+  def _naming_full_disks(self) -> Iterator[None]:
+    try:
+      yield
+    except Exception as error:
+      codes = (errno.ENOSPC, errno.EDQUOT)
+      is_full = isinstance(error, OSError) and error.errno in codes
+      if not is_full and "No space left" not in str(error):
+        raise
+      raise UserError(
+        f"The disk is full, so that {self._folder} has no further checkpoint; "
+        "those from before are as they were. Free some space, then run the "
+        "same command again."
+      ) from error
+
+  # Restoring.
+
+  def restore(
+    self, like: PyTree, iterator: grain.DatasetIterator | None = None
+  ) -> PyTree:
+    """Restores the newest sound checkpoint, for training to go on from it.
+
+    Args:
+      like: Arrays or `jax.ShapeDtypeStruct`s that say by their `sharding`
+        where the result lies; of whatever mesh and devices.
+      iterator: Set to its place in the data, if given.
+
+    Raises:
+      UserError: The checkpoint does not fit, or all are damaged.
+    """
+    while (step := self.latest_step()) is not None:
+      self.check_identity(like)
+      state, damage = self._read_state(step, like)
+      if damage is None:
+        if iterator is not None:
+          iterator.set_state(self._record(step)["iterator"])
+        return state
+      self._set_aside(step, damage)
+    self._fail_without_any()
+
+  def restore_newest(self, like: PyTree) -> PyTree:
+    """Restores the newest checkpoint, as the outcome of a stage's training.
+
+    Unlike `restore` it takes no older one in place of one that was damaged,
+    now or earlier: that would be another outcome.
+
+    Args:
+      like: See `restore`.
+
+    Raises:
+      UserError: It does not fit, or was damaged.
+    """
+    step = self.latest_step()
+    if step is not None:
+      self.check_identity(like)
+      self._check_is_outcome(step)
+      state, damage = self._read_state(step, like)
+      if damage is None:
+        return state
+      self._set_aside(step, damage)
+      step = self.latest_step()
+    if step is None:
+      self._fail_without_any()
+    self._check_is_outcome(step)
+
+  def _check_is_outcome(self, step: int) -> None:
+    aside = damaged_checkpoints.after(self._folder, step)
+    if aside is not None:
+      stage = self._folder.absolute().parent.name
+      raise UserError(
+        f"The newest checkpoint of stage {stage} was damaged and set aside as "
+        f"{aside}. Run the same command again, with {stage} among its stages, "
+        f"to train on from step {step}; or delete {aside} to use step {step} "
+        "as it is."
+      )
+
+  def _read_state(
+    self, step: int, like: PyTree
+  ) -> tuple[PyTree | None, str | None]:
+    """Returns the state, or what is damaged of it."""
+    folder = self._folder / str(step)
+    abstract = jax.tree.map(_abstract, like)
+    state, damage, machine_error = None, None, None
+    try:
+      # Not by the manager, whose processes wait for each other: one of them
+      # may fail alone.
+      state = ocp.StandardCheckpointHandler().restore(
+        (folder / _STATE).absolute(), args=ocp.args.StandardRestore(abstract)
+      )
+    except Exception as error:
+      try:
+        is_damage = damaged_checkpoints.is_damage(folder, error)
+      except UserError as unreadable:
+        machine_error = unreadable
+      else:
+        if is_damage:
+          text = " ".join(str(error).split())  # TensorStore's has many lines.
+          damage = f"{type(error).__name__}: {text[:_MAX_CHARACTERS]}"
+        else:
+          machine_error = error
+    is_damaged = is_true_anywhere(damage is not None)
+    if machine_error is not None and not is_damaged:
+      raise machine_error
+    if is_damaged:
+      return None, damage or "another process could not read its part"
+    wanted = self._record(step)["leaves"]
+    differing = [
+      path
+      for path, value in checksums(state).items()
+      if value != wanted[path]["checksum"]
+    ]
+    if differing:
+      return None, f"checksums differ of {listed(differing)}"
+    return state, None
+
+  def _set_aside(self, step: int, damage: str) -> None:
+    folder = self._folder / str(step)
+
+    def act():
+      target = damaged_checkpoints.set_aside(folder)
+      logging.warning(
+        "The checkpoint %s is damaged (%s) and was moved to %s. The one before "
+        "takes its place.",
+        *(folder, damage, target),
+      )
+
+    by_main(act)
+    self._records.pop(step, None)
+    self._manager.reload()
+
+  def _fail_without_any(self) -> None:
+    stage = self._folder.absolute().parent
+    raise UserError(
+      f"{self._folder} has no sound checkpoint left: the last one was damaged "
+      f"and set aside in {stage / 'damaged_checkpoints'}. Put a copy of one "
+      "back, or run the same command again to train from step 0."
+    )
+
+  # What they belong to.
 
   def check_identity(
     self,
@@ -127,43 +362,17 @@ class Checkpoints:
       UserError: It does not; the message names what differs.
     """
     step = self.latest_step()
-    restored = self._manager.restore(
-      step, args=ocp.args.Composite(**{_IDENTITY: ocp.args.JsonRestore()})
-    )[_IDENTITY]
-    saved_leaves = restored.pop(_LEAVES)
-    if sections is not None:
-      restored = {key: restored.get(key) for key in sections}
-    saved, wanted = _flatten(restored), _flatten(self._identity)
-    if like is not None and saved == wanted:
-      saved, wanted = saved_leaves, _leaf_shapes(like)
-    differing = [
-      f"{key} is {saved.get(key)!r} there and {wanted.get(key)!r} here"
-      for key in sorted(saved.keys() | wanted.keys())
-      if saved.get(key) != wanted.get(key)
-    ]
-    if differing:
-      self._fail(step, differing)
-
-  def _fail(self, step: int, differing: list[str]) -> None:
-    more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
-    raise UserError(
-      f"The checkpoint {self._folder / str(step)} does not fit this config: "
-      f"{'; '.join(differing[:3])}{more}. {self._advice}"
+    found = checkpoint_fit.differences(
+      self._record(step), self._identity, like=like, sections=sections
     )
+    if found:
+      raise UserError(
+        f"The checkpoint {self._folder / str(step)} does not fit this config: "
+        f"{listed(found, '; ')}. {self._advice}"
+      )
 
 
-def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
-  if not isinstance(tree, dict):
-    return {prefix: tree}
-  flat = {}
-  for key, value in tree.items():
-    flat |= _flatten(value, f"{prefix}.{key}" if prefix else str(key))
-  return flat
-
-
-def _leaf_shapes(tree: PyTree) -> dict[str, list[int]]:
-  leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-  return {
-    jax.tree_util.keystr(path, simple=True, separator="/"): list(leaf.shape)
-    for path, leaf in leaves
-  }
+def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
+  if leaf.sharding is None:
+    raise ValueError(f"{leaf} does not say on which devices to restore it.")
+  return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)

@@ -37,13 +37,12 @@ class LMStage(TokenStage):
   ):
     super().__init__(
       config,
-      model.transformer,
+      model,
       1,
       num_steps,
       tokenizer_params,
       decays_all=True,
     )
-    self.model = model
 
   def train_step(
     self,

@@ -10,18 +10,24 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import grain
 import jax
+import numpy as np
 from absl import logging
 from jax.sharding import Mesh
 from jaxtyping import Array, PyTree
 
 from magvit3d import processes, sharding, sharding_rules
 from magvit3d.training.checkpoints import Checkpoints
+from magvit3d.training.device_memory import memory_metrics
+from magvit3d.training.flops import FlopsMeter
 from magvit3d.training.health import SkippingStep
 from magvit3d.training.monitor import DONE, INTERRUPTED, Monitor
+from magvit3d.training.monitoring_options import MonitoringOptions
+from magvit3d.training.profiling import Profiler, StepSpan
+from magvit3d.training.step_times import StepTimes
 
 
 @runtime_checkable
@@ -44,6 +50,9 @@ class Stage(Protocol):
   ) -> tuple[PyTree, dict[str, Array]]:
     """One step; traced once."""
 
+  def check_batch(self, batch: Mapping[str, np.ndarray]) -> None:
+    """Raises UserError if a batch, on the host, does not fit."""
+
   def before_step(self, state: PyTree, step: int) -> PyTree:
     """Called on the host before each step; mostly returns `state`."""
 
@@ -60,6 +69,12 @@ class LoopOptions:
     max_skipped_steps: Steps that may be skipped for values that are not
       finite, over the whole stage.
     stop_after_step: Save and stop there as if interrupted; None for never.
+    monitoring: `config.monitoring`.
+    dtype: `config.dtype`, for the peak FLOP/s.
+    num_parts: Of gradient accumulation.
+    per_step: For `StepTimes`, such as {"clips": 48}.
+    profile: Steps to trace, from `--profile_steps`.
+    config: The run's, for Weights & Biases.
   """
 
   num_steps: int
@@ -68,6 +83,14 @@ class LoopOptions:
   checkpoint_every_steps: int
   max_skipped_steps: int
   stop_after_step: int | None = None
+  monitoring: MonitoringOptions = dataclasses.field(
+    default_factory=MonitoringOptions
+  )
+  dtype: str = "float32"
+  num_parts: int = 1
+  per_step: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  profile: StepSpan | None = None
+  config: Mapping[str, Any] | None = None
 
 
 class Interrupted(Exception):
@@ -122,11 +145,13 @@ def _train(
     state = checkpoints.restore(
       sharding.with_shardings(shapes, shardings), batches
     )
+  checkpoints.check_disk_space(state)
   frozen = sharding.replicate(stage.frozen, mesh)
   step_function = SkippingStep(stage.train_step)
   step = int(state.step)
   if step >= options.num_steps:
     return state
+  checkpoints.check_disk_space(state)
   compiled = None
   with (
     Monitor(
@@ -135,25 +160,50 @@ def _train(
       options.num_steps,
       options.log_every_steps,
       is_main_process=processes.is_main(),
+      options=options.monitoring,
+      config=options.config,
     ) as monitor,
     _stop_signals() as stop_requested,
+    Profiler(
+      options.profile if processes.is_main() else None,
+      workdir / name / "profile",
+    ) as profiler,
   ):
     monitor.start(step)
+    times = StepTimes(per_step=options.per_step)
     while step < options.num_steps:
       changed = stage.before_step(state, step)
       if changed is not state:
         state = sharding.put(changed, shardings)
-      batch = sharding.shard_batch(next(batches), mesh)
+      with times.reading():
+        batch = next(batches)
       if compiled is None:
-        compiled = _compile(
-          step_function, shardings, mesh, state, batch, frozen
+        stage.check_batch(batch)
+      batch = sharding.shard_batch(batch, mesh)
+      if compiled is None:
+        with monitor.activity("compiling"), times.pausing():
+          compiled = _compile(
+            step_function, shardings, mesh, state, batch, frozen
+          )
+        meter = FlopsMeter.of_step(
+          compiled,
+          mesh.devices.flat,
+          options.dtype,
+          options.monitoring.peak_flops_per_second,
+          options.num_parts,
         )
+      profiler.before_step(step + 1)
       state, metrics = compiled(state, batch, frozen)
       step += 1
+      monitor.beat(step)
+      times.step_done()
+      profiler.after_step(step, state)
       is_last = step == options.num_steps
       scores = {}
       if is_last or step % options.validate_every_steps == 0:
-        scores = {f"validation/{k}": v for k, v in validate(state).items()}
+        jax.block_until_ready(metrics)  # Else its wait would be validation's.
+        with monitor.activity("validation"), times.pausing():
+          scores = {f"validation/{k}": v for k, v in validate(state).items()}
       is_saving_time = step % options.checkpoint_every_steps == 0
       is_looking = bool(scores) or is_saving_time or monitor.is_log_step(step)
       is_stopping = step == options.stop_after_step or _is_stop_requested(
@@ -164,17 +214,23 @@ def _train(
         step_function.check(name, state, options.max_skipped_steps)
         values = {key: float(metrics[key]) for key in stage.headline}
         values |= {key: float(value) for key, value in metrics.items()}
+        timed = times.take()
+        values |= timed | memory_metrics()
+        values |= meter.metrics(timed.get("step_time_s"))
         shown = {f"train/{key}": values.pop(key) for key in stage.headline}
         rest = {f"train/{key}": value for key, value in values.items()}
         monitor.log(step, shown | scores | rest)
       if is_saving:
-        checkpoints.save(step, state, batches)
+        with monitor.activity("saving"), times.pausing():
+          checkpoints.save(step, state, batches, scores)
       if is_stopping and not is_last:
-        checkpoints.wait()
+        with monitor.activity("saving"):
+          checkpoints.wait()
         reason = f"{name} stopped at step {step} and saved it"
         monitor.finish(INTERRUPTED, reason)
         raise Interrupted(f"{reason}; run the same command again to continue.")
-    checkpoints.wait()
+    with monitor.activity("saving"):
+      checkpoints.wait()
     monitor.finish(DONE)
     if stop_requested.is_set():
       raise Interrupted(
@@ -217,12 +273,15 @@ def _is_stop_requested(event: threading.Event, is_looking: bool) -> bool:
   """Whether some process was asked to stop; all of them say the same."""
   if jax.process_count() == 1:
     return event.is_set()
-  return is_looking and processes.any_of_them(event.is_set())
+  return is_looking and processes.is_true_anywhere(event.is_set())
 
 
 def _compile(step_function, shardings, mesh, state, batch, frozen):
+  def train_step(state, batch, frozen):
+    return step_function(state, batch, frozen)
+
   step = jax.jit(
-    step_function,
+    train_step,
     donate_argnums=0,
     out_shardings=(shardings, sharding.replicated(mesh)),
   )

@@ -3,14 +3,17 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from magvit3d.tokens.language_model import LanguageModel
+from magvit3d.tokens.token_model import TokenModel
+from magvit3d.training import batch_checks
 from magvit3d.training.accumulation import mean_over_parts
 from magvit3d.training.health import Health, healthy
 from magvit3d.training.learning_rate import applied_rate, warmup_cosine
@@ -42,13 +45,14 @@ class TokenStage:
   """Holds the optimizer of a transformer, and the tokenizer that it reads.
 
   Attributes:
+    model: Argument of that name.
     frozen: Generator parameters of the tokenizer, for the steps.
     rng: Key of the steps; each folds in its number.
     label_smoothing: Share of the targets spread over all codes.
 
   Args:
     config: The run's config; reads `train_transformer` and `seed`.
-    transformer: The network.
+    model: The transformer with its vocabulary.
     sequence_length: Positions that it is initialised with.
     num_steps: Steps of the whole stage.
     tokenizer_params: Frozen generator parameters. Batches without tokens are
@@ -59,7 +63,7 @@ class TokenStage:
   def __init__(
     self,
     config: Mapping[str, Any],
-    transformer: nn.Module,
+    model: TokenModel | LanguageModel,
     sequence_length: int,
     num_steps: int,
     tokenizer_params: PyTree,
@@ -69,7 +73,7 @@ class TokenStage:
     self.frozen = tokenizer_params
     self.rng, self._init_rng = jax.random.split(jax.random.key(config["seed"]))
     self._initial_params = None
-    self._transformer = transformer
+    self.model = model
     self._sequence_length = sequence_length
     training = config["train_transformer"]
     self._schedule = warmup_cosine(
@@ -84,7 +88,7 @@ class TokenStage:
   def init_state(self) -> TransformerState:
     """Returns the state before the first step."""
     ids = jnp.zeros((1, self._sequence_length), jnp.int32)
-    params = self._transformer.init(self._init_rng, ids)["params"]
+    params = self.model.transformer.init(self._init_rng, ids)["params"]
     return TransformerState(
       step=jnp.zeros((), jnp.int32),
       params=params,
@@ -108,6 +112,16 @@ class TokenStage:
     if step == 0 and self._initial_params is not None:
       return state.replace(params=self._initial_params)
     return state
+
+  def check_batch(self, batch: Mapping[str, np.ndarray]) -> None:
+    """Raises UserError if tokens, clips or labels do not fit."""
+    if "frames" in batch:
+      batch_checks.check_frames(batch)
+    words = self.model.vocabulary
+    batch_checks.check_tokens(
+      batch, self.model.latent_shape, words.codebook_size
+    )
+    batch_checks.check_labels(batch, words.num_classes)
 
   def mean_gradients(
     self,

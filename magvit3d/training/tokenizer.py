@@ -18,7 +18,13 @@ from magvit3d.data.pixels import to_unit_range
 from magvit3d.models.discriminator import Discriminator
 from magvit3d.models.vqvae import Tokenizer
 from magvit3d.sharding_rules import gather
-from magvit3d.training import codebook, health, losses, state_metrics
+from magvit3d.training import (
+  batch_checks,
+  codebook,
+  health,
+  losses,
+  state_metrics,
+)
 from magvit3d.training.accumulation import mean_over_parts
 from magvit3d.training.frame_sampling import sampled_frames
 from magvit3d.training.learning_rate import applied_rate, warmup_cosine
@@ -112,6 +118,10 @@ class TokenizerStage:
       logit_ema=jnp.zeros(2),
       health=health.healthy(),
     )
+
+  def check_batch(self, batch: Mapping[str, np.ndarray]) -> None:
+    """Raises UserError if clips or masks do not fit."""
+    batch_checks.check_frames(batch, self._clip_shape)
 
   def has_quantized(self, state: TokenizerState) -> bool:
     """Whether the codebook has been in use."""

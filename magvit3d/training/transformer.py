@@ -44,12 +44,11 @@ class TransformerStage(TokenStage):
   ):
     super().__init__(
       config,
-      model.transformer,
+      model,
       model.prefix_length + model.num_tokens,
       num_steps,
       tokenizer_params,
     )
-    self.model = model
     self._task_order = tasks.make_task_order(
       model.tasks, np.random.default_rng(config["seed"])
     )
