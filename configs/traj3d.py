@@ -86,6 +86,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   data.preview = 4
 
   # Reading for training; see docs/input_pipeline.md.
+  config.tokenizer_cache = True  # Tokenize once; False: in every step.
   config.num_reading_threads = 4  # In each process.
   config.num_reading_workers = 0  # Processes; 0: threads of this one.
   config.input = input_ = mlc.ConfigDict()
@@ -242,7 +243,6 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   training.optimizer.beta2 = 0.96
   training.optimizer.weight_decay = 0.02
   training.optimizer.max_grad_norm = 1.0
-  training.token_cache = True  # Ours: tokenize the training split once.
   training.log_every_steps = 100
   training.validate_every_steps = 1000
   training.checkpoint_every_steps = 1000

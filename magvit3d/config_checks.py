@@ -99,12 +99,12 @@ def _check_samples(config: Mapping[str, Any]) -> None:
       f"config.input.num_views={samples['num_views']} goes with "
       "config.input.sample='scene'; a 'view' is of one camera."
     )
-  is_cached = config["train_transformer"]["token_cache"]
+  is_cached = config["tokenizer_cache"]
   if is_cached and (is_of_scene or window.num_starts > 1):
     raise UserError(
-      "config.train_transformer.token_cache=True keeps the tokens of each "
-      "clip once, but config.input asks for other samples (sample, num_frames, "
-      "frame_stride). Use --config.train_transformer.token_cache=False."
+      "config.tokenizer_cache=True keeps the tokens of each clip once, but "
+      "config.input asks for other samples (sample, num_frames, "
+      "frame_stride). Use --config.tokenizer_cache=False."
     )
 
 

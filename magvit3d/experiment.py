@@ -179,13 +179,12 @@ class Experiment:
     training = self._config[f"train_{name}"]
     is_of_scenes = isinstance(source, SceneClips)
     per_sample = self._data.views_per_sample() if is_of_scenes else 1
-    is_in_memory = isinstance(source, token_cache.TokenSource)
     batches = make_batches(
       source,
       batch_size=training["batch_size"] // per_sample // jax.process_count(),
       seed=self._config["seed"],
       num_threads=self._config["num_reading_threads"],
-      num_workers=0 if is_in_memory else self._config["num_reading_workers"],
+      num_workers=self._config["num_reading_workers"],
       transform=fold_views if is_of_scenes else None,
       shard_index=jax.process_index(),
       shard_count=jax.process_count(),
@@ -238,9 +237,9 @@ class Experiment:
     training = self._config["train_transformer"]
     stage = self._networks.transformer_stage(model, tokenizer_params)
     source = self._data.training_samples()
-    if training["token_cache"]:
+    if self._config["tokenizer_cache"]:
       source = token_cache.load_or_make(
-        self._workdir / "transformer" / "token_cache.npz",
+        self._workdir / "transformer" / "tokens",
         self._data.clips("train"),
         model,
         tokenizer_params,

@@ -77,8 +77,10 @@ def token_key(
   return key_of(
     {
       "tokenizer": fingerprint(tokenizer_params),
+      "dtype": config["dtype"],
       "data": splits["train"]["shards"],
       "tasks": config["tasks"],
+      "condition_mode": config["maskgvt"]["condition_mode"],
     }
     | cut
   )

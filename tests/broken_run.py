@@ -23,10 +23,10 @@ import orbax.checkpoint as ocp
 import shrunk
 
 from magvit3d.data.batches import make_batches
+from magvit3d.data.token_records import TokenSource
 from magvit3d.run_data import RunData
 from magvit3d.training import checkpoint_record
 from magvit3d.training.checkpoint_checksums import leaves_by_path
-from magvit3d.training.token_cache import TokenSource
 
 STAGES = ("tokenizer", "transformer")
 _PROGRAM = """
@@ -203,9 +203,9 @@ class Runs:
       data = RunData(config["data"], config["input"], workdir)
       source = data.training_samples()
     else:
-      with np.load(workdir / stage / "token_cache.npz") as kept:
-        arrays = {key: kept[key] for key in kept.files if key != "key"}
-      source = TokenSource(arrays)
+      folder = workdir / stage / "tokens"
+      manifest = json.loads((folder / "manifest.json").read_text())
+      source = TokenSource(folder, manifest["key"])
     batches = make_batches(
       source,
       batch_size=config[f"train_{stage}"]["batch_size"],

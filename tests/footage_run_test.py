@@ -37,7 +37,7 @@ def test_footage_without_masks_trains_to_the_report(data_dir, tmp_path, caplog):
   config = shrunk.make_config(
     data__data_dir=str(data_dir),
     input__sample="scene",
-    train_transformer__token_cache=False,
+    tokenizer_cache=False,
     train_tokenizer__batch_size=3,
     train_transformer__batch_size=3,
     oracle_gate=True,

@@ -1,0 +1,125 @@
+"""Tokens of clips as records: what these hold, and how they are read.
+
+A folder has TFRecord shards with their indices, and `manifest.json`, which is
+there once all shards are. A record is a tf.train.Example: `tokens` (t, h, w)
+and `cond_tokens` (tasks, t, h, w) as little-endian bytes of the smallest
+unsigned type, which decode faster than lists of varints; and `label`, `scene`
+(its number in the split) and `camera` as integers.
+"""
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, SupportsIndex
+
+import numpy as np
+
+from data_gen.errors import DataError
+from data_gen.features import Feature
+from data_gen.records import decode_scene
+from data_gen.tfrecord import TFRecordSource
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+ADVICE = (
+  "Delete this shard and run the same command again: it makes just what is "
+  "missing."
+)
+_TRAINED_ON = ("tokens", "cond_tokens", "label")
+
+
+def make_features(
+  latent_shape: Sequence[int], num_tasks: int, codebook_size: int
+) -> dict[str, Feature]:
+  """Returns the features of a record by key."""
+  grid = tuple(latent_shape)
+  dtype = np.min_scalar_type(codebook_size - 1).name
+  integer = Feature("int64")
+  return {
+    "tokens": Feature(dtype, grid, "raw"),
+    "cond_tokens": Feature(dtype, (num_tasks, *grid), "raw"),
+    "label": integer,
+    "scene": integer,
+    "camera": integer,
+  }
+
+
+def read_manifest(path: pathlib.Path) -> dict[str, Any]:
+  """Returns a manifest; empty if there is none, or a damaged one."""
+  try:
+    manifest = json.loads(path.read_text())
+  except (FileNotFoundError, ValueError):
+    return {}
+  return manifest if isinstance(manifest, dict) else {}
+
+
+def is_there(folder: pathlib.Path, shard: Mapping[str, Any]) -> bool:
+  """Whether a shard has the size that the manifest says."""
+  path = folder / shard["name"]
+  return path.is_file() and path.stat().st_size == shard["bytes"]
+
+
+class TokenSource:
+  """Tokens of clips as a random-access source of dicts.
+
+  Safe to share between threads, and can be pickled.
+
+  Args:
+    folder: With the manifest.
+    key: Of the tokenizer, the data and the tasks; see `identities.token_key`.
+
+  Raises:
+    DataError: The tokens are of another key, or not all there.
+  """
+
+  def __init__(self, folder: pathlib.Path, key: str):
+    manifest = read_manifest(folder / MANIFEST_NAME)
+    version = manifest.get("schema_version")
+    if (version, manifest.get("key")) != (SCHEMA_VERSION, key):
+      raise DataError(
+        f"{folder} holds no tokens of this tokenizer, data set and tasks. "
+        "Delete it and run the same command again: it makes them."
+      )
+    described = manifest["shards"]
+    for shard in described:
+      if not is_there(folder, shard):
+        raise DataError(
+          f"{folder / shard['name']} is missing, or has another size than the "
+          f"manifest's {shard['bytes']} bytes. {ADVICE}"
+        )
+    self._key = key
+    self._records = TFRecordSource(
+      [folder / shard["name"] for shard in described],
+      [shard["num_clips"] for shard in described],
+      advice=ADVICE,
+    )
+    self._features = {
+      name: Feature.from_json(content)
+      for name, content in manifest["features"].items()
+    }
+
+  def __len__(self) -> int:
+    return len(self._records)
+
+  def __repr__(self) -> str:
+    # Part of the iterator's identity: no folder, which may move.
+    return f"TokenSource({len(self)} clips, key {self._key})"
+
+  def __getitem__(
+    self, index: SupportsIndex
+  ) -> dict[str, np.ndarray | np.generic]:
+    """Returns the tokens of a clip.
+
+    Returns:
+      tokens: int32 (t, h, w). cond_tokens: int32 (tasks, t, h, w).
+      labels: int32, the class.
+
+    Raises:
+      DataError: The record is damaged; the message says which, and where.
+    """
+    clip = decode_scene(self._records[index], self._features, _TRAINED_ON)
+    return {
+      "tokens": clip["tokens"].astype(np.int32),
+      "cond_tokens": clip["cond_tokens"].astype(np.int32),
+      "labels": np.int32(clip["label"]),
+    }
