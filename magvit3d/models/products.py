@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.typing import DTypeLike
+from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array
 
 # As `lax.dot_general` takes them: contracted and batch axes of both arrays.
@@ -20,19 +20,23 @@ _Axes = tuple[tuple, tuple]
 
 
 def keep_bias(
-  inputs: Array, kernel: Array, bias: Array | None, *, dtype: DTypeLike
-) -> tuple[Array, Array, Array | None]:
+  inputs: ArrayLike,
+  kernel: ArrayLike,
+  bias: ArrayLike | None,
+  *,
+  dtype: DTypeLike,
+) -> tuple[Array, Array, ArrayLike | None]:
   """`promote_dtype` of linen's dense layers that leaves the bias as it is.
 
   What such a layer returns is then float32, for the caller to round; the
   gradient of the bias is added up in float32.
   """
-  return inputs.astype(dtype), kernel.astype(dtype), bias
+  return jnp.asarray(inputs, dtype), jnp.asarray(kernel, dtype), bias
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def dot_to_float32(
-  x: Array, y: Array, dimension_numbers: _Axes, precision: Any = None
+  x: ArrayLike, y: ArrayLike, dimension_numbers: _Axes, precision: Any = None
 ) -> Array:
   """`lax.dot_general` whose result is not rounded: float32.
 
@@ -63,6 +67,6 @@ def _backward(dimension_numbers, precision, saved, gradient):
 dot_to_float32.defvjp(_forward, _backward)
 
 
-def matmul_to_float32(x: Array, y: Array) -> Array:
+def matmul_to_float32(x: ArrayLike, y: ArrayLike) -> Array:
   """`x @ y` for a matrix `y`, as `dot_to_float32`."""
-  return dot_to_float32(x, y, (((x.ndim - 1,), (0,)), ((), ())))
+  return dot_to_float32(x, y, (((jnp.ndim(x) - 1,), (0,)), ((), ())))
