@@ -39,13 +39,9 @@ def attend(
     dropout_rate=dropout_rate,
     deterministic=False,
     dtype=query.dtype,
-    force_fp32_for_softmax=True,
+    # The softmax is of the type of its argument.
     qk_attn_weights_einsum=functools.partial(
       jnp.einsum, preferred_element_type=jnp.float32
     ),
-    attn_weights_value_einsum=_weighted_sum,
+    attn_weights_value_einsum=jnp.einsum,
   )
-
-
-def _weighted_sum(equation: str, weights: Array, value: Array) -> Array:
-  return jnp.einsum(equation, weights.astype(value.dtype), value)
