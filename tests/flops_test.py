@@ -131,7 +131,7 @@ def test_a_given_peak_stands_for_an_unknown_device(given, share):
     ("NVIDIA H200", "bfloat16", None, 989.5),
     ("NVIDIA H200", "float32", None, 494.5),
     ("NVIDIA H200", "float32", "highest", 67.0),
-    ("NVIDIA H200", "float32", "bfloat16", 989.5),
+    ("NVIDIA H200", "float32", "bfloat16", 494.5),
     ("TPU v5 lite", "float32", None, 197.0),
     ("TPU v6 lite", "bfloat16", "highest", 918.0),
     # Several passes in bfloat16, of which no sheet tells.

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
+
+from magvit3d.models import attention, products
 
 LAYER_NORM_EPSILON = 1e-12
 # Standard deviation .02, values beyond two of them drawn again. Dividing by
@@ -120,27 +121,21 @@ class SelfAttention(nn.Module):
       features=(self.num_heads, width // self.num_heads),
       kernel_init=self.kernel_init,
       dtype=self.dtype,
+      promote_dtype=products.keep_bias,
     )
-    query = project(name="query")(x)
-    key = project(name="key")(x)
-    value = project(name="value")(x)
-    if train and self.dropout_rate > 0:
-      x = nn.dot_product_attention(
-        query,
-        key,
-        value,
-        dropout_rng=self.make_rng("dropout"),
-        dropout_rate=self.dropout_rate,
-        deterministic=False,
-        dtype=self.dtype,
-      )
-    else:
-      x = jax.nn.dot_product_attention(query, key, value)
+    query, key, value = (
+      project(name=name)(x).astype(self.dtype)
+      for name in ("query", "key", "value")
+    )
+    rate = self.dropout_rate if train else 0.0
+    rng = self.make_rng("dropout") if rate else None
+    x = attention.attend(query, key, value, dropout_rate=rate, dropout_rng=rng)
     return nn.DenseGeneral(
       width,
       axis=(-2, -1),
       kernel_init=self.kernel_init,
       dtype=self.dtype,
+      promote_dtype=products.keep_bias,
       name="out",
     )(x)
 
@@ -182,10 +177,13 @@ class BertMlp(nn.Module):
     self, x: Float[Array, "b n d"], *, train: bool = False
   ) -> Float[Array, "b n d"]:
     dense = functools.partial(
-      nn.Dense, kernel_init=self.kernel_init, dtype=self.dtype
+      nn.Dense,
+      kernel_init=self.kernel_init,
+      dtype=self.dtype,
+      promote_dtype=products.keep_bias,
     )
     hidden = dense(self.mlp_dim, name="intermediate_output")(x)
-    hidden = nn.gelu(hidden, approximate=True)
+    hidden = nn.gelu(hidden.astype(self.dtype), approximate=True)
     hidden = dense(x.shape[-1], name="layer_output")(hidden)
     hidden = nn.Dropout(self.dropout_rate)(hidden, deterministic=not train)
     return _layer_norm("layer_output_ln")(x + hidden)
@@ -240,11 +238,15 @@ class BertMlmLayer(nn.Module):
       embedding.shape[-1],
       kernel_init=self.kernel_init,
       dtype=self.dtype,
+      promote_dtype=products.keep_bias,
       name="mlm_dense",
     )(x)
-    x = _layer_norm("mlm_ln")(nn.gelu(x, approximate=True))
-    logits = jnp.matmul(x.astype(self.dtype), embedding.T.astype(self.dtype))
-    return Bias(name="mlm_bias")(logits.astype(jnp.float32))
+    x = nn.gelu(x.astype(self.dtype), approximate=True)
+    x = _layer_norm("mlm_ln")(x)
+    logits = products.matmul_to_float32(
+      x.astype(self.dtype), embedding.T.astype(self.dtype)
+    )
+    return Bias(name="mlm_bias")(logits)
 
 
 class Bert(nn.Module):

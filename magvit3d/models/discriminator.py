@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from magvit3d.models import layers, resampling
+from magvit3d.models import layers, products, resampling
 from magvit3d.models.blocks import Conv2Plus1D
 from magvit3d.models.vqvae import check_architecture
 
@@ -133,9 +133,14 @@ class Discriminator(nn.Module):
     x = _activation(norm()(conv(width, 3)(x)))
     frames = (-1,) if is_2d else ()
     x = x.reshape(b, *frames, math.prod(x.shape[1:]))
-    x = nn.Dense(width, kernel_init=_INIT, dtype=self.dtype)(x)
-    x = nn.Dense(1, kernel_init=_INIT, dtype=self.dtype)(_activation(x))
-    return x.astype(jnp.float32)
+    dense = functools.partial(
+      nn.Dense,
+      kernel_init=_INIT,
+      dtype=self.dtype,
+      promote_dtype=products.keep_bias,
+    )
+    x = dense(width)(x).astype(self.dtype)
+    return dense(1)(_activation(x)).astype(jnp.float32)
 
   @classmethod
   def from_config(

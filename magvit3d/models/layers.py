@@ -42,6 +42,11 @@ def _conv(x: Array, kernel: Array, strides, padding) -> Array:
   )
 
 
+def _add_bias(x: Array, bias: Array) -> Array:
+  """Adds in float32, so that the gradient of the bias is a float32 sum."""
+  return (x + jnp.expand_dims(bias, range(x.ndim - 1))).astype(x.dtype)
+
+
 def conv3d_over_frames(
   clips: Float[Array, "b t h w c"], kernel: Float[Array, "kt kh kw c f"]
 ) -> Float[Array, "b t h w f"]:
@@ -112,7 +117,7 @@ class Conv(nn.Module):
       x = _conv(x, kernel, strides, padding)
     if self.use_bias:
       bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
-      x += jnp.expand_dims(bias.astype(self.dtype), range(x.ndim - 1))
+      x = _add_bias(x, bias)
     return x
 
 
@@ -185,7 +190,7 @@ class ConvTranspose(nn.Module):
       x = conv_transpose3d_over_frames(x, kernel, self.strides[0])
     else:
       x = lax.conv_transpose(x, kernel, self.strides, "SAME")
-    return x + jnp.expand_dims(bias.astype(self.dtype), range(x.ndim - 1))
+    return _add_bias(x, bias)
 
 
 def pad_spatial(x: Array, kernel_size: Sequence[int], mode: str) -> Array:

@@ -20,6 +20,8 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PyTree
 
+from magvit3d.models import attention, products
+
 LAYER_NORM_EPSILON = 1e-6
 _KERNEL_INIT = nn.initializers.xavier_uniform()
 _LONGEST_WAVE = 10_000.0
@@ -108,19 +110,15 @@ class SelfAttention(nn.Module):
     query_positions = start + jnp.arange(x.shape[1])
     is_seen = jnp.arange(key.shape[1])[None] <= query_positions[:, None]
     is_seen = is_seen[None, None]  # For all clips and heads.
-    if train and self.dropout_rate > 0:
-      attended = nn.dot_product_attention(
-        query,
-        key,
-        value,
-        mask=is_seen,
-        dropout_rng=self.make_rng("dropout"),
-        dropout_rate=self.dropout_rate,
-        deterministic=False,
-        dtype=self.dtype,
-      )
-    else:
-      attended = jax.nn.dot_product_attention(query, key, value, mask=is_seen)
+    rate = self.dropout_rate if train else 0.0
+    attended = attention.attend(
+      query,
+      key,
+      value,
+      mask=is_seen,
+      dropout_rate=rate,
+      dropout_rng=self.make_rng("dropout") if rate else None,
+    )
     return dense(x.shape[-1], axis=(-2, -1), name="out")(attended)
 
   def _remember(self, name: str, new: Array, start: Array | int) -> Array:
@@ -145,9 +143,13 @@ class MlpBlock(nn.Module):
     self, x: Float[Array, "b n d"], *, train: bool = False
   ) -> Float[Array, "b n d"]:
     dense = functools.partial(
-      nn.Dense, kernel_init=_KERNEL_INIT, dtype=self.dtype
+      nn.Dense,
+      kernel_init=_KERNEL_INIT,
+      dtype=self.dtype,
+      promote_dtype=products.keep_bias,
     )
-    hidden = nn.gelu(dense(self.mlp_dim)(x), approximate=True)
+    hidden = dense(self.mlp_dim)(x).astype(self.dtype)
+    hidden = nn.gelu(hidden, approximate=True)
     hidden = nn.Dropout(self.dropout_rate)(hidden, deterministic=not train)
     return dense(x.shape[-1])(hidden)
 
@@ -281,15 +283,16 @@ class TransformerLM(nn.Module):
     x = nn.LayerNorm(LAYER_NORM_EPSILON, name="decoder_out_ln")(x)
     if self.logits_via_embedding:
       table = words.embedding.astype(self.dtype)
-      logits = jnp.matmul(x.astype(self.dtype), table.T)
-      return logits.astype(jnp.float32) / np.float32(np.sqrt(self.emb_dim))
-    logits = nn.Dense(
+      logits = products.matmul_to_float32(x.astype(self.dtype), table.T)
+      return logits / np.float32(np.sqrt(self.emb_dim))
+    return nn.Dense(
       self.output_vocab_size or self.vocab_size,
       kernel_init=_KERNEL_INIT,
       dtype=self.dtype,
+      promote_dtype=products.keep_bias,
+      dot_general=products.dot_to_float32,
       name="logits_dense",
     )(x)
-    return logits.astype(jnp.float32)
 
   @classmethod
   def from_config(

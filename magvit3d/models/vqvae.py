@@ -21,7 +21,7 @@ class TokenizerOutput:
   """What one pass of the tokenizer returns.
 
   Attributes:
-    reconstruction: (b, t, h, w, 3), not clipped.
+    reconstruction: (b, t, h, w, 3) float32, not clipped.
     quantized: Tokens, codes, latents and losses.
   """
 
@@ -122,6 +122,7 @@ class Tokenizer(nn.Module):
   def _decode(self, codes: Array, *, train: bool = False) -> tuple:
     b = codes.shape[0]
     pixels, features = self.decoder(self._fold(codes), train=train)
+    pixels = pixels.astype(jnp.float32)
     return self._unfold(pixels, b), self._unfold(features, b)
 
   def _fold(self, x: Array) -> Array:

@@ -43,17 +43,17 @@ _PEAKS: Mapping[str, Mapping[str, float]] = {
   "TPU v6 lite": {"bfloat16": 918.0},
   "TPU v6e": {"bfloat16": 918.0},
 }
-# Formats in which JAX multiplies float32 at a matmul precision.
+# Formats in which JAX multiplies float32 at a matmul precision; 'bfloat16' is
+# its fastest, whatever the device does then (`jax.lax.Precision`).
+_FASTEST = (None, "default", "fastest", "bfloat16")
 _GPU_FORMATS = {
-  None: "tf32",
-  "default": "tf32",
+  **dict.fromkeys(_FASTEST, "tf32"),
   "high": "tf32",
   "tensorfloat32": "tf32",
   "highest": "float32",
   "float32": "float32",
 }
-_TPU_FORMATS = {None: "bfloat16", "default": "bfloat16"}
-_BF16_PRECISIONS = ("bfloat16", "fastest")
+_TPU_FORMATS = dict.fromkeys(_FASTEST, "bfloat16")
 
 
 def find(
@@ -68,9 +68,6 @@ def find(
       default multiplies in TF32 on these GPUs and in bfloat16 on TPUs.
   """
   formats = _TPU_FORMATS if device_kind.startswith("TPU") else _GPU_FORMATS
-  if dtype == "bfloat16" or matmul_precision in _BF16_PRECISIONS:
-    product = "bfloat16"
-  else:
-    product = formats.get(matmul_precision)
+  product = dtype if dtype == "bfloat16" else formats.get(matmul_precision)
   peak = _PEAKS.get(device_kind, {}).get(product)
   return None if peak is None else peak * _TERA

@@ -224,7 +224,7 @@ class TokenizerStage:
         train=True,
         is_quantizing=is_quantizing,
       )
-      fake = out.reconstruction.astype(jnp.float32)
+      fake = out.reconstruction
       error = (real - fake) ** 2
       reconstruction = jnp.mean(error * weight[..., None])
       adversarial = jax.lax.cond(

@@ -1,0 +1,47 @@
+"""Attention, its softmax in float32 whatever type queries and keys have."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+
+def attend(
+  query: Float[Array, "b n h d"],
+  key: Float[Array, "b m h d"],
+  value: Float[Array, "b m h d"],
+  *,
+  mask: Bool[Array, "_ _ n m"] | None = None,
+  dropout_rate: float = 0.0,
+  dropout_rng: PRNGKeyArray | None = None,
+) -> Float[Array, "b n h d"]:
+  """Returns means of the values, weighted by how queries match keys.
+
+  Args:
+    query: One for each result and head.
+    key: One for each value and head.
+    value: Of the same type as queries and keys, as is the result.
+    mask: False where a query does not see a key.
+    dropout_rate: Share of the weights that is left out. Above 0 attention
+      takes a slower path.
+    dropout_rng: Chooses them.
+  """
+  if not dropout_rate:
+    return jax.nn.dot_product_attention(query, key, value, mask=mask)
+  return nn.dot_product_attention(
+    query,
+    key,
+    value,
+    mask=mask,
+    dropout_rng=dropout_rng,
+    dropout_rate=dropout_rate,
+    deterministic=False,
+    dtype=query.dtype,
+    # The softmax is of the type of its argument.
+    qk_attn_weights_einsum=functools.partial(
+      jnp.einsum, preferred_element_type=jnp.float32
+    ),
+    attn_weights_value_einsum=jnp.einsum,
+  )
