@@ -7,7 +7,7 @@ quantization is worst.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from magvit3d.models.quantizer import squared_distances
 
@@ -65,3 +65,14 @@ def replace_dead_rows(
   )
   moved = jnp.where(is_dead[:, None], features[choice], codebook)
   return moved, jnp.sum(is_dead)
+
+
+def perplexity(counts: Int[Array, "k"]) -> Float[Array, ""]:
+  """Number of codes that would be as evenly used: exp of the entropy."""
+  share = counts / jnp.sum(counts)
+  return jnp.exp(-jnp.sum(share * jnp.log(jnp.maximum(share, 1e-12))))
+
+
+def with_rows(params: PyTree, rows: Float[Array, "k d"]) -> PyTree:
+  """Returns the generator's parameters with another codebook."""
+  return params | {"quantizer": {"codebook": rows}}

@@ -1,6 +1,7 @@
 """Perceptual loss: how differently ResNet-50 sees two clips, frame by frame."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -51,3 +52,23 @@ def perceptual_loss_fn(
     return jnp.mean((features(params, fake) - target) ** 2)
 
   return loss_fn
+
+
+def load_perceptual_loss(
+  settings: Mapping[str, Any], dtype: DTypeLike
+) -> tuple[PyTree, LossFn]:
+  """Returns what `config.vqgan` asks for; see `make_perceptual_loss`.
+
+  Raises:
+    ValueError: It names no file of weights.
+    UserError: The file is not usable.
+  """
+  path = settings["perceptual_weights"]
+  if path is None:
+    raise ValueError(
+      f"vqgan.perceptual_loss_weight={settings['perceptual_loss_weight']} "
+      "needs vqgan.perceptual_weights, a file of torchvision's ResNet-50 "
+      "(.safetensors or .npz); a random network would teach nothing. Give the "
+      "file, or set the weight to 0."
+    )
+  return make_perceptual_loss(path, settings["perceptual_loss_on_logit"], dtype)

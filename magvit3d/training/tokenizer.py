@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PyTree, UInt8
+from jaxtyping import Array, Float, PyTree, UInt8
 
 from magvit3d.data.pixels import to_unit_range
 from magvit3d.models.discriminator import Discriminator
@@ -29,7 +29,7 @@ from magvit3d.training.accumulation import mean_over_parts
 from magvit3d.training.frame_sampling import sampled_frames
 from magvit3d.training.learning_rate import applied_rate, warmup_cosine
 from magvit3d.training.optimizers import make_adamw
-from magvit3d.training.perceptual import make_perceptual_loss
+from magvit3d.training.perceptual import load_perceptual_loss
 from magvit3d.training.tokenizer_state import TokenizerState
 from magvit3d.upstream import initial_trees
 
@@ -77,7 +77,7 @@ class TokenizerStage:
     )
     self.frozen = ()
     if self.settings["perceptual_loss_weight"]:
-      self.frozen, self._perceptual_loss = _load_perceptual(
+      self.frozen, self._perceptual_loss = load_perceptual_loss(
         self.settings, dtype
       )
     training = config["train_tokenizer"]
@@ -151,8 +151,8 @@ class TokenizerStage:
       self.codebook_size,
     )
     return state.replace(
-      g_params=_with_codebook(state.g_params, rows),
-      ema_params=_with_codebook(state.ema_params, rows),
+      g_params=codebook.with_rows(state.g_params, rows),
+      ema_params=codebook.with_rows(state.ema_params, rows),
       code_counts=jnp.zeros_like(state.code_counts),
     )
 
@@ -342,7 +342,7 @@ class TokenizerStage:
     )
     code_counts = state.code_counts + counts
     metrics |= {
-      "code_perplexity": _perplexity(counts),
+      "code_perplexity": codebook.perplexity(counts),
       "code_usage": state_metrics.code_usage(counts),
       "dead_codes": state_metrics.num_dead_codes(code_counts),
     }
@@ -381,8 +381,8 @@ class TokenizerStage:
       average = state.ema_params["quantizer"]["codebook"]
       average = jnp.where(is_moved, moved, average)
       state = state.replace(
-        g_params=_with_codebook(state.g_params, moved),
-        ema_params=_with_codebook(state.ema_params, average),
+        g_params=codebook.with_rows(state.g_params, moved),
+        ema_params=codebook.with_rows(state.ema_params, average),
         code_counts=jnp.zeros_like(state.code_counts),
       )
       return state, num_dead.astype(jnp.float32)
@@ -391,18 +391,6 @@ class TokenizerStage:
       is_due, reset, lambda state: (state, jnp.zeros(())), state
     )
     return state, metrics | {"codes_reset": num_dead}
-
-
-def _load_perceptual(settings: Mapping[str, Any], dtype) -> tuple:
-  path = settings["perceptual_weights"]
-  if path is None:
-    raise ValueError(
-      f"vqgan.perceptual_loss_weight={settings['perceptual_loss_weight']} "
-      "needs vqgan.perceptual_weights, a file of torchvision's ResNet-50 "
-      "(.safetensors or .npz); a random network would teach nothing. Give the "
-      "file, or set the weight to 0."
-    )
-  return make_perceptual_loss(path, settings["perceptual_loss_on_logit"], dtype)
 
 
 def _decoder_only(tree: PyTree) -> PyTree:
@@ -424,12 +412,3 @@ def _no_discriminator_step(d_params, real, fake, logit_ema):
   metrics = {name: jnp.zeros(()) for name in names}
   grads = jax.tree.map(jnp.zeros_like, d_params)
   return (jnp.zeros(()), (metrics, jnp.zeros(2))), grads
-
-
-def _perplexity(counts: Int[Array, "k"]) -> Float[Array, ""]:
-  share = counts / jnp.sum(counts)
-  return jnp.exp(-jnp.sum(share * jnp.log(jnp.maximum(share, 1e-12))))
-
-
-def _with_codebook(params: PyTree, rows: Float[Array, "k d"]) -> PyTree:
-  return params | {"quantizer": {"codebook": rows}}
