@@ -8,7 +8,7 @@ import pytest
 from small_networks import VQVAE
 
 from magvit3d.data.pixels import to_unit_range
-from magvit3d.training import losses, tokenizer
+from magvit3d.training import losses, perceptual, tokenizer
 from magvit3d.training.tokenizer import TokenizerStage
 
 _CLIP_SHAPE = (2, 4, 4, 3)
@@ -347,7 +347,7 @@ def extras(batch):
     }, lambda params, real, fake: params["w"] * jnp.mean(jnp.abs(real - fake))
 
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(tokenizer, "make_perceptual_loss", make)
+    patch.setattr(perceptual, "make_perceptual_loss", make)
     stage = TokenizerStage(_config(**_EXTRAS), 1000, _CLIP_SHAPE)
   state = jax.jit(stage.init_state)()
   step = jax.jit(stage.train_step)
