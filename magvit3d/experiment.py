@@ -28,7 +28,12 @@ from magvit3d.config_checks import STAGES
 from magvit3d.data.batches import make_batches
 from magvit3d.data.scene_clips import SceneClips, fold_views
 from magvit3d.errors import as_user_errors
-from magvit3d.evaluation import evaluate, tokenizer_scores, transformer_scores
+from magvit3d.evaluation import (
+  evaluate,
+  sample_strips,
+  tokenizer_scores,
+  transformer_scores,
+)
 from magvit3d.evaluation.report import write_report
 from magvit3d.overfit_run import overfit_networks
 from magvit3d.run_data import RunData
@@ -160,6 +165,9 @@ class Experiment:
       "validation", training["num_validation_clips"]
     )
     reconstruct = self._make_reconstruct(stage.tokenizer)
+    draw = sample_strips.make_reconstruction_strips(
+      stage.tokenizer, clips, self._mesh
+    )
     self._train(
       "tokenizer",
       stage,
@@ -168,6 +176,7 @@ class Experiment:
       lambda state: tokenizer_scores.validation_scores(
         reconstruct, state.ema_params, clips, stage.has_quantized(state)
       ),
+      lambda state: draw(state.ema_params, stage.has_quantized(state)),
     )
 
   def _make_reconstruct(self, tokenizer) -> Callable:
@@ -175,7 +184,7 @@ class Experiment:
       tokenizer, self._config["evaluation"]["batch_size"], self._mesh
     )
 
-  def _train(self, name, stage, source, checkpoints, validate) -> PyTree:
+  def _train(self, name, stage, source, checkpoints, validate, draw) -> PyTree:
     training = self._config[f"train_{name}"]
     is_of_scenes = isinstance(source, SceneClips)
     per_sample = self._data.views_per_sample() if is_of_scenes else 1
@@ -213,6 +222,7 @@ class Experiment:
         checkpoints=checkpoints,
         mesh=self._mesh,
         validate=validate,
+        draw=draw,
       )
     finally:
       batches.close()
@@ -259,12 +269,16 @@ class Experiment:
       self._config["evaluation"]["batch_size"],
       self._mesh,
     )
+    draw = sample_strips.make_generation_strips(
+      model, tokenizer_params, clips, self._mesh
+    )
     self._train(
       "transformer",
       stage,
       source,
       self._networks.transformer_checkpoints(tokenizer_params),
       lambda state: validate(state.params),
+      lambda state: draw(state.params),
     )
 
   def _pass_oracle_gate(self, model: TokenModel, params: PyTree) -> None:

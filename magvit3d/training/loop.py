@@ -107,6 +107,7 @@ def train(
   checkpoints: Checkpoints,
   mesh: Mesh,
   validate: Callable[[PyTree], dict[str, float]],
+  draw: Callable[[PyTree], np.ndarray] | None = None,
 ) -> PyTree:
   """Trains a stage to its last step, from its newest checkpoint if any.
 
@@ -119,6 +120,8 @@ def train(
     checkpoints: Of this stage.
     mesh: Devices.
     validate: Scores a state.
+    draw: Makes a picture of a state's work, uint8 (t, h, w, 3), whenever it is
+      validated; None: no pictures.
 
   Returns:
     The state after the last step, saved.
@@ -129,12 +132,12 @@ def train(
   """
   with jax.set_mesh(mesh):
     return _train(
-      name, stage, workdir, batches, options, checkpoints, mesh, validate
+      name, stage, workdir, batches, options, checkpoints, mesh, validate, draw
     )
 
 
 def _train(
-  name, stage, workdir, batches, options, checkpoints, mesh, validate
+  name, stage, workdir, batches, options, checkpoints, mesh, validate, draw
 ) -> PyTree:
   shapes = jax.eval_shape(stage.init_state)
   shardings = sharding_rules.state_shardings(shapes, mesh)
@@ -203,6 +206,8 @@ def _train(
         jax.block_until_ready(metrics)  # Else its wait would be validation's.
         with monitor.activity("validation"), times.pausing():
           scores = {f"validation/{k}": v for k, v in validate(state).items()}
+          if draw is not None:
+            monitor.show_samples(step, draw(state))
       is_saving_time = step % options.checkpoint_every_steps == 0
       is_looking = bool(scores) or is_saving_time or monitor.is_log_step(step)
       is_stopping = step == options.stop_after_step or _is_stop_requested(

@@ -12,10 +12,13 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import tensorboardX
+from jaxtyping import UInt8
 
 from magvit3d import atomic_file
 from magvit3d.errors import UserError
+from magvit3d.evaluation.animations import encode_webp
 from magvit3d.training.status_files import finite_or_none
 
 _WANDB_FIELD = "config.monitoring.wandb_project"
@@ -46,6 +49,7 @@ class MetricWriters:
   ):
     folder = workdir / stage
     self._metrics_path = folder / "metrics.jsonl"
+    self._samples = folder / "samples"
     self._wandb = None
     if wandb_project is not None:
       self._wandb = _start_wandb(workdir, stage, wandb_project, config or {})
@@ -66,6 +70,17 @@ class MetricWriters:
       self._tensorboard.add_scalar(name, value, step, walltime=time_s)
     if self._wandb is not None:
       self._wandb.log(finite, step=step)
+
+  def write_samples(
+    self, step: int, time_s: float, frames: UInt8[np.ndarray, "t h w 3"]
+  ) -> None:
+    """Writes an animation into `samples`; TensorBoard gets its middle frame."""
+    atomic_file.write_bytes(
+      self._samples / f"{step:07d}.webp", encode_webp(frames, lossless=True)
+    )
+    self._tensorboard.add_image(
+      "samples", frames[len(frames) // 2], step, time_s, dataformats="HWC"
+    )
 
   def close(self, has_failed: bool = False) -> None:
     """Closes all."""

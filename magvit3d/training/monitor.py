@@ -14,6 +14,9 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, SupportsFloat
 
+import numpy as np
+from jaxtyping import UInt8
+
 from magvit3d import atomic_file
 from magvit3d.training import progress, watchdog
 from magvit3d.training.heartbeat import Heartbeat
@@ -206,6 +209,13 @@ class Monitor:
       or step == self._total_steps
       or step == self._first_step + 1
     )
+
+  def show_samples(
+    self, step: int, frames: UInt8[np.ndarray, "t h w 3"]
+  ) -> None:
+    """Keeps a picture of what the network makes of some clips."""
+    if self._is_main_process:
+      self._writers.write_samples(step, self._clock(), frames)
 
   def log(self, step: int, metrics: Mapping[str, SupportsFloat]) -> None:
     """Reports `metrics`, host numbers, after `step` steps.
