@@ -1,7 +1,6 @@
 """Joining other processes, and what happens when one of them ends."""
 
 import json
-import signal
 import socket
 import subprocess
 import sys
@@ -63,23 +62,25 @@ def _start_two(workdir, **fields):
   if jax.config.jax_compilation_cache_dir:
     cache = jax.config.jax_compilation_cache_dir
     environment["JAX_COMPILATION_CACHE_DIR"] = cache
-  return [
-    subprocess.Popen(
-      [
-        *(sys.executable, "-m", "magvit3d.main"),
-        *shrunk.make_arguments(**fields),
-        f"--workdir={workdir}",
-        f"--coordinator_address={address}",
-        "--num_processes=2",
-        f"--process_id={number}",
-      ],
-      cwd=shrunk.ROOT,
-      env=environment,
-      stdout=(workdir / f"{number}.out").open("w"),
-      stderr=subprocess.STDOUT,
-    )
-    for number in range(2)
+  command = [
+    *(sys.executable, "-m", "magvit3d.main"),
+    *shrunk.make_arguments(**fields),
+    f"--workdir={workdir}",
+    f"--coordinator_address={address}",
+    "--num_processes=2",
   ]
+  pair = []
+  for number in range(2):
+    with (workdir / f"{number}.out").open("w") as output:
+      process = subprocess.Popen(
+        [*command, f"--process_id={number}"],
+        cwd=shrunk.ROOT,
+        env=environment,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+      )
+    pair.append(process)
+  return pair
 
 
 def _wait_for_lines(path, count, process):
@@ -96,8 +97,9 @@ def test_others_stop_when_one_is_killed_and_the_run_resumes(tmp_path, victim):
   pair = _start_two(tmp_path, **fields)
   metrics = tmp_path / "tokenizer" / "metrics.jsonl"
   _wait_for_lines(metrics, 4, pair[victim])
-  pair[victim].send_signal(signal.SIGKILL)
+  pair[victim].kill()
   killed = time.monotonic()
+  pair[victim].wait()
   status = pair[1 - victim].wait(timeout=120)
   assert status != 0 and time.monotonic() - killed < 120
   output = (tmp_path / f"{1 - victim}.out").read_text()
