@@ -76,7 +76,9 @@ def _transformer():
   return stage, lambda state: validate(state.params)
 
 
-@pytest.mark.parametrize("make", [_tokenizer, _transformer])
+@pytest.mark.parametrize(
+  "make", [pytest.param(_tokenizer, marks=pytest.mark.slow), _transformer]
+)
 def test_a_stage_compiles_each_function_once(make, tmp_path, caplog):
   stage, validate = make()
   batches = make_batches(_Clips(), batch_size=2, seed=0, num_threads=1)
