@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import shrunk
 
-from magvit3d import processes, sharding, sharding_rules
+from magvit3d import console, processes, sharding, sharding_rules
 from magvit3d.data.batches import make_batches
 from magvit3d.tokens.token_model import TokenModel
 from magvit3d.training import loop
@@ -123,6 +123,7 @@ def _train(name, stage, source, mesh, folder):
 def main(folder, data, fsdp, tensor, address=None, count=None, number=None):
   if address:
     processes.start(address, int(count), int(number))
+  console.set_up(is_quiet=not processes.is_main())
   mesh = sharding.make_mesh(
     {"data": int(data), "fsdp": int(fsdp), "tensor": int(tensor)}
   )
