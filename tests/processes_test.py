@@ -90,11 +90,12 @@ def _wait_for_lines(path, count, process):
     time.sleep(0.05)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("victim", [0, 1])
-def test_others_stop_when_one_is_killed_and_the_run_resumes(tmp_path, victim):
-  fields = dict(stages="data,tokenizer", train_tokenizer__num_steps=400)
-  pair = _start_two(tmp_path, **fields)
+_FIELDS = dict(stages="data,tokenizer", train_tokenizer__num_steps=400)
+
+
+def _kill(tmp_path, victim):
+  """Kills one of two processes that train; returns the file of metrics."""
+  pair = _start_two(tmp_path, **_FIELDS)
   metrics = tmp_path / "tokenizer" / "metrics.jsonl"
   _wait_for_lines(metrics, 4, pair[victim])
   pair[victim].kill()
@@ -106,7 +107,19 @@ def test_others_stop_when_one_is_killed_and_the_run_resumes(tmp_path, victim):
   assert "Another process of this run ended" in output or (
     "coordination service" in output.lower()
   )
-  fields["train_tokenizer__num_steps"] = 40  # Not all of it, for speed.
+  return metrics
+
+
+@pytest.mark.slow
+def test_others_stop_when_the_first_is_killed(tmp_path):
+  _kill(tmp_path, victim=0)
+
+
+@pytest.mark.slow
+def test_others_stop_when_one_is_killed_and_the_run_resumes(tmp_path):
+  metrics = _kill(tmp_path, victim=1)
+  # Not all of its steps, for speed.
+  fields = _FIELDS | {"train_tokenizer__num_steps": 40}
   for process in _start_two(tmp_path, **fields):
     assert process.wait(timeout=600) == 0
   output = (tmp_path / "0.out").read_text()
