@@ -3,7 +3,6 @@
 import flax.struct
 import jax.numpy as jnp
 import numpy as np
-import pytest
 import shrunk
 from jaxtyping import PyTree
 
@@ -83,15 +82,3 @@ def test_config_is_changed_in_a_copy():
   assert changed["transformer"]["dropout_rate"] == 0.0
   assert changed["vqgan"]["g_adversarial_loss_weight"] == 0.0
   assert changed["train_transformer"]["optimizer"]["weight_decay"] == 0.0
-
-
-@pytest.mark.slow
-def test_networks_of_the_small_experiment_learn(tmp_path):
-  arguments = shrunk.make_arguments(vqvae__filters=16, vqvae__codebook_size=64)
-  found = shrunk.run_main(
-    *arguments, "--overfit_one_batch", f"--workdir={tmp_path / 'run'}"
-  )
-  assert "transformer can learn" in found.stdout, found.stderr
-  assert "tokenizer can learn" in found.stdout, found.stdout
-  assert found.returncode == 0
-  assert not (tmp_path / "run" / "tokenizer").exists()
