@@ -179,7 +179,7 @@ def train(
       is_last = step + 1 == max_steps
       if is_last or (step + 1) % _LOOK_EVERY == 0:
         means = {
-          key: float(np.mean([metrics[key] for metrics in recent]))
+          key: float(np.mean([float(one[key]) for one in recent]))
           for key in metrics
         }
         recent = []
