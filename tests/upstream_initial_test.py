@@ -9,6 +9,7 @@ import upstream_samples as samples
 from magvit3d import upstream
 from magvit3d.data.batches import make_batches
 from magvit3d.errors import UserError
+from magvit3d.training import health
 from magvit3d.training.checkpoints import Checkpoints
 from magvit3d.training.tokenizer_state import TokenizerState
 from magvit3d.upstream import conversion
@@ -82,6 +83,7 @@ def test_checkpoints_of_a_run_give_the_moving_average(tmp_path):
       d_opt_state={},
       code_counts=jnp.zeros(16, jnp.int32),
       logit_ema=jnp.zeros(2),
+      health=health.healthy(),
     )
     checkpoints.save(step, jax.tree.map(jnp.asarray, state), batches)
   checkpoints.close()

@@ -44,13 +44,10 @@ class LMStage(TokenStage):
       decays_all=True,
     )
 
-  def train_step(
-    self,
-    state: TransformerState,
-    batch: Mapping[str, Array],
-    frozen: PyTree,
-  ) -> tuple[TransformerState, dict[str, Float[Array, ""]]]:
-    """One step.
+  def gradients(
+    self, state: TransformerState, batch: Mapping[str, Array], frozen: PyTree
+  ) -> tuple[PyTree, dict[str, Float[Array, ""]]]:
+    """Gradients and metrics of a step.
 
     The loss is over all ids, at every position after the start token: the
     class is learned too.
@@ -60,17 +57,6 @@ class LMStage(TokenStage):
       batch: `labels` (b,), and either `tokens` (b, t, h, w) or `frames` uint8
         (b, t, h, w, 3).
       frozen: `self.frozen`.
-    """
-    grads, metrics = self.gradients(state, batch, frozen)
-    state, more = self.apply_gradients(state, grads)
-    return state, metrics | more
-
-  def gradients(
-    self, state: TransformerState, batch: Mapping[str, Array], frozen: PyTree
-  ) -> tuple[PyTree, dict[str, Float[Array, ""]]]:
-    """Gradients and metrics, in parts if the config says so.
-
-    Arguments as of `train_step`.
     """
     dropout_rng = jax.random.fold_in(self.rng, state.step)
     rows = {key: batch[key] for key in _USED if key in batch}

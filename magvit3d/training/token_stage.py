@@ -1,5 +1,6 @@
 """What the stages on a frozen tokenizer's tokens have in common."""
 
+import abc
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -41,7 +42,7 @@ class TransformerState:
   health: Health
 
 
-class TokenStage:
+class TokenStage(abc.ABC):
   """Holds the optimizer of a transformer, and the tokenizer that it reads.
 
   Attributes:
@@ -123,6 +124,26 @@ class TokenStage:
     )
     batch_checks.check_labels(batch, words.num_classes)
 
+  def train_step(
+    self,
+    state: TransformerState,
+    batch: Mapping[str, Array],
+    frozen: PyTree,
+  ) -> tuple[TransformerState, dict[str, Float[Array, ""]]]:
+    """One step; arguments as of `gradients`."""
+    grads, metrics = self.gradients(state, batch, frozen)
+    state, more = self._apply_gradients(state, grads)
+    return state, metrics | more
+
+  @abc.abstractmethod
+  def gradients(
+    self,
+    state: TransformerState,
+    batch: Mapping[str, Array],
+    frozen: PyTree,
+  ) -> tuple[PyTree, dict[str, Float[Array, ""]]]:
+    """Gradients and metrics of a step, in parts if the config says so."""
+
   def mean_gradients(
     self,
     function: Callable[[Mapping[str, Array], PRNGKeyArray], PyTree],
@@ -146,7 +167,7 @@ class TokenStage:
     values, _ = mean_over_parts(of_part, rows, self._num_parts)
     return values
 
-  def apply_gradients(
+  def _apply_gradients(
     self, state: TransformerState, grads: PyTree
   ) -> tuple[TransformerState, dict[str, Float[Array, ""]]]:
     """Returns the state after the step, and what to log of it."""

@@ -53,30 +53,16 @@ class TransformerStage(TokenStage):
       model.tasks, np.random.default_rng(config["seed"])
     )
 
-  def train_step(
-    self,
-    state: TransformerState,
-    batch: Mapping[str, Array],
-    frozen: PyTree,
-  ) -> tuple[TransformerState, dict[str, Float[Array, ""]]]:
-    """One step on one task.
+  def gradients(
+    self, state: TransformerState, batch: Mapping[str, Array], frozen: PyTree
+  ) -> tuple[PyTree, dict[str, Float[Array, ""]]]:
+    """Gradients and metrics of a step.
 
     Args:
       state: The state before.
       batch: Either `tokens`, `cond_tokens`, `labels` (as the fields
         of `TokenBatch`), or `frames` uint8 (b, t, h, w, 3) and `labels`.
       frozen: `self.frozen`.
-    """
-    grads, metrics = self.gradients(state, batch, frozen)
-    state, more = self.apply_gradients(state, grads)
-    return state, metrics | more
-
-  def gradients(
-    self, state: TransformerState, batch: Mapping[str, Array], frozen: PyTree
-  ) -> tuple[PyTree, dict[str, Float[Array, ""]]]:
-    """Gradients and metrics, in parts if the config says so.
-
-    Arguments as of `train_step`.
     """
     model = self.model
     rng = jax.random.fold_in(self.rng, state.step)
