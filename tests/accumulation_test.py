@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tokenizer_stage_test
-import transformer_stage_test
+from small_networks import tokenizer_config, transformer_config
 
 from magvit3d.tokens.token_model import TokenModel
 from magvit3d.training.accumulation import mean_over_parts
@@ -38,7 +37,7 @@ def test_one_part_is_the_batch_itself():
 
 def _tokenizer_gradients(num_parts):
   # Means over clips alone: the entropy is one of the batch.
-  config = tokenizer_stage_test._config()
+  config = tokenizer_config()
   config["vqvae"]["entropy_loss_ratio"] = 0.0
   config["train_tokenizer"]["gradient_accumulation_steps"] = num_parts
   stage = TokenizerStage(config, 1000, (2, 4, 4, 3))
@@ -51,7 +50,7 @@ def _tokenizer_gradients(num_parts):
 
 
 def _transformer_gradients(num_parts, kind):
-  config = transformer_stage_test._config()
+  config = transformer_config()
   config["transformer"] = config["transformer"] | {"dropout_rate": 0.0}
   config["train_transformer"]["gradient_accumulation_steps"] = num_parts
   model = TokenModel(config, 4, 3, (2, 2, 2))

@@ -11,6 +11,7 @@ import time
 import zlib
 
 import grain
+import interruptible
 import numpy as np
 import pytest
 import shrunk
@@ -311,12 +312,11 @@ def _start(tmp_path, *arguments):
   (tmp_path / "reader.py").write_text(_PROGRAM)
   environment = shrunk.make_environment()
   environment["PYTHONPATH"] += os.pathsep + str(tmp_path)
-  return subprocess.Popen(
+  return interruptible.start(
     [sys.executable, "-m", "reader", *map(str, arguments)],
     env=environment,
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
-    text=True,
     start_new_session=True,
   )
 
@@ -342,14 +342,18 @@ def test_processes_end_with_the_program(tmp_path, ending):
   data_dir = tmp_path / "data"
   source = ClipSource(small_scenes.make(data_dir))
   program = _start(tmp_path, data_dir, *["wait"] * (ending != "end"))
-  checks = [int(word) for word in program.stdout.readline().split()]
-  pids = [int(word) for word in program.stdout.readline().split()]
-  assert len(pids) == 2
-  if ending == "ctrl-c":
-    os.killpg(program.pid, signal.SIGINT)
-  elif ending == "kill":
+  try:
+    checks = [int(word) for word in program.stdout.readline().split()]
+    pids = [int(word) for word in program.stdout.readline().split()]
+    assert len(pids) == 2
+    if ending == "ctrl-c":
+      os.killpg(program.pid, signal.SIGINT)
+    elif ending == "kill":
+      program.kill()
+    output, errors = program.communicate(timeout=60)
+  finally:
     program.kill()
-  output, errors = program.communicate(timeout=60)
+    program.wait()
   _wait_for_end(pids)
   expected = _make(source, num_threads=0)
   assert checks == [zlib.crc32(next(expected)["frames"]) for _ in range(5)]

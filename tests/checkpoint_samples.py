@@ -6,11 +6,17 @@ import pathlib
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from magvit3d import sharding
 from magvit3d.data.batches import make_batches
 from magvit3d.training.checkpoints import Checkpoints
 
+# Orbax leaves reads of further leaves alone when one fails.
+FAILED_READS = [
+  pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+  pytest.mark.usefixtures("failed_reads_collected"),
+]
 IDENTITY = {"network": {"filters": 8, "sizes": (1, 2)}}
 
 

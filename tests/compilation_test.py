@@ -7,8 +7,7 @@ import re
 import jax
 import numpy as np
 import pytest
-import tokenizer_stage_test
-import transformer_stage_test
+from small_networks import tokenizer_config, transformer_config
 
 from magvit3d import sharding
 from magvit3d.data.batches import make_batches
@@ -38,7 +37,7 @@ class _Clips:
 
 
 def _tokenizer():
-  config = tokenizer_stage_test._config(
+  config = tokenizer_config(
     quantizer_start_step=2, discriminator_start_step=3, dead_code_reset_steps=2
   )
   source = _Clips()
@@ -60,7 +59,7 @@ def _tokenizer():
 
 
 def _transformer():
-  config = transformer_stage_test._config()
+  config = transformer_config()
   model = TokenModel(config, 4, 3, (2, 2, 2))
   source = _Clips()
   clips = {

@@ -6,12 +6,21 @@ The number of devices is left alone: a test of several CPU devices starts its
 own process.
 """
 
+import gc
 import pathlib
 
 import jax
+import pytest
 
 _CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "xla"
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(_CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+@pytest.fixture
+def failed_reads_collected():
+  """A warning of such a read comes with its test, not with a later one."""
+  yield
+  gc.collect()

@@ -1,7 +1,6 @@
 """Damaged checkpoints are moved away, and the one before takes their place."""
 
 import errno
-import gc
 import json
 import os
 import pathlib
@@ -12,6 +11,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from checkpoint_samples import (
+  FAILED_READS,
   abstract,
   checkpoints_in,
   make_batches_of_numbers,
@@ -26,17 +26,7 @@ from magvit3d.training import checkpoint_record, checkpoints
 
 _FLIPS = 3  # Per file.
 
-# Orbax leaves reads of further leaves alone when one fails.
-pytestmark = pytest.mark.filterwarnings(
-  "ignore::pytest.PytestUnraisableExceptionWarning"
-)
-
-
-@pytest.fixture(autouse=True)
-def _collected():
-  """Such a warning comes with its test, not with a later one."""
-  yield
-  gc.collect()
+pytestmark = FAILED_READS
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,11 @@
 """A run whose newest checkpoint is damaged goes on from the one before."""
 
-import gc
 import pathlib
 import shutil
 
 import pytest
 import shrunk
+from checkpoint_samples import FAILED_READS
 
 from magvit3d.errors import UserError
 from magvit3d.experiment import Experiment
@@ -17,17 +17,7 @@ _FIELDS = {
   "train_transformer__warmup_steps": 1,
 }
 
-# Orbax leaves reads of further leaves alone when one fails.
-pytestmark = pytest.mark.filterwarnings(
-  "ignore::pytest.PytestUnraisableExceptionWarning"
-)
-
-
-@pytest.fixture(autouse=True)
-def _collected():
-  """Such a warning comes with its test, not with a later one."""
-  yield
-  gc.collect()
+pytestmark = FAILED_READS
 
 
 @pytest.fixture(scope="module")

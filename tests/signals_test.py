@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import interruptible
 import pytest
 import shrunk
 
@@ -14,23 +15,16 @@ _MANY = {"train_tokenizer__num_steps": 100_000}
 
 
 def _start(workdir, **fields):
-  # A shell starts what it puts in the background with SIGINT ignored, and
-  # children inherit that; a handler of ours becomes their default.
-  old = signal.signal(signal.SIGINT, signal.default_int_handler)
-  try:
-    return subprocess.Popen(
-      [
-        *(sys.executable, "-m", "magvit3d.main", f"--workdir={workdir}"),
-        *shrunk.make_arguments(**fields),
-      ],
-      cwd=shrunk.ROOT,
-      env=shrunk.make_environment(),
-      stdout=subprocess.DEVNULL,
-      stderr=subprocess.PIPE,
-      text=True,
-    )
-  finally:
-    signal.signal(signal.SIGINT, old)
+  return interruptible.start(
+    [
+      *(sys.executable, "-m", "magvit3d.main", f"--workdir={workdir}"),
+      *shrunk.make_arguments(**fields),
+    ],
+    cwd=shrunk.ROOT,
+    env=shrunk.make_environment(),
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.PIPE,
+  )
 
 
 def _stop(process, number, condition):

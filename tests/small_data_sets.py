@@ -3,9 +3,10 @@
 import dataclasses
 import hashlib
 import pathlib
-import signal
 import subprocess
 import sys
+
+import interruptible
 
 from data_gen.options import DatasetOptions
 
@@ -35,20 +36,13 @@ def make_flags(options):
 def start(options, *command, **kwargs):
   """Starts `python -m data_gen`, or another command, with these options."""
   command = command or (sys.executable, "-m", "data_gen")
-  # A shell starts what it puts in the background with SIGINT ignored, and
-  # children inherit that; a handler of ours becomes their default.
-  old = signal.signal(signal.SIGINT, signal.default_int_handler)
-  try:
-    return subprocess.Popen(
-      [*command, *make_flags(options)],
-      cwd=ROOT,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.PIPE,
-      text=True,
-      **kwargs,
-    )
-  finally:
-    signal.signal(signal.SIGINT, old)
+  return interruptible.start(
+    [*command, *make_flags(options)],
+    cwd=ROOT,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    **kwargs,
+  )
 
 
 def hash_files(folder):

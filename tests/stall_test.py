@@ -1,5 +1,6 @@
 """Tests of stalls and activities in the files of a run."""
 
+import functools
 import io
 import json
 import sys
@@ -43,9 +44,10 @@ def clock():
 
 
 @pytest.fixture
-def run(tmp_path, clock):
-  """A run of steps of 1 s after ten of them; it stalls after 100 s."""
-  with monitor.Monitor(
+def make_run(tmp_path, clock):
+  """A run that stalls after 100 s."""
+  return functools.partial(
+    monitor.Monitor,
     tmp_path,
     "tokenizer",
     1000,
@@ -53,7 +55,13 @@ def run(tmp_path, clock):
     clock=clock,
     options=MonitoringOptions(stall_after_s=100.0),
     make_watchdog=_NoWatchdog,
-  ) as run:
+  )
+
+
+@pytest.fixture
+def run(make_run, clock):
+  """The same after ten steps of 1 s."""
+  with make_run() as run:
     run.start(0)
     for step in range(1, 11):
       clock.now_s += 1
@@ -127,16 +135,8 @@ def test_a_stall_leaves_where_the_main_thread_is(run, tmp_path, clock):
   assert "test_a_stall_leaves_where_the_main_thread_is" in text
 
 
-def test_compiling_may_take_longer(tmp_path, clock):
-  with monitor.Monitor(
-    tmp_path,
-    "tokenizer",
-    1000,
-    10,
-    clock=clock,
-    options=MonitoringOptions(stall_after_s=100.0),
-    make_watchdog=_NoWatchdog,
-  ) as run:
+def test_compiling_may_take_longer(make_run, tmp_path, clock):
+  with make_run() as run:
     run.start(0)
     clock.now_s += 599
     run.check()

@@ -5,66 +5,25 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from small_networks import VQVAE
+from small_networks import clip_batch, tokenizer_config
+from trees import assert_trees_equal
 
 from magvit3d.data.pixels import to_unit_range
-from magvit3d.training import losses, perceptual, tokenizer
+from magvit3d.training import losses
 from magvit3d.training.tokenizer import TokenizerStage
 
 _CLIP_SHAPE = (2, 4, 4, 3)
 
 
-def _config(**vqgan):
-  """Upstream's settings for tiny networks; `vqgan` changes them."""
-  return dict(
-    seed=3,
-    dtype="float32",
-    vqvae=dict(VQVAE),
-    discriminator=dict(filters=2, channel_multipliers=(1,)),
-    vqgan=dict(
-      loss_type="non-saturating",
-      g_adversarial_loss_weight=0.1,
-      gradient_penalty="r1",
-      grad_penalty_cost=10.0,
-      lecam_weight=0.0,
-      polyak_decay=0.9,
-      foreground_weight=1.0,
-      discriminator_start_step=0,
-      quantizer_start_step=0,
-      dead_code_reset_steps=None,
-      perceptual_loss_weight=0.0,
-      perceptual_loss_on_logit=True,
-      perceptual_weights=None,
-      entropy_loss_enlarge_ratio=0.0,
-      entropy_loss_enlarge_steps=1,
-      finetune_decoder=False,
-      num_train_sampled_frames=None,
-    )
-    | vqgan,
-    train_tokenizer=dict(
-      g_lr=1e-2,
-      gradient_accumulation_steps=1,
-      d_lr=1e-2,
-      warmup_steps=0,
-      optimizer=dict(
-        beta1=0.0, beta2=0.99, weight_decay=0.0, max_grad_norm=None
-      ),
-    ),
-  )
-
-
 @pytest.fixture(scope="module")
 def batch():
-  rng = np.random.default_rng(0)
-  frames = rng.integers(0, 256, (2, *_CLIP_SHAPE)).astype(np.uint8)
-  masks = rng.integers(0, 2, (2, *_CLIP_SHAPE[:-1])).astype(np.uint8)
-  return {"frames": jnp.asarray(frames), "masks": jnp.asarray(masks)}
+  return clip_batch()
 
 
 @pytest.fixture(scope="module")
 def upstream(batch):
   """Stage, state, and the state and metrics after one step."""
-  stage = TokenizerStage(_config(), 1000, _CLIP_SHAPE)
+  stage = TokenizerStage(tokenizer_config(), 1000, _CLIP_SHAPE)
   state = jax.jit(stage.init_state)()
   step = jax.jit(stage.train_step)
   return stage, state, step, *step(state, batch)
@@ -80,7 +39,7 @@ def helped(batch):
     dead_code_reset_steps=1,
   )
   stage = TokenizerStage(
-    _config(**settings), 1000, _CLIP_SHAPE, np.asarray(batch["frames"])
+    tokenizer_config(**settings), 1000, _CLIP_SHAPE, np.asarray(batch["frames"])
   )
   state = jax.jit(stage.init_state)()
   step = jax.jit(stage.train_step)
@@ -133,13 +92,6 @@ def by_hand(upstream, batch):
   return both()
 
 
-def _assert_trees_equal(got, expected):
-  assert jax.tree.structure(got) == jax.tree.structure(expected)
-  leaves = zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True)
-  for a, b in leaves:
-    np.testing.assert_array_equal(a, b)
-
-
 def _assert_same_step(got, expected, grads):
   """Where a gradient is mere rounding its sign, hence its step, is open."""
 
@@ -170,7 +122,7 @@ def test_discriminator_steps_from_the_generator_before_its_step(
 
 def test_average_moves_by_one_minus_its_decay(upstream):
   _, state, _, after, _ = upstream
-  _assert_trees_equal(state.ema_params, state.g_params)
+  assert_trees_equal(state.ema_params, state.g_params)
   expected = jax.tree.map(
     lambda old, new: 0.9 * old + 0.1 * new, state.ema_params, after.g_params
   )
@@ -190,8 +142,8 @@ def test_logit_averages_start_at_zero_and_follow_after_use(upstream):
 
 def test_same_state_and_batch_give_the_same_step(upstream, batch):
   stage, state, step, after, _ = upstream
-  _assert_trees_equal(jax.jit(stage.init_state)(), state)
-  _assert_trees_equal(step(state, batch)[0], after)
+  assert_trees_equal(jax.jit(stage.init_state)(), state)
+  assert_trees_equal(step(state, batch)[0], after)
 
 
 def test_foreground_weight_one_is_the_plain_squared_error(upstream, helped):
@@ -223,13 +175,13 @@ def test_the_codebook_starts_on_features_just_before_it_is_used(helped, batch):
   distances = np.abs(rows[:, None] - features[None]).max(-1).min(-1)
   np.testing.assert_allclose(distances, 0, atol=1e-5)
   np.testing.assert_array_equal(after.ema_params["quantizer"]["codebook"], rows)
-  _assert_trees_equal(after.g_params["decoder"], state.g_params["decoder"])
+  assert_trees_equal(after.g_params["decoder"], state.g_params["decoder"])
 
 
 def test_discriminator_waits_for_its_first_step(helped, batch):
   _, state, step, after, metrics = helped
-  _assert_trees_equal(after.d_params, state.d_params)
-  _assert_trees_equal(after.d_opt_state, state.d_opt_state)
+  assert_trees_equal(after.d_params, state.d_params)
+  assert_trees_equal(after.d_opt_state, state.d_opt_state)
   np.testing.assert_array_equal(after.logit_ema, 0)
   assert metrics["g_adversarial_loss"] == 0 and metrics["d_loss"] == 0
   later, metrics = step(after, batch)
@@ -240,7 +192,7 @@ def test_discriminator_waits_for_its_first_step(helped, batch):
 
 def test_logged_rates_are_those_that_were_applied(batch):
   """The discriminator's warm-up begins with its own first step."""
-  config = _config(discriminator_start_step=1)
+  config = tokenizer_config(discriminator_start_step=1)
   config["train_tokenizer"]["warmup_steps"] = 4
   stage = TokenizerStage(config, 1000, _CLIP_SHAPE)
   step = jax.jit(stage.train_step)
@@ -252,7 +204,7 @@ def test_logged_rates_are_those_that_were_applied(batch):
   np.testing.assert_allclose(
     rates, [[0, 0], [0.0025, 0], [0.005, 0.0025]], rtol=1e-5
   )
-  _assert_trees_equal(states[2].d_params, states[0].d_params)
+  assert_trees_equal(states[2].d_params, states[0].d_params)
   moved = jax.tree.map(
     lambda a, b: a - b, states[3].d_params, states[2].d_params
   )
@@ -278,7 +230,7 @@ def test_metrics_tell_norms_and_use_of_codes(upstream, batch):
 
 def test_the_codebook_waits_for_the_quantizers_first_step(helped):
   _, state, _, after, _ = helped
-  _assert_trees_equal(after.g_params["quantizer"], state.g_params["quantizer"])
+  assert_trees_equal(after.g_params["quantizer"], state.g_params["quantizer"])
 
 
 def test_only_dead_codes_move_and_only_when_due(helped, batch):
@@ -320,135 +272,6 @@ def test_without_a_period_codes_are_counted_and_never_reset(upstream, batch):
 
 def test_loss_falls_on_one_batch(upstream, batch):
   _, state, step, _, first = upstream
-  for _ in range(30):
-    state, metrics = step(state, batch)
-  assert metrics["reconstruction_loss"] < 0.7 * first["reconstruction_loss"]
-
-
-_EXTRAS = dict(
-  finetune_decoder=True,
-  entropy_loss_enlarge_ratio=3.0,
-  entropy_loss_enlarge_steps=4,
-  lecam_weight=2.0,
-  perceptual_loss_weight=0.5,
-  perceptual_weights="file",
-  perceptual_loss_on_logit=False,
-)
-
-
-@pytest.fixture(scope="module")
-def extras(batch):
-  """Upstream's options that are off by default, all at once."""
-
-  def make(path, on_logit, dtype):
-    assert (path, on_logit) == ("file", False)
-    return {
-      "w": jnp.float32(2.0)
-    }, lambda params, real, fake: params["w"] * jnp.mean(jnp.abs(real - fake))
-
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(perceptual, "make_perceptual_loss", make)
-    stage = TokenizerStage(_config(**_EXTRAS), 1000, _CLIP_SHAPE)
-  state = jax.jit(stage.init_state)()
-  step = jax.jit(stage.train_step)
-  return stage, state, step, *step(state, batch, stage.frozen)
-
-
-def test_finetuning_moves_the_decoder_alone(upstream, extras):
-  _, state, _, after, _ = extras
-  for part in ("encoder", "quantizer"):
-    _assert_trees_equal(after.g_params[part], state.g_params[part])
-  moved = jax.tree.map(
-    lambda a, b: a - b, after.g_params["decoder"], state.g_params["decoder"]
-  )
-  assert optax.tree.norm(moved) > 1e-2
-
-
-def test_the_enlarged_entropy_loss_fades_away(extras, batch):
-  stage, state, step, _, metrics = extras
-  np.testing.assert_allclose(
-    metrics["enlarged_entropy_loss"], 3 * metrics["entropy_loss"], rtol=1e-6
-  )
-  for number, share in ((1, 0.75), (4, 0.0), (9, 0.0)):
-    at_step = state.replace(step=jnp.asarray(number))
-    _, metrics = step(at_step, batch, stage.frozen)
-    np.testing.assert_allclose(
-      metrics["enlarged_entropy_loss"],
-      3 * share * metrics["entropy_loss"],
-      rtol=1e-6,
-    )
-
-
-def test_the_perceptual_loss_compares_real_and_reconstructed_clips(
-  extras, batch
-):
-  stage, state, _, _, metrics = extras
-  real = to_unit_range(batch["frames"])
-  out = stage.tokenizer.apply({"params": state.g_params}, real)
-  expected = 0.5 * 2.0 * np.mean(np.abs(out.reconstruction - real))
-  np.testing.assert_allclose(metrics["perceptual_loss"], expected, rtol=1e-4)
-
-
-def test_extra_terms_add_up_with_upstreams(upstream, extras):
-  *_, plain = upstream
-  *_, metrics = extras
-  names = ("perceptual_loss", "enlarged_entropy_loss")
-  np.testing.assert_allclose(
-    metrics["g_loss"] - plain["g_loss"],
-    sum(metrics[name] for name in names),
-    rtol=1e-4,
-  )
-  # The averages of LeCam are 0 when they are used for the first time.
-  lecam = jax.nn.relu(plain["real_logit"]) ** 2
-  lecam += jax.nn.relu(-plain["fake_logit"]) ** 2
-  np.testing.assert_allclose(
-    metrics["d_loss"] - plain["d_loss"], 2 * lecam, atol=1e-5
-  )
-
-
-def test_a_perceptual_loss_without_weights_is_an_error():
-  with pytest.raises(ValueError, match=r"weight=0.1 needs vqgan.perceptual_we"):
-    TokenizerStage(_config(perceptual_loss_weight=0.1), 10, _CLIP_SHAPE)
-
-
-def test_a_clip_has_no_more_frames_to_sample_than_it_has():
-  with pytest.raises(ValueError, match="num_train_sampled_frames=3 must be"):
-    TokenizerStage(_config(num_train_sampled_frames=3), 10, _CLIP_SHAPE)
-
-
-def test_training_starts_on_given_parameters(upstream, monkeypatch):
-  _, state, _, after, _ = upstream
-  stage = TokenizerStage(_config(), 1000, _CLIP_SHAPE)
-
-  def load(init_from, likes, kind):
-    assert (init_from["checkpoint_path"], kind) == ("folder", "tokenizer")
-    _assert_trees_equal(likes["g_params"], state.g_params)
-    return {"g_params": after.g_params, "d_params": after.d_params}
-
-  monkeypatch.setattr(tokenizer, "initial_trees", load)
-  stage.start_from({"checkpoint_path": None})
-  assert stage.before_step(state, 0) is state
-  stage.start_from({"checkpoint_path": "folder"})
-  started = stage.before_step(state, 0)
-  _assert_trees_equal(started.g_params, after.g_params)
-  _assert_trees_equal(started.ema_params, after.g_params)
-  _assert_trees_equal(started.d_params, after.d_params)
-  assert stage.before_step(state, 1) is state
-
-
-@pytest.mark.parametrize("architecture", ["2dcnn", "2plus1dcnn"])
-def test_other_architectures_learn_from_their_frames(batch, architecture):
-  is_2d = architecture == "2dcnn"
-  config = _config(num_train_sampled_frames=1 if is_2d else None)
-  config["vqvae"]["architecture"] = architecture
-  stage = TokenizerStage(config, 1000, _CLIP_SHAPE)
-  state = jax.jit(stage.init_state)()
-  step = jax.jit(stage.train_step)
-  state, first = step(state, batch)
-  if is_2d:  # Of two frames, the second is the sampled one: round(2 / 2).
-    frames = batch["frames"].at[:, 0].set(0)
-    _, same = step(jax.jit(stage.init_state)(), batch | {"frames": frames})
-    assert same["reconstruction_loss"] == first["reconstruction_loss"]
   for _ in range(30):
     state, metrics = step(state, batch)
   assert metrics["reconstruction_loss"] < 0.7 * first["reconstruction_loss"]

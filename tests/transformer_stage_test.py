@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_networks import MASKGVT, TRANSFORMER, VQVAE
+from small_networks import transformer_config
 
 from magvit3d.tokens import vocabulary
 from magvit3d.tokens.token_model import TokenBatch, TokenModel
@@ -13,34 +13,9 @@ from magvit3d.training.transformer import TransformerStage
 _LATENT_SHAPE = (2, 2, 2)
 
 
-def _config():
-  return dict(
-    seed=0,
-    dtype="float32",
-    vqvae=dict(VQVAE),
-    transformer=TRANSFORMER,
-    tasks=dict(
-      full_generation=dict(weight=0.01, class_conditional=True),
-      frame_prediction=dict(
-        weight=0.01, cond_frames=1, cond_latent_frames=None
-      ),
-    ),
-    maskgvt=MASKGVT,
-    train_transformer=dict(
-      learning_rate=1e-2,
-      warmup_steps=0,
-      label_smoothing=1e-4,
-      gradient_accumulation_steps=1,
-      optimizer=dict(
-        beta1=0.9, beta2=0.96, weight_decay=0.045, max_grad_norm=1.0
-      ),
-    ),
-  )
-
-
 @pytest.fixture(scope="module")
 def setup():
-  model = TokenModel(_config(), 4, 3, _LATENT_SHAPE)
+  model = TokenModel(transformer_config(), 4, 3, _LATENT_SHAPE)
   rng = np.random.default_rng(0)
   frames = rng.integers(0, 256, (4, 4, 4, 4, 3)).astype(np.uint8)
   batch = {
@@ -55,7 +30,7 @@ def setup():
     "cond_tokens": tokens.cond_tokens,
     "labels": tokens.labels,
   }
-  stage = TransformerStage(_config(), model, 1000, params)
+  stage = TransformerStage(transformer_config(), model, 1000, params)
   state = jax.jit(stage.init_state)()
   return stage, state, jax.jit(stage.train_step), batch, cached
 

@@ -21,6 +21,7 @@ from magvit3d.sharding_rules import gather
 from magvit3d.training import (
   batch_checks,
   codebook,
+  discriminator_step,
   health,
   losses,
   state_metrics,
@@ -254,10 +255,10 @@ class TokenizerStage:
     (_, (fake, quantized, metrics)), g_grads = jax.value_and_grad(
       generator_objective, has_aux=True
     )(state.g_params)
-    (_, (d_metrics, logit_means)), d_grads = jax.lax.cond(
+    d_grads, logit_means, d_metrics = discriminator_step.gradients(
+      discriminate,
+      settings,
       is_playing,
-      jax.value_and_grad(self._discriminator_objective, has_aux=True),
-      _no_discriminator_step,
       state.d_params,
       real,
       jax.lax.stop_gradient(fake),
@@ -288,33 +289,6 @@ class TokenizerStage:
 
   def _discriminate(self, d_params, clips):
     return self.discriminator.apply({"params": gather(d_params)}, clips)
-
-  def _discriminator_objective(self, d_params, real, fake, logit_ema):
-    settings = self.settings
-
-    def discriminate(clips):
-      return self._discriminate(d_params, clips)
-
-    if settings["gradient_penalty"] == "r1":
-      real_logits, penalty = losses.r1_penalty(discriminate, real)
-    else:
-      real_logits, penalty = discriminate(real), jnp.zeros(())
-    fake_logits = discriminate(fake)
-    adversarial = losses.discriminator_loss(
-      real_logits, fake_logits, settings["loss_type"]
-    )
-    means = jnp.stack([jnp.mean(real_logits), jnp.mean(fake_logits)])
-    loss = adversarial + settings["grad_penalty_cost"] * penalty
-    if settings["lecam_weight"]:
-      loss += settings["lecam_weight"] * losses.lecam(*means, *logit_ema)
-    metrics = {
-      "d_loss": loss,
-      "d_adversarial_loss": adversarial,
-      "r1_penalty": penalty,
-      "real_logit": means[0],
-      "fake_logit": means[1],
-    }
-    return loss, (metrics, means)
 
   def _update(self, state, grads, is_playing, quantized, logit_means, metrics):
     decay = self.settings["polyak_decay"]
@@ -397,18 +371,3 @@ def _decoder_only(tree: PyTree) -> PyTree:
   """Zeros outside the decoder."""
   zeros = jax.tree.map(jnp.zeros_like, tree)
   return zeros | {"decoder": tree["decoder"]}
-
-
-def _no_discriminator_step(d_params, real, fake, logit_ema):
-  """What `value_and_grad` of the discriminator gives before it plays."""
-  del real, fake, logit_ema
-  names = (
-    "d_loss",
-    "d_adversarial_loss",
-    "r1_penalty",
-    "real_logit",
-    "fake_logit",
-  )
-  metrics = {name: jnp.zeros(()) for name in names}
-  grads = jax.tree.map(jnp.zeros_like, d_params)
-  return (jnp.zeros(()), (metrics, jnp.zeros(2))), grads
