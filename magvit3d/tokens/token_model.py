@@ -8,7 +8,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from magvit3d.models.bert import Bert
 from magvit3d.models.vqvae import Tokenizer
@@ -253,11 +253,17 @@ class TokenModel:
     task_index: int,
     labels: Int[Array, "b"],
     cond_tokens: Int[Array, "b t h w"],
+    *,
+    cond_mask: Bool[Array, "_ t h w"] | None = None,
+    condition_mode: str | None = None,
   ) -> decoding.DecodingSteps:
     """Decodes token grids for a task in `sampling.mask_bins` steps.
 
-    `cond_tokens` is ignored by a task without condition.
+    `cond_tokens` is ignored by a task without condition. `cond_mask`, of one
+    clip or of each, and `condition_mode` take the place of the task's.
     """
+    if cond_mask is None:
+      cond_mask = self.cond_mask(task_index)
     sampling = self.settings["sampling"]
     shape = (labels.shape[0], *self.latent_shape)
 
@@ -271,8 +277,8 @@ class TokenModel:
       logits_fn,
       shape,
       cond_tokens,
-      self.cond_mask(task_index),
-      condition_mode=self.tasks[task_index].mask_mode,
+      cond_mask,
+      condition_mode=condition_mode or self.tasks[task_index].mask_mode,
       num_iter=sampling["mask_bins"],
       schedule=self.settings["mask_schedule"],
       mask_temperature=sampling["choice_temperature"],

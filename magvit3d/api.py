@@ -1,0 +1,292 @@
+"""Trained networks as a user calls them, on NumPy arrays.
+
+  from magvit3d.api import Magvit
+
+  m = Magvit.from_run("runs/traj3d")
+  clips = m.generate(shape="cone", motion="helical", num=4)
+
+Videos are uint8 in [0, 255] or floats in [0, 1]: one clip (t, h, w, 3), or a
+batch (b, t, h, w, 3) of any size. Results have the same type and rank. Wrong
+arguments raise `magvit3d.errors.UserError`.
+"""
+
+import functools
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from magvit3d import (
+  class_choices,
+  finished_run,
+  pretrained_files,
+  sharding,
+  task_sampling,
+  video_arrays,
+)
+from magvit3d.clip_networks import ClipNetworks
+from magvit3d.errors import UserError
+from magvit3d.task_sampling import TaskSampler
+from magvit3d.trained_networks import TrainedNetworks
+
+BATCH_SIZE = 8
+
+
+class Magvit:
+  """A tokenizer, with the transformer on its tokens where it was trained.
+
+  Attributes:
+    trained: Parameters, and what they belong to.
+    networks: The same, as functions of arrays.
+
+  Args:
+    trained: Networks.
+    batch_size: Clips that are worked on at a time, over all devices. What is
+      computed of a clip does not depend on how many others come with it.
+  """
+
+  def __init__(self, trained: TrainedNetworks, *, batch_size: int = BATCH_SIZE):
+    if batch_size < 1:
+      raise UserError(f"batch_size={batch_size} must be 1 or more.")
+    self.trained = trained
+    self.networks = ClipNetworks(trained, batch_size)
+
+  @classmethod
+  def from_run(
+    cls, workdir: str | os.PathLike, *, batch_size: int = BATCH_SIZE
+  ) -> "Magvit":
+    """Takes the newest checkpoints of a run of configs/traj3d.py.
+
+    The run's data may be gone. Nothing in the folder is changed.
+    """
+    place = sharding.replicated(sharding.make_mesh())
+    folder = pathlib.Path(workdir).expanduser()
+    return cls(finished_run.load(folder, place), batch_size=batch_size)
+
+  @classmethod
+  def from_pretrained(
+    cls, folder: str | os.PathLike, *, batch_size: int = BATCH_SIZE
+  ) -> "Magvit":
+    """Reads what `save_pretrained` wrote."""
+    place = sharding.replicated(sharding.make_mesh())
+    path = pathlib.Path(folder).expanduser()
+    return cls(pretrained_files.load(path, place), batch_size=batch_size)
+
+  def save_pretrained(self, folder: str | os.PathLike) -> None:
+    """Writes parameters and config.json, which `from_pretrained` reads.
+
+    An earlier export in the folder is replaced in one step; anything else in
+    it is an error.
+    """
+    pretrained_files.save(self.trained, pathlib.Path(folder).expanduser())
+
+  # What it knows.
+
+  @property
+  def clip_shape(self) -> tuple[int, int, int, int]:
+    """Shape of a clip, (t, h, w, 3)."""
+    return self.trained.clip_shape
+
+  @property
+  def latent_shape(self) -> tuple[int, int, int]:
+    """Shape of a clip's tokens, (t', h', w')."""
+    return self.trained.model.latent_shape
+
+  @property
+  def codebook_size(self) -> int:
+    """Number of codes, k; tokens are in [0, k)."""
+    return self.trained.model.vocabulary.codebook_size
+
+  @property
+  def class_names(self) -> tuple[str, ...]:
+    """Names of the classes, by label."""
+    return self.trained.class_names
+
+  @property
+  def task_names(self) -> tuple[str, ...]:
+    """Tasks that the transformer has learnt."""
+    return self.sampler.task_names
+
+  @functools.cached_property
+  def sampler(self) -> TaskSampler:
+    """Its tasks; an error where there is no transformer."""
+    return TaskSampler(self.trained, self.networks)
+
+  # Tokenizer.
+
+  def tokenize(self, video: Any) -> np.ndarray:
+    """Returns the tokens of a video, int32 (t', h', w') or (b, t', h', w')."""
+    videos = video_arrays.read_videos(video, self.clip_shape)
+    return videos.like_given(self.networks.encode(videos.clips))
+
+  def detokenize(self, tokens: Any, *, dtype: Any = np.uint8) -> np.ndarray:
+    """Returns the video of tokens (t', h', w') or (b, t', h', w').
+
+    Args:
+      tokens: Integers in [0, `codebook_size`).
+      dtype: uint8, or a type of floats.
+    """
+    grids, is_single = video_arrays.read_tokens(
+      tokens, self.latent_shape, self.codebook_size
+    )
+    pixels = video_arrays.to_pixels(self.networks.decode(grids), dtype)
+    return pixels[0] if is_single else pixels
+
+  def reconstruct(self, video: Any) -> np.ndarray:
+    """Returns what is left of a video after its way through the tokens."""
+    videos = video_arrays.read_videos(video, self.clip_shape)
+    clips = self.networks.decode(self.networks.encode(videos.clips))
+    pixels = video_arrays.to_pixels(clips, videos.pixels.dtype)
+    return videos.like_given(pixels)
+
+  # Transformer.
+
+  def generate(
+    self,
+    shape: str | None = None,
+    motion: str | None = None,
+    num: int = 4,
+    seed: int = 0,
+    *,
+    dtype: Any = np.uint8,
+  ) -> np.ndarray:
+    """Returns new clips, (num, t, h, w, 3).
+
+    Args:
+      shape: Of the object; footage has its class names here. None: any.
+      motion: Of the object. None: any.
+      num: Clips.
+      seed: The same one gives the same clips.
+      dtype: uint8, or a type of floats.
+
+    Where the class is left open, a run whose full generation is told no class
+    leaves it to the network; other runs are told random ones that fit.
+    """
+    task, labels = self.choose_classes(shape, motion, num, seed)
+    tokens = self.sampler.sample(task, None, labels, seed).tokens
+    return video_arrays.to_pixels(self.networks.decode(tokens), dtype)
+
+  def choose_classes(
+    self, shape: str | None, motion: str | None, num: int, seed: int
+  ) -> tuple[int, np.ndarray]:
+    """Returns the task that generates, by number, and the clips' classes."""
+    sampler = self.sampler
+    labels = self.choose_labels(shape, motion, num, seed)
+    is_open = shape is None and motion is None
+    task = sampler.find("full_generation", with_class=False)
+    if is_open and task is not None:
+      return task, np.full(num, sampler.no_class, np.int32)
+    task = sampler.find("full_generation", with_class=True)
+    if task is None:
+      advice = "which task.class_conditional=True teaches"
+      what = f"generation of a class, {advice}" if not is_open else "it"
+      raise UserError(
+        "generate needs the task full_generation, and this run has not learnt "
+        f"{what}. Its tasks are {', '.join(sampler.task_names)}."
+      )
+    return task, labels
+
+  def choose_labels(
+    self, shape: str | None, motion: str | None, num: int, seed: int
+  ) -> np.ndarray:
+    """Draws `num` classes of a shape and a motion, either of which is open."""
+    if num < 1:
+      raise UserError(f"num={num} must be 1 or more.")
+    task_sampling.check_seed(seed)
+    found = class_choices.matching_labels(self.class_names, shape, motion)
+    return np.random.default_rng(seed).choice(found, num)
+
+  def predict(
+    self,
+    video: Any,
+    given_frames: int | None = None,
+    seed: int = 0,
+    *,
+    shape: str | None = None,
+    motion: str | None = None,
+  ) -> np.ndarray:
+    """Returns a video whose first frames are given, and the others predicted.
+
+    Args:
+      video: Clips; of these at least the first `given_frames`.
+      given_frames: Frames that the network sees, which are returned as they
+        are. None: as many as the run's frame_prediction was trained with;
+        other numbers are beyond what it was trained for.
+      seed: The same one gives the same frames.
+      shape: Told to a run whose frame_prediction knows classes.
+      motion: The same.
+    """
+    task = self.sampler.find("frame_prediction")
+    if task is None:
+      raise UserError(
+        "predict needs the task frame_prediction; this run has learnt "
+        f"{', '.join(self.task_names)}."
+      )
+    count = given_frames or self.sampler.trained_frames(task)
+    if not 0 < count < self.clip_shape[0] or given_frames == 0:
+      raise UserError(
+        f"given_frames={given_frames} must be from 1 to "
+        f"{self.clip_shape[0] - 1}, as clips have {self.clip_shape[0]} frames."
+      )
+    videos = video_arrays.read_videos(
+      video, self.clip_shape, least_frames=count
+    )
+    labels = self._labels(shape, motion, len(videos.clips))
+    sample = self.sampler.sample(task, videos.clips, labels, seed, count)
+    clips = self.networks.decode(sample.tokens)
+    pixels = video_arrays.to_pixels(clips, videos.pixels.dtype)
+    pixels[:, :count] = videos.pixels[:, :count]
+    return videos.like_given(pixels)
+
+  def inpaint(
+    self,
+    video: Any,
+    mask: Any,
+    seed: int = 0,
+    *,
+    shape: str | None = None,
+    motion: str | None = None,
+  ) -> np.ndarray:
+    """Returns a video with some of its pixels filled in, the others as given.
+
+    How it is done: `TaskSampler.fill`.
+
+    Args:
+      video: Clips; what is at the pixels to fill in is not looked at.
+      mask: Bool (t, h, w) or (b, t, h, w), True at the pixels to fill in.
+      seed: The same one gives the same pixels.
+      shape: Told to a run whose task knows classes.
+      motion: The same.
+    """
+    videos = video_arrays.read_videos(video, self.clip_shape)
+    is_hole = video_arrays.read_mask(mask, videos.clips.shape[:4])
+    labels = self._labels(shape, motion, len(videos.clips))
+    sample = self.sampler.fill(videos.clips, is_hole, labels, seed)
+    clips = self.networks.decode(sample.tokens)
+    pixels = video_arrays.to_pixels(clips, videos.pixels.dtype)
+    pixels = np.where(is_hole[..., None], pixels, videos.pixels)
+    return videos.like_given(pixels)
+
+  def _labels(
+    self, shape: str | None, motion: str | None, count: int
+  ) -> np.ndarray:
+    """The one class that a user named, or none."""
+    if shape is None and motion is None:
+      return np.full(count, self.sampler.no_class, np.int32)
+    found = class_choices.matching_labels(self.class_names, shape, motion)
+    if len(found) > 1:
+      raise UserError(
+        f"shape={shape!r} and motion={motion!r} leave the class open; name "
+        f"both, of one of {', '.join(self.class_names)}."
+      )
+    return np.full(count, found[0], np.int32)
+
+
+def open_folder(
+  folder: pathlib.Path, *, batch_size: int = BATCH_SIZE
+) -> Magvit:
+  """Opens a run's work folder, or one that `save_pretrained` wrote."""
+  is_export = pretrained_files.is_export(folder)
+  make = Magvit.from_pretrained if is_export else Magvit.from_run
+  return make(folder, batch_size=batch_size)

@@ -1,0 +1,116 @@
+"""Trained networks as functions of NumPy arrays with any number of clips.
+
+They are jitted once: clips are worked on a fixed number at a time, so that
+what becomes of a clip does not depend on how many others there are.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from magvit3d import sharding
+from magvit3d.evaluation.batched import map_batches
+from magvit3d.trained_networks import TrainedNetworks
+
+
+class ClipNetworks:
+  """Tokenizer and transformer, on all devices of this process.
+
+  Args:
+    trained: Networks.
+    batch_size: Clips at a time; made a multiple of the number of devices.
+  """
+
+  def __init__(self, trained: TrainedNetworks, batch_size: int):
+    self._mesh = sharding.make_mesh()
+    num_shards = sharding.num_batch_shards(self._mesh)
+    self.batch_size = -(-batch_size // num_shards) * num_shards
+    self.model = trained.model
+    self._tokenizer_params = trained.tokenizer_params
+    self._transformer_params = trained.transformer_params
+
+  def encode(
+    self, clips: Float[np.ndarray, "b t h w 3"]
+  ) -> Int[np.ndarray, "b s y x"]:
+    """Returns the tokens of clips in [0, 1]."""
+    return self._map(self._encode, self._tokenizer_params, {"clips": clips})
+
+  @functools.cached_property
+  def _encode(self):
+    def encode(params, batch):
+      return self.model.encode(params, batch["clips"]).astype(jnp.int32)
+
+    return jax.jit(encode)
+
+  def decode(
+    self, tokens: Int[np.ndarray, "b s y x"]
+  ) -> Float[np.ndarray, "b t h w 3"]:
+    """Returns the clips in [0, 1] that tokens stand for."""
+    return self._map(self._decode, self._tokenizer_params, {"tokens": tokens})
+
+  @functools.cached_property
+  def _decode(self):
+    def decode(params, batch):
+      clips = self.model.tokenizer.apply(
+        {"params": params}, batch["tokens"], method="decode_tokens"
+      )
+      return jnp.clip(clips, 0, 1)
+
+    return jax.jit(decode)
+
+  def complete(
+    self,
+    task_index: int,
+    labels: Int[np.ndarray, "b"],
+    cond_tokens: Int[np.ndarray, "b s y x"],
+    cond_mask: Bool[np.ndarray, "b s y x"],
+    seed: int,
+    condition_mode: str | None = None,
+  ) -> Int[np.ndarray, "b s y x"]:
+    """Returns the tokens that a task makes of a condition.
+
+    Args:
+      task_index: Of `model.tasks`.
+      labels: Classes; the number of classes stands for none.
+      cond_tokens: Of the condition.
+      cond_mask: Where they say something.
+      seed: Of all draws; each batch has random numbers of its own.
+      condition_mode: Takes the place of the task's, if given.
+    """
+    arrays = {
+      "labels": labels.astype(np.int32),
+      "cond_tokens": cond_tokens,
+      "cond_mask": cond_mask,
+      "number": np.arange(len(labels), dtype=np.int32),
+    }
+    complete = functools.partial(
+      self._complete, task_index=task_index, condition_mode=condition_mode
+    )
+    key = jax.random.key(seed)
+    return self._map(complete, (self._transformer_params, key), arrays)
+
+  @functools.cached_property
+  def _complete(self):
+    def complete(params_and_key, batch, *, task_index, condition_mode):
+      params, key = params_and_key
+      steps = self.model.generate(
+        params,
+        jax.random.fold_in(key, batch["number"][0]),
+        task_index,
+        batch["labels"],
+        batch["cond_tokens"],
+        cond_mask=batch["cond_mask"],
+        condition_mode=condition_mode,
+      )
+      return steps.tokens[-1]
+
+    return jax.jit(complete, static_argnames=("task_index", "condition_mode"))
+
+  def _map(self, function, params: Any, arrays: dict[str, np.ndarray]) -> Any:
+    return map_batches(
+      lambda batch: function(params, batch), arrays, self.batch_size, self._mesh
+    )

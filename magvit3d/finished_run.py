@@ -1,0 +1,199 @@
+"""The trained networks in a run's work folder, read without its data.
+
+Nothing in the folder is changed, so that a run may still go on in it.
+"""
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from jax.sharding import NamedSharding
+from jaxtyping import PyTree
+
+from data_gen import schema
+from data_gen.scene_source import read_manifest
+from magvit3d import config_checks, identities
+from magvit3d.errors import UserError
+from magvit3d.trained_networks import (
+  TrainedNetworks,
+  make_model,
+  tokenizer_shapes,
+  transformer_shapes,
+)
+from magvit3d.training import checkpoint_fit, checkpoint_record
+from magvit3d.training.checkpoint_checksums import checksums, leaves_by_path
+
+_NEEDED = ("data", "input", "vqvae", "transformer", "tasks", "maskgvt")
+
+
+def load(workdir: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
+  """Reads the newest checkpoints of a run of configs/traj3d.py.
+
+  Args:
+    workdir: Folder of the run; its data need not be there.
+    place: Where the parameters shall lie.
+
+  Raises:
+    UserError: There is no such run, or what it left does not fit together.
+  """
+  config = _read_config(workdir)
+  folder = _newest(workdir, "tokenizer")
+  if folder is None:
+    raise UserError(
+      f"{workdir} has no checkpoint of the tokenizer: train it first, with "
+      f"python -m magvit3d.main --workdir={workdir}."
+    )
+  record = _record(folder)
+  window = config_checks.clip_window(config["data"], config["input"])
+  num_frames = window.num_frames
+  size = config["data"]["image_size"]
+  names = _class_names(workdir, config, record)
+  model = make_model(config, names, num_frames, size)
+  _check_identity(folder, record, {"vqvae": config["vqvae"]})
+  shapes = tokenizer_shapes(model, num_frames, size)
+  tokenizer_params = _restore(folder, record, "ema_params", shapes, place)
+  steps, params = {"tokenizer": record["step"]}, None
+  folder = _newest(workdir, "transformer")
+  if folder is not None:
+    record = _record(folder)
+    identity = identities.transformer_identity(config, tokenizer_params)
+    _check_identity(folder, record, identity)
+    shapes = transformer_shapes(model)
+    params = _restore(folder, record, "params", shapes, place)
+    steps["transformer"] = record["step"]
+  return TrainedNetworks(
+    config,
+    names,
+    num_frames,
+    size,
+    window.stride,
+    steps,
+    tokenizer_params,
+    params,
+  )
+
+
+def _read_config(workdir: pathlib.Path) -> dict[str, Any]:
+  path = workdir / "config.json"
+  try:
+    config = json.loads(path.read_text())
+  except FileNotFoundError as error:
+    raise UserError(
+      f"{workdir} is no work folder of a run: it has no config.json. Name the "
+      "--workdir of python -m magvit3d.main."
+    ) from error
+  except (OSError, ValueError) as error:
+    raise UserError(f"{path} cannot be read ({error}).") from error
+  if "model_class" in config:
+    raise UserError(
+      f"{workdir} is a run of one of MAGVIT's own configs; this reads runs of "
+      "configs/traj3d.py."
+    )
+  missing = [name for name in _NEEDED if name not in config]
+  if missing:
+    raise UserError(
+      f"{path} lacks {', '.join(missing)}: it is no config of "
+      "configs/traj3d.py, or that of an older version."
+    )
+  return config
+
+
+def _newest(workdir: pathlib.Path, stage: str) -> pathlib.Path | None:
+  folder = workdir / stage / "checkpoints"
+  if not folder.is_dir():
+    return None
+  # Orbax gives a checkpoint its number once it is complete.
+  steps = [path for path in folder.iterdir() if path.name.isdecimal()]
+  return max(steps, key=lambda path: int(path.name), default=None)
+
+
+def _record(folder: pathlib.Path) -> dict[str, Any]:
+  try:
+    return checkpoint_record.read(folder)
+  except checkpoint_record.DamageError as error:
+    raise _damage_error(folder, str(error)) from error
+
+
+def _damage_error(folder: pathlib.Path, damage: str) -> UserError:
+  return UserError(
+    f"The checkpoint {folder} is damaged ({damage}). Run python -m "
+    "magvit3d.main for this work folder: it goes on from the one before."
+  )
+
+
+def _class_names(
+  workdir: pathlib.Path, config: Mapping[str, Any], record: Mapping[str, Any]
+) -> tuple[str, ...]:
+  """Those of the data that the tokenizer was trained on."""
+  made_with = record["identity"].get("data", {})
+  if made_with.get("preset") in schema.PRESETS:
+    return schema.class_names(made_with["preset"], made_with["random_motion"])
+  folder = pathlib.Path(config["data"]["data_dir"] or workdir / "data")
+  if not (folder / schema.MANIFEST_NAME).exists():
+    raise UserError(
+      f"The names of the classes are in {folder / schema.MANIFEST_NAME}, which "
+      "is not there: the run was trained on footage. Put the data set, or its "
+      "manifest alone, back there."
+    )
+  return tuple(read_manifest(folder)["class_names"])
+
+
+def _check_identity(
+  folder: pathlib.Path, record: Mapping[str, Any], identity: Mapping[str, Any]
+) -> None:
+  wanted = json.loads(json.dumps(identity))
+  found = checkpoint_fit.differences(record, wanted, sections=list(wanted))
+  if found:
+    raise UserError(
+      f"The checkpoint {folder} does not fit {folder.parents[2]}/config.json: "
+      f"{checkpoint_fit.listed(found, '; ')}. Run python -m magvit3d.main for "
+      "this work folder, to train what is outdated."
+    )
+
+
+def _restore(
+  folder: pathlib.Path,
+  record: Mapping[str, Any],
+  item: str,
+  shapes: PyTree,
+  place: NamedSharding,
+) -> PyTree:
+  """Reads one part of a checkpoint's state, and checks it."""
+  saved = {
+    path: leaf
+    for path, leaf in record["leaves"].items()
+    if path.startswith(f"{item}/")
+  }
+  wanted = {item: shapes}
+  found = checkpoint_fit.differences(
+    {"identity": {}, "leaves": saved}, {}, like=wanted
+  )
+  if found:
+    raise UserError(
+      f"The checkpoint {folder} does not fit the networks of "
+      f"{folder.parents[2]}/config.json: {checkpoint_fit.listed(found, '; ')}."
+    )
+  restore_args = jax.tree.map(
+    lambda leaf: ocp.ArrayRestoreArgs(sharding=place, dtype=leaf.dtype), wanted
+  )
+  try:
+    state = ocp.PyTreeCheckpointHandler().restore(
+      (folder / "state").absolute(),
+      args=ocp.args.PyTreeRestore(
+        item=wanted, restore_args=restore_args, partial_restore=True
+      ),
+    )
+  except Exception as error:  # Of TensorStore, of whatever type.
+    text = " ".join(str(error).split())[:300]
+    raise _damage_error(folder, f"{type(error).__name__}: {text}") from error
+  sums = checksums(state)
+  differing = [
+    p for p in leaves_by_path(wanted) if sums[p] != saved[p]["checksum"]
+  ]
+  if differing:
+    names = checkpoint_fit.listed(differing)
+    raise _damage_error(folder, f"checksums differ of {names}")
+  return state[item]

@@ -1,0 +1,42 @@
+"""A folder that is there with all its files, or not at all."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+
+from magvit3d.errors import UserError
+
+
+def check(output: pathlib.Path) -> None:
+  """Raises UserError unless `output`, of --output, is free to be made."""
+  if output.is_dir() and not any(output.iterdir()):
+    return
+  if output.exists() or output.is_symlink():
+    raise UserError(
+      f"--output={output} exists already. Name another folder, or remove it."
+    )
+
+
+@contextlib.contextmanager
+def written_whole(output: pathlib.Path) -> Iterator[pathlib.Path]:
+  """Yields a folder to write into; it becomes `output` if all went well.
+
+  Raises:
+    UserError: `output` exists and is not empty, or cannot be written.
+  """
+  output = output.absolute()
+  check(output)
+  temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+  try:
+    temporary.mkdir(parents=True)
+    yield temporary
+    os.replace(temporary, output)
+  except OSError as error:
+    raise UserError(
+      f"--output={output} cannot be written ({error.strerror or error}). "
+      "Nothing is left of it. Free some space, or name another folder."
+    ) from error
+  finally:
+    shutil.rmtree(temporary, ignore_errors=True)

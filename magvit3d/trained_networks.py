@@ -1,0 +1,86 @@
+"""The networks of a run with what is needed to use them, and no data."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from magvit3d.errors import as_user_errors
+from magvit3d.models.vqvae import latent_shape
+from magvit3d.tokens.token_model import TokenModel
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedNetworks:
+  """A tokenizer and, where it was trained, the transformer on its tokens.
+
+  Attributes:
+    config: Sections of the run's config; at least `SECTIONS`.
+    class_names: By label; a pair of shape and motion is 'cone_helical'.
+    num_frames: Frames of a clip.
+    image_size: Height and width of a frame, pixels.
+    frame_stride: Frames of the data's scenes from one of a clip to the next.
+    steps: Steps that each network was trained for, by stage.
+    tokenizer_params: Moving average of the generator.
+    transformer_params: None where there is only the tokenizer.
+  """
+
+  config: Mapping[str, Any]
+  class_names: tuple[str, ...]
+  num_frames: int
+  image_size: int
+  frame_stride: int
+  steps: Mapping[str, int]
+  tokenizer_params: PyTree
+  transformer_params: PyTree | None = None
+
+  @property
+  def clip_shape(self) -> tuple[int, int, int, int]:
+    """(t, h, w, 3)."""
+    return (self.num_frames, self.image_size, self.image_size, 3)
+
+  @functools.cached_property
+  def model(self) -> TokenModel:
+    """The transformer with its vocabulary and tasks, and the tokenizer."""
+    return make_model(
+      self.config, self.class_names, self.num_frames, self.image_size
+    )
+
+
+# Of the config, that the networks are built from.
+SECTIONS = ("vqvae", "transformer", "tasks", "maskgvt", "dtype", "seed")
+
+
+def make_model(
+  config: Mapping[str, Any],
+  class_names: tuple[str, ...],
+  num_frames: int,
+  image_size: int,
+) -> TokenModel:
+  """Builds the networks that `TrainedNetworks` describes.
+
+  Raises:
+    UserError: Fields of the config do not go together.
+  """
+  with as_user_errors(ValueError):
+    grid = latent_shape(config["vqvae"], num_frames, image_size)
+    return TokenModel(config, num_frames, len(class_names), grid)
+
+
+def tokenizer_shapes(model: TokenModel, num_frames: int, size: int) -> PyTree:
+  """Returns the shapes of the tokenizer's parameters."""
+  clips = jax.ShapeDtypeStruct((1, num_frames, size, size, 3), jnp.float32)
+  key = jax.random.key(0)
+  return jax.eval_shape(model.tokenizer.init, key, clips)["params"]
+
+
+def transformer_shapes(model: TokenModel) -> PyTree:
+  """Returns the shapes of the transformer's parameters."""
+  length = model.prefix_length + model.num_tokens
+  ids = jax.ShapeDtypeStruct((1, length), jnp.int32)
+  key = jax.random.key(0)
+  return jax.eval_shape(model.transformer.init, key, ids)["params"]
