@@ -21,6 +21,7 @@ from magvit3d import (
   class_choices,
   finished_run,
   pretrained_files,
+  runtime,
   sharding,
   task_sampling,
   video_arrays,
@@ -286,7 +287,14 @@ class Magvit:
 def open_folder(
   folder: pathlib.Path, *, batch_size: int = BATCH_SIZE
 ) -> Magvit:
-  """Opens a run's work folder, or one that `save_pretrained` wrote."""
-  is_export = pretrained_files.is_export(folder)
-  make = Magvit.from_pretrained if is_export else Magvit.from_run
-  return make(folder, batch_size=batch_size)
+  """Opens what --run names: a work folder, or what `save_pretrained` wrote.
+
+  Compiled programs of a run are kept, or found, where its training keeps them.
+  """
+  if pretrained_files.is_export(folder):
+    return Magvit.from_pretrained(folder, batch_size=batch_size)
+  magvit = Magvit.from_run(folder, batch_size=batch_size)
+  runtime.set_up(
+    {"compilation_cache_dir": None} | magvit.trained.config, folder
+  )
+  return magvit

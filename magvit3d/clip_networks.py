@@ -32,6 +32,7 @@ class ClipNetworks:
     self.model = trained.model
     self._tokenizer_params = trained.tokenizer_params
     self._transformer_params = trained.transformer_params
+    self._precision = trained.config["matmul_precision"]
 
   def encode(
     self, clips: Float[np.ndarray, "b t h w 3"]
@@ -111,6 +112,10 @@ class ClipNetworks:
     return jax.jit(complete, static_argnames=("task_index", "condition_mode"))
 
   def _map(self, function, params: Any, arrays: dict[str, np.ndarray]) -> Any:
-    return map_batches(
-      lambda batch: function(params, batch), arrays, self.batch_size, self._mesh
-    )
+    with jax.default_matmul_precision(self._precision):
+      return map_batches(
+        lambda batch: function(params, batch),
+        arrays,
+        self.batch_size,
+        self._mesh,
+      )

@@ -98,7 +98,7 @@ def _read_config(workdir: pathlib.Path) -> dict[str, Any]:
       f"{path} lacks {', '.join(missing)}: it is no config of "
       "configs/traj3d.py, or that of an older version."
     )
-  return config
+  return {"matmul_precision": None, **config}  # Older runs had no such field.
 
 
 def _newest(workdir: pathlib.Path, stage: str) -> pathlib.Path | None:

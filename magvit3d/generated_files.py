@@ -105,12 +105,12 @@ def _picture(made: Generated) -> UInt8[np.ndarray, "t height width 3"]:
   """All clips as one, large enough to look at."""
   strips = _strips(made)
   width = max(strip.shape[2] for strip in strips)
-  white = 255
+  gap = strips[0].shape[1] // 16
   rows = [
     np.pad(
       strip,
-      ((0, 0), (0, 0), (0, width - strip.shape[2]), (0, 0)),
-      constant_values=white,
+      ((0, 0), (0, gap), (0, width - strip.shape[2]), (0, 0)),
+      constant_values=255,
     )
     for strip in strips
   ]

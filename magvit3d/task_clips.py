@@ -31,10 +31,12 @@ class Choices:
   given_frames: int | None = None
 
 
-def data_folder(run: pathlib.Path, given: str | None) -> pathlib.Path | None:
+def data_folder(
+  run: pathlib.Path, given: pathlib.Path | None
+) -> pathlib.Path | None:
   """Returns where the clips for a run's tasks are; None if nowhere known."""
   if given:
-    return pathlib.Path(given).expanduser()
+    return given
   try:
     config = json.loads((run / "config.json").read_text())
   except (OSError, ValueError):

@@ -52,7 +52,15 @@ class TrainedNetworks:
 
 
 # Of the config, that the networks are built from.
-SECTIONS = ("vqvae", "transformer", "tasks", "maskgvt", "dtype", "seed")
+SECTIONS = (
+  "vqvae",
+  "transformer",
+  "tasks",
+  "maskgvt",
+  "dtype",
+  "matmul_precision",
+  "seed",
+)
 
 
 def make_model(
