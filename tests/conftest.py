@@ -11,6 +11,7 @@ import pathlib
 
 import jax
 import pytest
+import small_run
 
 _CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "xla"
 
@@ -24,3 +25,9 @@ def failed_reads_collected():
   """A warning of such a read comes with its test, not with a later one."""
   yield
   gc.collect()
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory):
+  """Work folder of a small run, all whose tests only read it."""
+  return small_run.make(tmp_path_factory.mktemp("runs") / "traj3d")
