@@ -15,10 +15,10 @@ def join_views(grids: Array) -> Array:
   return grids.reshape(b, v * t, *rest)
 
 
-def split_views(grids: Array, num_views: int) -> Array:
-  """Returns (b, v, t, ...) of (b, v*t, ...); NumPy or JAX."""
+def as_clips(grids: Array, num_views: int) -> Array:
+  """Returns (b*v, t, ...) of (b, v*t, ...); NumPy or JAX."""
   b, length, *rest = grids.shape
-  return grids.reshape(b, num_views, length // num_views, *rest)
+  return grids.reshape(b * num_views, length // num_views, *rest)
 
 
 def in_all_views(mask: Bool[Array, "b t h w"], num_views: int) -> Array:
