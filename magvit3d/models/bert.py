@@ -78,7 +78,7 @@ class BertEmbed(nn.Module):
     self,
     ids: Int[Array, "b n"],
     segment_ids: Int[Array, "b n"] | None = None,
-    camera: Float[Array, "b v t h w d"] | None = None,
+    camera: Float[Array, "b c t h w d"] | None = None,
     *,
     train: bool = False,
   ) -> tuple[Float[Array, "b n d"], Float[Array, "v d"]]:

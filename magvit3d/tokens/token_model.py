@@ -171,7 +171,7 @@ class TokenModel:
   def condition_video(
     self,
     clips: Float[Array, "b *v t h w 3"],
-    task_index: Int[Array, ""],
+    task_index: Int[Array, ""] | int,
   ) -> Float[Array, "b *v t h w 3"]:
     """The clips as a task shows them; given views as the others."""
     shown = [functools.partial(_shown, task) for task in self.tasks]
