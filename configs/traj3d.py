@@ -198,6 +198,11 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   transformer.num_segments = 0
   transformer.kernel_init_stddev = 0.02
   transformer.position_init = "normal"  # Ours: or 'sinusoidal'.
+  # Ours: cameras of a scene in one sequence; see docs/multiview.md.
+  transformer.num_views = 1
+  transformer.camera_embedding = placeholder(str)  # 'view' or 'rays'.
+  transformer.attention_implementation = placeholder(str)  # 'xla' or 'cudnn'.
+  transformer.remat = False  # Less memory: layers are computed twice.
   transformer.dropout_rate = 0.1
   transformer.attention_dropout_rate = (
     0.0  # Above 0 attention takes a slow path.
@@ -219,7 +224,9 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   maskgvt.inpainting_token = False  # Upstream sends outpainting's.
   maskgvt.condition_mode = "cond->input"
   maskgvt.weight_mode = "mask+refine+recons"
-  maskgvt.mask_type = "random"  # Or 'block', 'frame_by_frame'.
+  # Or 'block', 'frame_by_frame', 'frame', 'tube', 'view'; or several, with
+  # commas: each sample has one of them.
+  maskgvt.mask_type = "random"
   maskgvt.mask_block_shape = (1, 1, 1)  # Time, height, width, in tokens.
   maskgvt.mask_schedule = "cosine"
   maskgvt.sampling = mlc.ConfigDict()

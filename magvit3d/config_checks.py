@@ -108,15 +108,20 @@ def _check_samples(config: Mapping[str, Any]) -> None:
     )
 
 
-def check_whole_scenes(config: Mapping[str, Any], num_views: int) -> None:
-  """Raises UserError if a batch does not divide into samples of `num_views`."""
-  for section in ("train_tokenizer", "train_transformer"):
-    size = config[section]["batch_size"]
-    if size % num_views:
-      raise UserError(
-        f"config.{section}.batch_size={size} counts clips, and samples of "
-        f"scenes have {num_views} (config.input). Use a multiple of that."
-      )
+def check_whole_scenes(field: str, batch_size: int, num_views: int) -> None:
+  """Raises UserError if a batch does not divide into samples of `num_views`.
+
+  Args:
+    field: Name of `batch_size` in the config.
+    batch_size: Clips.
+    num_views: Of a sample.
+  """
+  if batch_size % num_views:
+    raise UserError(
+      f"config.{field}={batch_size} counts clips, and samples of scenes have "
+      f"{num_views} (config.input, config.transformer.num_views). Use a "
+      "multiple of that."
+    )
 
 
 def clip_window(

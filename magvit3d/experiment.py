@@ -26,7 +26,7 @@ from magvit3d import (
 )
 from magvit3d.config_checks import STAGES
 from magvit3d.data.batches import make_batches
-from magvit3d.data.scene_clips import SceneClips, fold_views
+from magvit3d.data.scene_tokens import TrainingSceneTokens
 from magvit3d.errors import as_user_errors
 from magvit3d.evaluation import (
   evaluate,
@@ -36,18 +36,12 @@ from magvit3d.evaluation import (
 )
 from magvit3d.evaluation.report import write_report
 from magvit3d.overfit_run import overfit_networks
-from magvit3d.run_data import RunData
+from magvit3d.run_data import RunData, TrainingSamples
 from magvit3d.run_networks import RunNetworks
 from magvit3d.tokens.token_model import TokenModel
 from magvit3d.training import loop, token_cache
 from magvit3d.training.monitoring_options import MonitoringOptions
 from magvit3d.training.profiling import StepSpan
-
-_BATCH_FIELDS = (
-  ("train_tokenizer", "batch_size"),
-  ("train_transformer", "batch_size"),
-  ("evaluation", "batch_size"),
-)
 
 
 class Experiment:
@@ -85,16 +79,27 @@ class Experiment:
         self._networks.clip_shape,
         self._networks.token_model(self._data.num_classes()),
       )
-    for section, field in _BATCH_FIELDS:
-      sharding.check_batch_size(
-        f"{section}.{field}",
-        config[section][field],
-        self._mesh,
-        config[section].get("gradient_accumulation_steps", 1),
-      )
-    config_checks.check_whole_scenes(config, self._data.views_per_sample())
+    self._check_batches()
     run_files.make_workdir(workdir)
     self._record = run_files.StageRecord(workdir, STAGES, processes.is_main())
+
+  def _check_batches(self) -> None:
+    """Raises UserError if batches do not divide into samples and devices."""
+    for section in ("train_tokenizer", "train_transformer", "evaluation"):
+      num_views = self._networks.num_views(section)
+      field, size = f"{section}.batch_size", self._config[section]["batch_size"]
+      if section == "evaluation":
+        per_sample = num_views
+      else:
+        per_sample = self._data.views_per_sample(num_views)
+      config_checks.check_whole_scenes(field, size, per_sample)
+      sharding.check_batch_size(
+        field,
+        size // num_views,
+        self._mesh,
+        self._config[section].get("gradient_accumulation_steps", 1),
+        clips_per_sample=num_views,
+      )
 
   def run(self) -> pathlib.Path:
     """Runs the chosen stages; returns where the report is, or would be.
@@ -184,17 +189,16 @@ class Experiment:
       tokenizer, self._config["evaluation"]["batch_size"], self._mesh
     )
 
-  def _train(self, name, stage, source, checkpoints, validate, draw) -> PyTree:
+  def _train(self, name, stage, samples, checkpoints, validate, draw) -> PyTree:
     training = self._config[f"train_{name}"]
-    is_of_scenes = isinstance(source, SceneClips)
-    per_sample = self._data.views_per_sample() if is_of_scenes else 1
+    num_samples = training["batch_size"] // samples.views_per_sample
     batches = make_batches(
-      source,
-      batch_size=training["batch_size"] // per_sample // jax.process_count(),
+      samples.source,
+      batch_size=num_samples // jax.process_count(),
       seed=self._config["seed"],
       num_threads=self._config["num_reading_threads"],
       num_workers=self._config["num_reading_workers"],
-      transform=fold_views if is_of_scenes else None,
+      transform=samples.transform,
       shard_index=jax.process_index(),
       shard_count=jax.process_count(),
     )
@@ -246,9 +250,10 @@ class Experiment:
     self._pass_oracle_gate(model, tokenizer_params)
     training = self._config["train_transformer"]
     stage = self._networks.transformer_stage(model, tokenizer_params)
-    source = self._data.training_samples()
+    num_views = model.num_views
+    samples = self._data.training_samples(num_views)
     if self._config["tokenizer_cache"]:
-      source = token_cache.load_or_make(
+      tokens = token_cache.load_or_make(
         self._workdir / "transformer" / "tokens",
         self._data.clips("train"),
         model,
@@ -259,14 +264,19 @@ class Experiment:
         batch_size=self._config["evaluation"]["batch_size"],
         mesh=self._mesh,
       )
-    clips = self._data.some_clips(
-      "validation", training["num_validation_clips"]
+      if num_views > 1:
+        tokens = TrainingSceneTokens(
+          tokens, self._data.num_cameras(), num_views
+        )
+      samples = TrainingSamples(tokens, num_views)
+    clips = self._data.some_samples(
+      "validation", training["num_validation_clips"], num_views
     )
     validate = transformer_scores.make_validation(
       model,
       tokenizer_params,
       clips,
-      self._config["evaluation"]["batch_size"],
+      self._config["evaluation"]["batch_size"] // num_views,
       self._mesh,
     )
     draw = sample_strips.make_generation_strips(
@@ -275,7 +285,7 @@ class Experiment:
     self._train(
       "transformer",
       stage,
-      source,
+      samples,
       self._networks.transformer_checkpoints(tokenizer_params),
       lambda state: validate(state.params),
       lambda state: draw(state.params),
@@ -314,7 +324,11 @@ class Experiment:
     tokenizer_params = self._networks.tokenizer_params()
     params = self._networks.transformer_params(tokenizer_params)
     settings = self._config["evaluation"]
-    clips = self._data.some_clips(settings["split"], settings["num_clips"])
+    clips = self._data.some_samples(
+      settings["split"],
+      settings["num_clips"],
+      self._networks.num_views("evaluation"),
+    )
     names = self._data.clips(settings["split"]).scenes.class_names
     evaluate.evaluate(
       self._workdir / "evaluation",

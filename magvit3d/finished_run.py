@@ -3,6 +3,7 @@
 Nothing in the folder is changed, so that a run may still go on in it.
 """
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from jax.sharding import NamedSharding
 from jaxtyping import PyTree
 
 from data_gen import schema
+from data_gen.options import DatasetOptions
 from data_gen.scene_source import read_manifest
 from magvit3d import config_checks, identities
 from magvit3d.errors import UserError
@@ -50,8 +52,8 @@ def load(workdir: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
   window = config_checks.clip_window(config["data"], config["input"])
   num_frames = window.num_frames
   size = config["data"]["image_size"]
-  names = _class_names(workdir, config, record)
-  model = make_model(config, names, num_frames, size)
+  names, num_cameras = _scene_facts(workdir, config, record)
+  model = make_model(config, names, num_frames, size, num_cameras)
   _check_identity(folder, record, {"vqvae": config["vqvae"]})
   shapes = tokenizer_shapes(model, num_frames, size)
   tokenizer_params = _restore(folder, record, "ema_params", shapes, place)
@@ -70,6 +72,7 @@ def load(workdir: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
     num_frames,
     size,
     window.stride,
+    num_cameras,
     steps,
     tokenizer_params,
     params,
@@ -124,13 +127,16 @@ def _damage_error(folder: pathlib.Path, damage: str) -> UserError:
   )
 
 
-def _class_names(
+def _scene_facts(
   workdir: pathlib.Path, config: Mapping[str, Any], record: Mapping[str, Any]
-) -> tuple[str, ...]:
-  """Those of the data that the tokenizer was trained on."""
+) -> tuple[tuple[str, ...], int]:
+  """Class names and number of cameras of the data of a tokenizer."""
   made_with = record["identity"].get("data", {})
   if made_with.get("preset") in schema.PRESETS:
-    return schema.class_names(made_with["preset"], made_with["random_motion"])
+    fields = {field.name for field in dataclasses.fields(DatasetOptions)}
+    known = {key: made_with[key] for key in fields & set(made_with)}
+    options = DatasetOptions(output_dir="", **known)
+    return options.class_names, options.num_views
   folder = pathlib.Path(config["data"]["data_dir"] or workdir / "data")
   if not (folder / schema.MANIFEST_NAME).exists():
     raise UserError(
@@ -138,7 +144,8 @@ def _class_names(
       "is not there: the run was trained on footage. Put the data set, or its "
       "manifest alone, back there."
     )
-  return tuple(read_manifest(folder)["class_names"])
+  manifest = read_manifest(folder)
+  return tuple(manifest["class_names"]), manifest["num_views"]
 
 
 def _check_identity(

@@ -49,6 +49,8 @@ def transformer_sections(config: Mapping[str, Any]) -> dict[str, Any]:
   sections = {name: dict(config[name]) for name in names if name in config}
   for name in ("maskgvt", "lmgvt"):
     sections.get(name, {}).pop("sampling", None)  # May change after training.
+  for field in ("attention_implementation", "remat"):  # How, not what.
+    sections["transformer"].pop(field, None)
   return sections
 
 

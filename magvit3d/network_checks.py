@@ -38,4 +38,21 @@ def trace_steps(
   params = state.ema_params
   transformer = TransformerStage(config, model, _MANY_STEPS, params)
   state = jax.eval_shape(transformer.init_state)
+  if model.num_views > 1:
+    batch = _batch_of_scenes(clip_shape, model.num_views)
   jax.eval_shape(transformer.train_step, state, batch, params)
+
+
+def _batch_of_scenes(
+  clip_shape: tuple[int, int, int, int], num_views: int
+) -> dict[str, jax.ShapeDtypeStruct]:
+  def of(dtype, *shape):
+    return jax.ShapeDtypeStruct((1, *shape), dtype)
+
+  return {
+    "frames": of(np.uint8, num_views, *clip_shape),
+    "labels": of(np.int32),
+    "views": of(np.int32, num_views),
+    "intrinsics": of(np.float32, num_views, 3, 3),
+    "camera_from_world": of(np.float32, num_views, 3, 4),
+  }

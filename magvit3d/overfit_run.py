@@ -12,6 +12,7 @@ from magvit3d.errors import as_user_errors
 from magvit3d.evaluation import transformer_scores
 from magvit3d.run_data import RunData
 from magvit3d.run_networks import RunNetworks
+from magvit3d.tokens.token_model import TokenBatch
 from magvit3d.training.tokenizer import TokenizerStage
 from magvit3d.training.transformer import TransformerStage
 
@@ -28,7 +29,7 @@ def overfit_networks(
     mesh: Devices.
   """
   config = overfit.make_config(config)
-  clips = _some_clips(data, config["train_tokenizer"]["batch_size"])
+  clips = _some_samples(data, config["train_tokenizer"]["batch_size"], 1)
   with as_user_errors(ValueError):
     stage = TokenizerStage(
       config, overfit.MANY_STEPS, networks.clip_shape, clips["frames"]
@@ -37,10 +38,12 @@ def overfit_networks(
   tokenizer = overfit.train("tokenizer", stage, clips, target, mesh)
   params = sharding.replicate(tokenizer.state.g_params, mesh)
 
-  clips = _some_clips(data, config["train_transformer"]["batch_size"])
   model = networks.token_model(config=config)
+  clips = _some_samples(
+    data, config["train_transformer"]["batch_size"], model.num_views
+  )
   tokenize = transformer_scores.make_tokenize(model, len(clips["labels"]), mesh)
-  batch = dataclasses.asdict(tokenize(params, clips))
+  batch = _as_batch(tokenize(params, clips))
   with as_user_errors(ValueError):
     stage = TransformerStage(config, model, overfit.MANY_STEPS, params)
   target = overfit.TARGETS["transformer"]
@@ -48,7 +51,20 @@ def overfit_networks(
   return [tokenizer, transformer]
 
 
-def _some_clips(data: RunData, count: int) -> dict[str, np.ndarray]:
-  clips = data.some_clips("train", 4 * count)
-  rows = overfit.pick_rows(clips["labels"], count)
-  return {key: clips[key][rows] for key in ("frames", "masks", "labels")}
+def _some_samples(
+  data: RunData, num_clips: int, num_views: int
+) -> dict[str, np.ndarray]:
+  """Clips, or scenes with several views, of as many classes as there are."""
+  samples = data.some_samples("train", 4 * num_clips, num_views)
+  rows = overfit.pick_rows(samples["labels"], num_clips // num_views)
+  return {key: samples[key][rows] for key in samples if key != "background"}
+
+
+def _as_batch(tokens: TokenBatch) -> dict[str, np.ndarray]:
+  """The tokens as the transformer's batches hold them."""
+  batch = {
+    field.name: getattr(tokens, field.name)
+    for field in dataclasses.fields(tokens)
+  }
+  seen_by = batch.pop("cameras")
+  return batch | (dataclasses.asdict(seen_by) if seen_by else {})

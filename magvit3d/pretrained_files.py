@@ -5,7 +5,7 @@
 
   format          number of this format
   magvit3d, jax   versions that wrote it
-  class_names, num_frames, image_size, frame_stride, steps
+  class_names, num_frames, image_size, frame_stride, num_cameras, steps
                   see `TrainedNetworks`
   networks        sections of the run's config
   weights         name of the file, and shape, type and CRC32C of each leaf
@@ -71,6 +71,7 @@ def save(trained: TrainedNetworks, folder: pathlib.Path) -> None:
     "num_frames": trained.num_frames,
     "image_size": trained.image_size,
     "frame_stride": trained.frame_stride,
+    "num_cameras": trained.num_cameras,
     "steps": dict(trained.steps),
     "networks": {name: trained.config[name] for name in SECTIONS},
     "weights": {
@@ -146,7 +147,8 @@ def load(folder: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
   trees = traverse_util.unflatten_dict(found, sep="/")
   names = tuple(content["class_names"])
   num_frames, size = content["num_frames"], content["image_size"]
-  model = make_model(content["networks"], names, num_frames, size)
+  num_cameras = content["num_cameras"]
+  model = make_model(content["networks"], names, num_frames, size, num_cameras)
   has_transformer = "transformer" in trees
   wanted = _trees(
     tokenizer_shapes(model, num_frames, size),
@@ -168,6 +170,7 @@ def load(folder: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
     num_frames,
     size,
     content["frame_stride"],
+    num_cameras,
     content["steps"],
     trees["tokenizer"],
     trees.get("transformer"),

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,26 @@ from magvit3d.data.scene_clips import (
   SceneClips,
   TrainingSceneClips,
   check_num_views,
+  fold_views,
 )
 from magvit3d.errors import UserError, as_user_errors
+
+_CAMERA_KEYS = ("views", "intrinsics", "camera_from_world")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSamples:
+  """What a stage trains on.
+
+  Attributes:
+    source: Random access to samples.
+    views_per_sample: Clips that a sample consists of.
+    transform: Applied to each batch; see `make_batches`.
+  """
+
+  source: Any
+  views_per_sample: int = 1
+  transform: Callable | None = None
 
 
 class RunData:
@@ -121,26 +139,64 @@ class RunData:
       )
     return self._sources[split]
 
-  def training_samples(self) -> ClipSource | SceneClips:
-    """Returns the samples to train on: clips, or scenes."""
-    scenes = self.clips("train").scenes
-    if self._samples["sample"] == "scene":
-      return TrainingSceneClips(scenes, self._samples["num_views"], self.window)
-    if self.window.num_starts > 1:
-      return TrainingClipSource(scenes, self.window)
-    return self.clips("train")
+  def training_samples(self, num_views: int = 1) -> TrainingSamples:
+    """Returns the samples to train on.
 
-  def views_per_sample(self) -> int:
+    Args:
+      num_views: More than 1 asks for scenes with so many views, for a
+        transformer that sees them together; else they are clips, or scenes
+        whose views are taken one by one, as `config.input` says.
+    """
+    scenes = self.clips("train").scenes
+    if num_views > 1:
+      source = TrainingSceneClips(scenes, num_views, self.window)
+      return TrainingSamples(source, num_views)
+    if self._samples["sample"] == "scene":
+      source = TrainingSceneClips(
+        scenes, self._samples["num_views"], self.window
+      )
+      return TrainingSamples(source, source.views_per_sample, fold_views)
+    if self.window.num_starts > 1:
+      return TrainingSamples(TrainingClipSource(scenes, self.window))
+    return TrainingSamples(self.clips("train"))
+
+  def views_per_sample(self, num_views: int = 1) -> int:
     """Returns the clips of a sample, also of data that are not made yet.
+
+    Args:
+      num_views: See `training_samples`.
 
     Raises:
       UserError: The scenes have fewer cameras than are asked for.
     """
+    if num_views > 1:
+      total = self.num_cameras()
+      check_num_views(num_views, total, field="transformer.num_views")
+      return num_views
     if self._samples["sample"] == "view":
       return 1
-    total, count = self._num_views(), self._samples["num_views"]
+    total, count = self.num_cameras(), self._samples["num_views"]
     check_num_views(count, total)
     return count or total
+
+  def some_samples(
+    self, split: str, count: int, num_views: int = 1
+  ) -> dict[str, np.ndarray]:
+    """Returns up to `count` clips, spread over a split.
+
+    Args:
+      split: Of the data.
+      count: Clips.
+      num_views: More than 1 gives scenes with so many views, as in a batch of
+        `SceneClips`.
+    """
+    if num_views == 1:
+      return self.some_clips(split, count)
+    scenes = self.clips(split).scenes
+    source = SceneClips(scenes, num_views, self.window)
+    count = max(count // num_views, 1)
+    keys = ("frames", "masks", "labels", "background", *_CAMERA_KEYS)
+    return load_clips(source, spread_indices(source, count), keys)
 
   def some_clips(self, split: str, count: int) -> dict[str, np.ndarray]:
     """Returns up to `count` clips, spread over a split; see `load_clips`."""
@@ -160,7 +216,8 @@ class RunData:
     with as_user_errors(ValueError):
       return len(self._options().class_names)
 
-  def _num_views(self) -> int:
+  def num_cameras(self) -> int:
+    """Returns the cameras of a scene, also of data that are not made yet."""
     if self.is_given:
       return read_manifest(self.folder)["num_views"]
     with as_user_errors(ValueError):

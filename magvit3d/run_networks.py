@@ -75,11 +75,17 @@ class RunNetworks:
     training = self._config[section]
     if training["num_steps"] is not None:
       return training["num_steps"]
-    num_samples = len(self._data.training_samples())
-    num_clips = num_samples * self._data.views_per_sample()
+    samples = self._data.training_samples(self.num_views(section))
+    num_clips = len(samples.source) * samples.views_per_sample
     return math.ceil(
       num_clips * training["num_epochs"] / training["batch_size"]
     )
+
+  def num_views(self, section: str) -> int:
+    """Returns the views that `train_tokenizer`, ... sees together."""
+    if section == "train_tokenizer":
+      return 1
+    return self._config["transformer"].get("num_views", 1)
 
   def tokenizer_checkpoints(self) -> Checkpoints:
     """Opens them; whoever does closes them."""
@@ -159,6 +165,8 @@ class RunNetworks:
       self._data.window.num_frames,
       num_classes,
       self.latent_shape,
+      num_cameras=self._data.num_cameras(),
+      image_size=self._config["data"]["image_size"],
     )
 
   def transformer_stage(

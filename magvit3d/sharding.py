@@ -71,27 +71,35 @@ def num_batch_shards(mesh: Mesh) -> int:
 
 
 def check_batch_size(
-  field: str, batch_size: int, mesh: Mesh, num_parts: int = 1
+  field: str,
+  batch_size: int,
+  mesh: Mesh,
+  num_parts: int = 1,
+  *,
+  clips_per_sample: int = 1,
 ) -> None:
   """Raises UserError if a batch does not divide over the devices.
 
   Args:
     field: Name of `batch_size` in the config.
-    batch_size: Clips.
+    batch_size: Samples.
     mesh: Devices.
     num_parts: Parts that a device works on one after the other; see
       `accumulation`.
+    clips_per_sample: The config counts clips, so many for a sample.
   """
   count = num_batch_shards(mesh) * num_parts
   if batch_size < 1 or batch_size % count:
     below, above = batch_size // count * count, -(-batch_size // count) * count
-    choices = " or ".join(str(n) for n in (below, above) if n > 0)
+    choices = " or ".join(
+      str(n * clips_per_sample) for n in (below, above) if n > 0
+    )
     what = f"{num_batch_shards(mesh)} devices"
     if num_parts > 1:
       what += f" x gradient_accumulation_steps={num_parts}"
     raise UserError(
-      f"config.{field}={batch_size} does not divide over {what}. "
-      f"Use {choices or count}."
+      f"config.{field}={batch_size * clips_per_sample} does not divide over "
+      f"{what}. Use {choices or count * clips_per_sample}."
     )
 
 

@@ -38,7 +38,8 @@ class TaskSampler:
     networks: The same as functions.
 
   Raises:
-    UserError: There is only a tokenizer.
+    UserError: There is only a tokenizer, or the transformer is not one of
+      single clips.
   """
 
   def __init__(self, trained: TrainedNetworks, networks: ClipNetworks):
@@ -47,6 +48,12 @@ class TaskSampler:
         "There is only a tokenizer, which tokenizes and reconstructs. Train "
         "the transformer first: python -m magvit3d.main "
         "--config.stages=transformer."
+      )
+    if trained.model.transformer.camera_embedding is not None:
+      raise UserError(
+        "This transformer has learnt scenes of several views with their "
+        f"cameras (config.transformer.num_views={trained.model.num_views}); "
+        "this call is for transformers of single clips."
       )
     self._networks = networks
     self._model = trained.model

@@ -24,6 +24,7 @@ class TrainedNetworks:
     num_frames: Frames of a clip.
     image_size: Height and width of a frame, pixels.
     frame_stride: Frames of the data's scenes from one of a clip to the next.
+    num_cameras: Of the rig of the data.
     steps: Steps that each network was trained for, by stage.
     tokenizer_params: Moving average of the generator.
     transformer_params: None where there is only the tokenizer.
@@ -34,6 +35,7 @@ class TrainedNetworks:
   num_frames: int
   image_size: int
   frame_stride: int
+  num_cameras: int
   steps: Mapping[str, int]
   tokenizer_params: PyTree
   transformer_params: PyTree | None = None
@@ -47,7 +49,11 @@ class TrainedNetworks:
   def model(self) -> TokenModel:
     """The transformer with its vocabulary and tasks, and the tokenizer."""
     return make_model(
-      self.config, self.class_names, self.num_frames, self.image_size
+      self.config,
+      self.class_names,
+      self.num_frames,
+      self.image_size,
+      self.num_cameras,
     )
 
 
@@ -68,6 +74,7 @@ def make_model(
   class_names: tuple[str, ...],
   num_frames: int,
   image_size: int,
+  num_cameras: int,
 ) -> TokenModel:
   """Builds the networks that `TrainedNetworks` describes.
 
@@ -76,7 +83,14 @@ def make_model(
   """
   with as_user_errors(ValueError):
     grid = latent_shape(config["vqvae"], num_frames, image_size)
-    return TokenModel(config, num_frames, len(class_names), grid)
+    return TokenModel(
+      config,
+      num_frames,
+      len(class_names),
+      grid,
+      num_cameras=num_cameras,
+      image_size=image_size,
+    )
 
 
 def tokenizer_shapes(model: TokenModel, num_frames: int, size: int) -> PyTree:
@@ -88,7 +102,6 @@ def tokenizer_shapes(model: TokenModel, num_frames: int, size: int) -> PyTree:
 
 def transformer_shapes(model: TokenModel) -> PyTree:
   """Returns the shapes of the transformer's parameters."""
-  length = model.prefix_length + model.num_tokens
-  ids = jax.ShapeDtypeStruct((1, length), jnp.int32)
   key = jax.random.key(0)
-  return jax.eval_shape(model.transformer.init, key, ids)["params"]
+  init = model.transformer.init
+  return jax.eval_shape(init, key, *model.init_arguments())["params"]

@@ -201,7 +201,7 @@ class Runs:
     config = self._config
     if stage == "tokenizer":
       data = RunData(config["data"], config["input"], workdir)
-      source = data.training_samples()
+      source = data.training_samples().source
     else:
       folder = workdir / stage / "tokens"
       manifest = json.loads((folder / "manifest.json").read_text())

@@ -61,9 +61,12 @@ for _stage in ("train_tokenizer", "train_transformer"):
   }
 
 
-def make_config(**fields: Any) -> dict[str, Any]:
-  """Returns the config; `section__field` of `fields` overrides it."""
-  config = traj3d.get_config("tiny")
+def make_config(experiment: Any = traj3d, **fields: Any) -> dict[str, Any]:
+  """Returns the config; `section__field` of `fields` overrides it.
+
+  `experiment` is a module of configs/.
+  """
+  config = experiment.get_config("tiny")
   changes = {key.replace("__", "."): value for key, value in fields.items()}
   with config.unlocked():
     config.update_from_flattened_dict(_FIELDS | changes)

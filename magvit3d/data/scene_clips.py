@@ -59,8 +59,7 @@ class SceneClips:
       trajectory: float32 (t, 3), metres. orientation: float32 (t, 4),
       quaternions wxyz. size: float32, the scale of the object.
     """
-    count, total = self.views_per_sample, self.scenes.num_views
-    views = np.arange(count) * total // count
+    views = spread_views(self.views_per_sample, self.scenes.num_views)
     return self._cut(index, views, window_of(self).middle)
 
   def _cut(
@@ -113,12 +112,25 @@ _KEYS = (
 )
 
 
-def check_num_views(num_views: int | None, total: int) -> None:
-  """Raises UserError unless scenes of `total` cameras have that many."""
+def spread_views(count: int, total: int) -> np.ndarray:
+  """Returns the numbers of `count` of `total` cameras, evenly apart."""
+  return np.arange(count) * total // count
+
+
+def check_num_views(
+  num_views: int | None, total: int, field: str = "input.num_views"
+) -> None:
+  """Raises UserError unless scenes of `total` cameras have that many.
+
+  Args:
+    num_views: Cameras that are asked for; None for all.
+    total: Cameras of the scenes.
+    field: Of the config, that asks for them.
+  """
   if num_views is not None and not 1 <= num_views <= total:
     raise UserError(
-      f"config.input.num_views={num_views}, but the scenes have {total} "
-      f"cameras. Use 1 to {total}, or None for all."
+      f"config.{field}={num_views}, but the scenes have {total} cameras. Use "
+      f"1 to {total}, or data with more (config.data.camera_rig)."
     )
 
 

@@ -3,8 +3,9 @@
 A folder has TFRecord shards with their indices, and `manifest.json`, which is
 there once all shards are. A record is a tf.train.Example: `tokens` (t, h, w)
 and `cond_tokens` (tasks, t, h, w) as little-endian bytes of the smallest
-unsigned type, which decode faster than lists of varints; and `label`, `scene`
-(its number in the split) and `camera` as integers.
+unsigned type, which decode faster than lists of varints; `label`, `scene`
+(its number in the split) and `camera` as integers; and that camera's
+`intrinsics` (3, 3) and `camera_from_world` (3, 4) as floats.
 """
 
 import json
@@ -19,13 +20,14 @@ from data_gen.features import Feature
 from data_gen.records import decode_scene
 from data_gen.tfrecord import TFRecordSource
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 ADVICE = (
   "Delete this shard and run the same command again: it makes just what is "
   "missing."
 )
 _TRAINED_ON = ("tokens", "cond_tokens", "label")
+_CAMERA = ("camera", "intrinsics", "camera_from_world")
 
 
 def make_features(
@@ -41,6 +43,8 @@ def make_features(
     "label": integer,
     "scene": integer,
     "camera": integer,
+    "intrinsics": Feature("float32", (3, 3)),
+    "camera_from_world": Feature("float32", (3, 4)),
   }
 
 
@@ -117,9 +121,24 @@ class TokenSource:
     Raises:
       DataError: The record is damaged; the message says which, and where.
     """
-    clip = decode_scene(self._records[index], self._features, _TRAINED_ON)
-    return {
-      "tokens": clip["tokens"].astype(np.int32),
-      "cond_tokens": clip["cond_tokens"].astype(np.int32),
-      "labels": np.int32(clip["label"]),
-    }
+    return self._decode(index, _TRAINED_ON)
+
+  def with_camera(
+    self, index: SupportsIndex
+  ) -> dict[str, np.ndarray | np.generic]:
+    """Returns the same, and the camera of the clip.
+
+    Returns:
+      views: int32, its number in the rig. intrinsics: float32 (3, 3), pixels.
+      camera_from_world: float32 (3, 4), metres. The others as of an index.
+    """
+    clip = self._decode(index, (*_TRAINED_ON, *_CAMERA))
+    clip["views"] = np.int32(clip.pop("camera"))
+    return clip
+
+  def _decode(self, index, keys) -> dict[str, np.ndarray | np.generic]:
+    clip = decode_scene(self._records[index], self._features, keys)
+    clip["labels"] = np.int32(clip.pop("label"))
+    for key in ("tokens", "cond_tokens"):
+      clip[key] = clip[key].astype(np.int32)
+    return clip

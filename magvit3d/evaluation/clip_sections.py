@@ -28,24 +28,44 @@ def reconstruction(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def prediction(arrays: Mapping[str, np.ndarray]) -> str:
-  """Returns real, reconstructed, predicted and copied clips of a prediction."""
-  names = ("real", "reconstructed", "predicted", "copy_last")
-  missing = _missing(arrays, [f"prediction/{n}" for n in names[:3]])
+  """Returns real, reconstructed, predicted and copied clips, task by task."""
+  tasks = [
+    key.removesuffix("/predicted")
+    for key in arrays
+    if key.endswith("/predicted")
+  ]
+  titled = len(tasks) > 1
+  return "".join(
+    (f"<h3>{html.escape(task)}</h3>" if titled else "")
+    + _task_prediction(arrays, task)
+    for task in tasks or ["prediction"]
+  )
+
+
+def _task_prediction(arrays: Mapping[str, np.ndarray], task: str) -> str:
+  names = ("real", "reconstructed", "predicted", "copy_last", "nearest_view")
+  missing = _missing(arrays, [f"{task}/{n}" for n in names[:3]])
   if missing:
     return missing
-  names = [name for name in names if f"prediction/{name}" in arrays]
-  columns = [arrays[f"prediction/{n}"] for n in names]
-  captions = _captions(arrays, "prediction/captions", len(columns[0]))
-  given = arrays.get("prediction/given_frames")
+  names = [name for name in names if f"{task}/{name}" in arrays]
+  columns = [arrays[f"{task}/{n}"] for n in names]
+  captions = _captions(arrays, f"{task}/captions", len(columns[0]))
+  given = arrays.get(f"{task}/given_frames")
   given = None if given is None else int(given)
   total = columns[0].shape[1]
-  note = (
-    "Which frames were given is not recorded."
-    if given is None
-    else f"The model sees the first {given} of {total} frames "
-    '(<span class="key given"></span>grey) and predicts the others '
-    '(<span class="key predicted"></span>orange).'
-  )
+  if given is None:
+    note = "Which frames were given is not recorded."
+  elif not given:
+    note = (
+      "The model sees other views of the scene, and predicts all frames of "
+      'these (<span class="key predicted"></span>orange).'
+    )
+  else:
+    note = (
+      f"The model sees the first {given} of {total} frames "
+      '(<span class="key given"></span>grey) and predicts the others '
+      '(<span class="key predicted"></span>orange).'
+    )
   heads = [name.replace("_", " ") for name in names]
   return f'<p class="note">{note}</p>' + _rows(
     captions, heads, columns, given, predicted_columns=(2, 3)

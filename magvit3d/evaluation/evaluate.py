@@ -14,17 +14,25 @@ from jaxtyping import PyTree
 
 import magvit3d
 from magvit3d import atomic_file, processes
+from magvit3d.data.scene_clips import fold_views
 from magvit3d.evaluation import (
   image_metrics,
+  prediction_scores,
   tokenizer_scores,
   transformer_scores,
 )
+from magvit3d.models.cameras import Cameras
 from magvit3d.tokens.token_model import TokenBatch, TokenModel
+from magvit3d.tokens.views import as_clips
 
 _NO_OBJECTS = (
   "No clip has a mask, so there are no scores of the foreground (n = 0)."
 )
 _GENERATION, _PREDICTION = "full_generation", "frame_prediction"
+_COPIES = {
+  "copy_last": "copy of the last given frame",
+  "nearest_view": "copy of the nearest given view",
+}
 
 
 class Evaluation:
@@ -34,7 +42,8 @@ class Evaluation:
     model: The transformer with its tasks.
     tokenizer_params: Moving average of the generator.
     params: Parameters of the transformer.
-    clips: See `load_clips`.
+    clips: See `load_clips`; of a model of several views, scenes with as many,
+      and their cameras: (n, v, ...).
     settings: `config.evaluation`.
     seed: Of masks and samples.
     mesh: Devices.
@@ -54,19 +63,22 @@ class Evaluation:
     self._model = model
     self._tokenizer_params = tokenizer_params
     self._params = params
-    self._clips = clips
+    self._num_views = model.num_views
+    self._scenes = clips
+    self._clips = clips if model.num_views == 1 else fold_views(clips)
     self._settings = settings
     self._seed = seed
     self._mesh = mesh
     self._batch_size = settings["batch_size"]
-    self._real = clips["frames"].astype(np.float32) / 255
-    self._is_object = clips["masks"] > 0
+    self._real = self._clips["frames"].astype(np.float32) / 255
+    self._is_object = self._clips["masks"] > 0
     self._has_objects = bool(self._is_object.any())
     self._decode = tokenizer_scores.make_decode(
       model.tokenizer, self._batch_size, mesh
     )
+    self._scene_batch_size = self._batch_size // model.num_views
     self._generate = transformer_scores.make_generate(
-      model, self._batch_size, mesh, seed
+      model, self._scene_batch_size, mesh, seed
     )
     self.tables: list[dict[str, Any]] = []
     self.checks: list[dict[str, Any]] = []
@@ -75,31 +87,39 @@ class Evaluation:
   def run(self, class_names: Sequence[str]) -> None:
     """Fills `tables`, `checks` and `shown` (clips for the report)."""
     tokenize = transformer_scores.make_tokenize(
-      self._model, self._batch_size, self._mesh
+      self._model, self._scene_batch_size, self._mesh
     )
-    tokens = tokenize(self._tokenizer_params, self._clips)
-    reconstruction = self._decode(self._tokenizer_params, tokens.tokens)
+    tokens = tokenize(self._tokenizer_params, self._scenes)
+    reconstruction = self._decode_scenes(tokens.tokens)
     cells = image_metrics.foreground_cells(
-      self._is_object, tokens.tokens.shape[1:]
-    )
+      self._is_object, self._model.latent_shape
+    ).reshape(tokens.tokens.shape)
     captions = np.array([class_names[i] for i in self._clips["labels"]])
     self._score_reconstruction(reconstruction, captions)
     self._score_codes(tokens.tokens, cells)
     task_names = [task.name for task in self._model.tasks]
     self._score_hidden_tokens(tokens, cells, task_names)
-    if _PREDICTION in task_names:
-      index = task_names.index(_PREDICTION)
-      self._score_prediction(tokens, index, reconstruction, captions)
+    for index, task in enumerate(self._model.tasks):
+      if task.name == _PREDICTION or task.num_given_views:
+        self._score_prediction(tokens, index, reconstruction, captions)
     if _GENERATION in task_names:
       self._show_samples(task_names.index(_GENERATION), class_names)
 
-  def _add_table(self, title, note, columns, rows, baselines) -> None:
+  def _decode_scenes(self, grids) -> np.ndarray:
+    """Clips of scenes' grids (n, v*t, h, w), those of a scene in a row."""
+    return self._decode(
+      self._tokenizer_params, as_clips(grids, self._num_views)
+    )
+
+  def _add_table(
+    self, title, note, columns, rows, baselines, count=None
+  ) -> None:
     self.tables.append(
       {
         "title": title,
         "note": note if self._has_objects else f"{note} {_NO_OBJECTS}",
         "split": self._settings["split"],
-        "n": len(self._real),
+        "n": len(self._real) if count is None else count,
         "columns": columns,
         "rows": rows,
         "baselines": baselines,
@@ -172,7 +192,7 @@ class Evaluation:
     rows = []
     for name in task_names:
       measure = transformer_scores.make_masked_errors(
-        self._model, name, self._batch_size, self._mesh
+        self._model, name, self._scene_batch_size, self._mesh
       )
       is_wrong, is_masked = measure(self._params, tokens, self._seed)
       for where, chosen in (
@@ -214,69 +234,86 @@ class Evaluation:
     )
 
   def _score_prediction(self, tokens, index, reconstruction, captions) -> None:
-    given = self._model.tasks[index].condition.cond_frames
-    generated = self._generate(self._params, tokens, index)
-    predicted = self._decode(self._tokenizer_params, generated)
-    copied = image_metrics.copy_last(self._real, given)
-    background = image_metrics.background_only(
-      self._clips["background"], self._real.shape
-    )
+    task = self._model.tasks[index]
+    is_given, poses = None, None
+    if task.num_given_views:
+      is_given = transformer_scores.draw_given_views(
+        np.random.default_rng(self._seed),
+        len(tokens.labels),
+        self._num_views,
+        task.num_given_views,
+      )
+      poses = tokens.cameras.camera_from_world
+    grids = self._generate(self._params, tokens, index, is_given)
+    predicted = self._decode_scenes(grids)
+    simple = prediction_scores.baselines(task, self._clips, is_given, poses)
     named = {
       "transformer": predicted,
       "floor: true frames through the tokenizer": reconstruction,
-      "copy of the last given frame": copied,
-      "background only": background,
-    }
-    future = slice(given, None)
-    rows = []
-    for name, clips in named.items():
-      scores = tokenizer_scores.image_scores(
-        clips[:, future], self._real[:, future], self._clips["masks"][:, future]
-      )
-      rows.append([name, *scores.values()])
+    } | simple
+    first = task.condition.cond_frames if task.condition else 0
+    is_asked = np.ones(len(self._real), bool)
+    given = f"The first {first} frames are given"
+    if is_given is not None:
+      is_asked = ~is_given.ravel()
+      given = f"{task.num_given_views} of {self._num_views} views are given"
+      if first:
+        given += f", and the first {first} frames of the others"
     self._add_table(
-      "Predicted clips",
-      f"The first {given} frames are given; scores are of the others. One "
-      "sample a clip.",
+      "Predicted clips" if is_given is None else f"Predicted: {task.name}",
+      f"{given}; scores are of the rest. One sample a clip.",
       ["", "PSNR, dB", "SSIM", "foreground PSNR, dB"],
-      rows,
-      [row[0] for row in rows[2:]],
+      prediction_scores.score_rows(named, self._clips, is_asked, first),
+      list(simple),
+      count=int(is_asked.sum()),
     )
-    shown = slice(self._settings["num_shown_clips"])
+    prefix = "prediction" if is_given is None else task.name
+    shown = np.flatnonzero(is_asked)[: self._settings["num_shown_clips"]]
     self.shown |= {
-      "prediction/real": self._clips["frames"][shown],
-      "prediction/reconstructed": _to_uint8(reconstruction[shown]),
-      "prediction/predicted": _to_uint8(predicted[shown]),
-      "prediction/copy_last": _to_uint8(copied[shown]),
-      "prediction/captions": captions[shown],
-      "prediction/given_frames": np.array(given),
+      f"{prefix}/real": self._clips["frames"][shown],
+      f"{prefix}/reconstructed": _to_uint8(reconstruction[shown]),
+      f"{prefix}/predicted": _to_uint8(predicted[shown]),
+      f"{prefix}/captions": captions[shown],
+      f"{prefix}/given_frames": np.array(first),
     }
+    column = "copy_last" if is_given is None else "nearest_view"
+    self.shown[f"{prefix}/{column}"] = _to_uint8(simple[_COPIES[column]][shown])
 
   def _show_samples(self, index, class_names) -> None:
     count = self._settings["num_samples_per_class"]
     labels = np.repeat(np.arange(len(class_names)), count).astype(np.int32)
-    shape = (len(labels), *self._model.latent_shape)
+    shape = (len(labels), *self._model.grid_shape)
     nothing = np.zeros((len(labels), len(self._model.tasks), *shape[1:]))
+    cameras = Cameras.from_batch(self._scenes)
+    if cameras:  # Those of the first scene.
+      repeats = [len(labels)]
+      cameras = jax.tree.map(
+        lambda x: np.tile(x[:1], repeats + [1] * (x.ndim - 1)), cameras
+      )
     batch = TokenBatch(
-      np.zeros(shape, np.int32), nothing.astype(np.int32), labels
+      np.zeros(shape, np.int32), nothing.astype(np.int32), labels, cameras
     )
-    clips = self._decode(
-      self._tokenizer_params, self._generate(self._params, batch, index)
-    )
+    clips = self._decode_scenes(self._generate(self._params, batch, index))
+    clips = _side_by_side(_to_uint8(clips), self._num_views)
+    known = _side_by_side(self._clips["frames"], self._num_views)
     real = []
     for label in range(len(class_names)):
-      of_class = np.flatnonzero(self._clips["labels"] == label)
-      blank = np.zeros_like(self._clips["frames"][0])
-      real.append(
-        self._clips["frames"][of_class[0]] if of_class.size else blank
-      )
+      of_class = np.flatnonzero(self._scenes["labels"] == label)
+      real.append(known[of_class[0]] if of_class.size else 0 * known[0])
     self.shown |= {
-      "samples/frames": _to_uint8(clips).reshape(
+      "samples/frames": clips.reshape(
         len(class_names), count, *clips.shape[1:]
       ),
       "samples/class_names": np.array(class_names),
       "samples/real": np.stack(real),
     }
+
+
+def _side_by_side(clips: np.ndarray, num_views: int) -> np.ndarray:
+  """Returns (n, t, h, v*w, 3) of clips (n*v, t, h, w, 3)."""
+  _, t, h, w, _ = clips.shape
+  views = clips.reshape(-1, num_views, t, h, w, 3).transpose(0, 2, 3, 1, 4, 5)
+  return views.reshape(-1, t, h, num_views * w, 3)
 
 
 def evaluate(

@@ -8,8 +8,10 @@ from jaxtyping import Float, PyTree, UInt8
 
 from magvit3d import sharding
 from magvit3d.evaluation import animations, tokenizer_scores, transformer_scores
+from magvit3d.models import cameras
 from magvit3d.models.vqvae import Tokenizer
 from magvit3d.tokens.token_model import TokenModel
+from magvit3d.tokens.views import as_clips
 
 NUM_CLIPS = 4
 
@@ -59,19 +61,27 @@ def make_generation_strips(
 
   They are of the first task that is shown a part of the clips, if any.
   """
-  some = {key: clips[key][:NUM_CLIPS] for key in ("frames", "labels")}
+  keys = ("frames", "labels", *cameras.KEYS)
+  some = {key: clips[key][:NUM_CLIPS] for key in keys if key in clips}
   size = _batch_size(mesh)
   tokens = transformer_scores.make_tokenize(model, size, mesh)(
     tokenizer_params, some
   )
   generate = transformer_scores.make_generate(model, size, mesh, seed=0)
   decode = tokenizer_scores.make_decode(model.tokenizer, size, mesh)
-  conditional = [i for i, task in enumerate(model.tasks) if task.condition]
+  conditional = [i for i, t in enumerate(model.tasks) if t.is_conditional]
   task_index = conditional[0] if conditional else 0
+  num_given = model.tasks[task_index].num_given_views
+  is_given = None
+  if num_given:  # The first views of each scene.
+    is_given = np.arange(model.num_views) < num_given
+    is_given = np.tile(is_given, (len(some["labels"]), 1))
+  real = some["frames"].reshape(-1, *some["frames"].shape[-4:])
 
   def draw(params):
-    grids = generate(params, tokens, task_index)
-    return rows_of(some["frames"], decode(tokenizer_params, grids))
+    grids = generate(params, tokens, task_index, is_given)
+    made = decode(tokenizer_params, as_clips(grids, model.num_views))
+    return rows_of(real[:NUM_CLIPS], made[:NUM_CLIPS])
 
   return draw
 

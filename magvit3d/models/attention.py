@@ -7,6 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+# Of `jax.nn.dot_product_attention`. None lets it choose; 'cudnn' needs a GPU
+# and bfloat16, and memory that grows with the sequence, not with its square.
+IMPLEMENTATIONS = (None, "xla", "cudnn")
+
 
 def attend(
   query: Float[Array, "b n h d"],
@@ -16,6 +20,7 @@ def attend(
   mask: Bool[Array, "_ _ n m"] | None = None,
   dropout_rate: float = 0.0,
   dropout_rng: PRNGKeyArray | None = None,
+  implementation: str | None = None,
 ) -> Float[Array, "b n h d"]:
   """Returns means of the values, weighted by how queries match keys.
 
@@ -27,9 +32,12 @@ def attend(
     dropout_rate: Share of the weights that is left out. Above 0 attention
       takes a slower path.
     dropout_rng: Chooses them.
+    implementation: One of `IMPLEMENTATIONS`, where nothing is left out.
   """
   if not dropout_rate:
-    return jax.nn.dot_product_attention(query, key, value, mask=mask)
+    return jax.nn.dot_product_attention(
+      query, key, value, mask=mask, implementation=implementation
+    )
   return nn.dot_product_attention(
     query,
     key,

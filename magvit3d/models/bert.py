@@ -15,9 +15,9 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from magvit3d.models import attention, products
+from magvit3d.models import attention, cameras, products
+from magvit3d.models.bert_layers import BertLayer, layer_norm
 
-LAYER_NORM_EPSILON = 1e-12
 # Standard deviation .02, values beyond two of them drawn again. Dividing by
 # the deviation of a normal cut there would widen it, which BERT does not.
 POSITION_INITS = ("normal", "sinusoidal")
@@ -57,12 +57,13 @@ def grid_position_init(
   return init
 
 
-def _layer_norm(name: str) -> nn.LayerNorm:
-  return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, name=name)
-
-
 class BertEmbed(nn.Module):
-  """Sum of word, position and (optional) segment embeddings, normalised."""
+  """Sum of word, position and optional embeddings, normalised.
+
+  Attributes:
+    prefix_length: Positions that are there once in a sequence of several
+      views; those behind are counted anew in each.
+  """
 
   vocab_size: int
   hidden_size: int
@@ -70,18 +71,24 @@ class BertEmbed(nn.Module):
   num_segments: int = 0
   dropout_rate: float = 0.0
   position_init: Callable = _EMBEDDING_INIT
+  prefix_length: int = 0
 
   @nn.compact
   def __call__(
     self,
     ids: Int[Array, "b n"],
     segment_ids: Int[Array, "b n"] | None = None,
+    camera: Float[Array, "b c t h w d"] | None = None,
     *,
     train: bool = False,
   ) -> tuple[Float[Array, "b n d"], Float[Array, "v d"]]:
     """Returns the embedded sequence and the word embedding table.
 
-    Negative ids count from the end of the table, as in Python.
+    Args:
+      ids: Negative ones count from the end of the table, as in Python.
+      segment_ids: 0 everywhere if they are None.
+      camera: What the tokens behind the prefix get of their cameras.
+      train: Whether dropout is on.
     """
     embed = functools.partial(
       nn.Embed, features=self.hidden_size, embedding_init=_EMBEDDING_INIT
@@ -93,126 +100,24 @@ class BertEmbed(nn.Module):
       embedding_init=self.position_init,
       name="position_embeddings",
     )
-    x += positions(jnp.arange(ids.shape[1]))[None]
+    x += positions(self._position_ids(ids.shape[1]))[None]
     if self.num_segments:
       if segment_ids is None:
         segment_ids = jnp.zeros_like(ids)
       x += embed(self.num_segments, name="segment_embeddings")(segment_ids)
-    x = _layer_norm("embeddings_ln")(x)
+    if camera is not None:
+      camera = camera.reshape(len(camera), -1, self.hidden_size)
+      x = x.at[:, self.prefix_length :].add(camera)
+    x = layer_norm("embeddings_ln")(x)
     x = nn.Dropout(self.dropout_rate)(x, deterministic=not train)
     return x, words.embedding
 
-
-class SelfAttention(nn.Module):
-  """Multi-head attention of every position to every position."""
-
-  num_heads: int
-  dropout_rate: float
-  dtype: DTypeLike
-  kernel_init: Callable
-
-  @nn.compact
-  def __call__(
-    self, x: Float[Array, "b n d"], *, train: bool = False
-  ) -> Float[Array, "b n d"]:
-    width = x.shape[-1]
-    project = functools.partial(
-      nn.DenseGeneral,
-      features=(self.num_heads, width // self.num_heads),
-      kernel_init=self.kernel_init,
-      dtype=self.dtype,
-      promote_dtype=products.keep_bias,
-    )
-    query, key, value = (
-      project(name=name)(x).astype(self.dtype)
-      for name in ("query", "key", "value")
-    )
-    rate = self.dropout_rate if train else 0.0
-    rng = self.make_rng("dropout") if rate else None
-    x = attention.attend(query, key, value, dropout_rate=rate, dropout_rng=rng)
-    return nn.DenseGeneral(
-      width,
-      axis=(-2, -1),
-      kernel_init=self.kernel_init,
-      dtype=self.dtype,
-      promote_dtype=products.keep_bias,
-      name="out",
-    )(x)
-
-
-class BertAttention(nn.Module):
-  """Self-attention, then dropout, sum and layer norm."""
-
-  num_heads: int
-  dropout_rate: float
-  attention_dropout_rate: float
-  dtype: DTypeLike
-  kernel_init: Callable
-
-  @nn.compact
-  def __call__(
-    self, x: Float[Array, "b n d"], *, train: bool = False
-  ) -> Float[Array, "b n d"]:
-    attended = SelfAttention(
-      self.num_heads,
-      self.attention_dropout_rate,
-      self.dtype,
-      self.kernel_init,
-      name="self_attention",
-    )(x, train=train)
-    attended = nn.Dropout(self.dropout_rate)(attended, deterministic=not train)
-    return _layer_norm("attention_output_ln")(x + attended)
-
-
-class BertMlp(nn.Module):
-  """Two dense layers, then dropout, sum and layer norm."""
-
-  mlp_dim: int
-  dropout_rate: float
-  dtype: DTypeLike
-  kernel_init: Callable
-
-  @nn.compact
-  def __call__(
-    self, x: Float[Array, "b n d"], *, train: bool = False
-  ) -> Float[Array, "b n d"]:
-    dense = functools.partial(
-      nn.Dense,
-      kernel_init=self.kernel_init,
-      dtype=self.dtype,
-      promote_dtype=products.keep_bias,
-    )
-    hidden = dense(self.mlp_dim, name="intermediate_output")(x)
-    hidden = nn.gelu(hidden.astype(self.dtype), approximate=True)
-    hidden = dense(x.shape[-1], name="layer_output")(hidden)
-    hidden = nn.Dropout(self.dropout_rate)(hidden, deterministic=not train)
-    return _layer_norm("layer_output_ln")(x + hidden)
-
-
-class BertLayer(nn.Module):
-  """One transformer layer."""
-
-  num_heads: int
-  mlp_dim: int
-  dropout_rate: float
-  attention_dropout_rate: float
-  dtype: DTypeLike
-  kernel_init: Callable
-
-  @nn.compact
-  def __call__(
-    self, x: Float[Array, "b n d"], *, train: bool = False
-  ) -> Float[Array, "b n d"]:
-    x = BertAttention(
-      self.num_heads,
-      self.dropout_rate,
-      self.attention_dropout_rate,
-      self.dtype,
-      self.kernel_init,
-    )(x, train=train)
-    return BertMlp(
-      self.mlp_dim, self.dropout_rate, self.dtype, self.kernel_init
-    )(x, train=train)
+  def _position_ids(self, length: int) -> np.ndarray:
+    """One view after the other, each from the prefix's end on."""
+    prefix = self.prefix_length
+    per_view = self.max_position_embeddings - prefix
+    index = np.arange(length)
+    return np.where(index < prefix, index, prefix + (index - prefix) % per_view)
 
 
 class Bias(nn.Module):
@@ -242,7 +147,7 @@ class BertMlmLayer(nn.Module):
       name="mlm_dense",
     )(x)
     x = nn.gelu(x.astype(self.dtype), approximate=True)
-    x = _layer_norm("mlm_ln")(x)
+    x = layer_norm("mlm_ln")(x)
     logits = products.matmul_to_float32(
       x.astype(self.dtype), embedding.T.astype(self.dtype)
     )
@@ -267,6 +172,14 @@ class Bert(nn.Module):
       everything alike for long unless it is larger.
     position_init: Initializer of the position embeddings.
     dtype: Type of the matrix products; layer norms and logits are float32.
+    prefix_length: Positions before the latents of the views.
+    camera_embedding: What says which camera saw a token: None, nothing; 'view',
+      a learned vector a camera; 'rays', an MLP of the token's ray, in place
+      of that.
+    num_cameras: Of the rig, for 'view'.
+    attention_implementation: See `attention.attend`.
+    remat: Whether layers are computed again in the backward pass, which keeps
+      only what goes in and out of each.
   """
 
   vocab_size: int
@@ -281,12 +194,18 @@ class Bert(nn.Module):
   kernel_init_stddev: float = 0.02
   position_init: Callable = _EMBEDDING_INIT
   dtype: DTypeLike = jnp.float32
+  prefix_length: int = 0
+  camera_embedding: str | None = None
+  num_cameras: int = 0
+  attention_implementation: str | None = None
+  remat: bool = False
 
   @nn.compact
   def __call__(
     self,
     ids: Int[Array, "b n"],
     segment_ids: Int[Array, "b n"] | None = None,
+    camera: Array | None = None,
     *,
     train: bool = False,
   ) -> Float[Array, "b n v"]:
@@ -295,6 +214,9 @@ class Bert(nn.Module):
     Args:
       ids: Token ids; negative ones index the table from its end.
       segment_ids: In [0, num_segments).
+      camera: For 'view', the numbers of the cameras, int (b, v); for 'rays',
+        those of the cells, float (b, v, h, w, 6), see `plucker_rays`. Tokens
+        behind the prefix are (v, t, h, w), flattened.
       train: Whether dropout is on (it draws from the rng "dropout").
     """
     kernel_init = nn.initializers.truncated_normal(self.kernel_init_stddev)
@@ -305,17 +227,39 @@ class Bert(nn.Module):
       self.num_segments,
       self.dropout_rate,
       self.position_init,
-    )(ids, segment_ids, train=train)
-    for _ in range(self.num_layers):
-      x = BertLayer(
+      self.prefix_length,
+    )(ids, segment_ids, self._embed_camera(camera, ids.shape[1]), train=train)
+    layer = (
+      nn.remat(BertLayer, static_argnums=(2,)) if self.remat else BertLayer
+    )
+    for number in range(self.num_layers):
+      x = layer(
         self.num_heads,
         self.mlp_dim,
         self.dropout_rate,
         self.attention_dropout_rate,
         self.dtype,
         kernel_init,
-      )(x, train=train)
+        self.attention_implementation,
+        name=f"BertLayer_{number}",
+      )(x, train)
     return BertMlmLayer(self.dtype, kernel_init)(x, embedding)
+
+  def _embed_camera(self, camera, length: int) -> Array | None:
+    """(b, v, t, h, w, d), or None for nothing to add."""
+    if self.camera_embedding is None:
+      return None
+    if self.camera_embedding == "view":
+      x = cameras.ViewEmbed(
+        self.num_cameras, self.hidden_size, _EMBEDDING_INIT, name="ViewEmbed_0"
+      )(camera)
+    else:
+      x = cameras.RayEmbed(
+        self.hidden_size, _EMBEDDING_INIT, self.dtype, name="RayEmbed_0"
+      )(camera)
+    b, v, _, h, w, d = x.shape
+    cells = (length - self.prefix_length) // v
+    return jnp.broadcast_to(x, (b, v, cells // (h * w), h, w, d))
 
   @classmethod
   def from_config(
@@ -325,11 +269,25 @@ class Bert(nn.Module):
     prefix_length: int,
     grid: tuple[int, int, int],
     dtype: DTypeLike = jnp.float32,
+    num_cameras: int = 0,
   ) -> "Bert":
     """Builds the network that `config.transformer` describes.
 
-    Sequences are `prefix_length` positions and the latents of `grid`.
+    Sequences are `prefix_length` positions and the latents of `grid`, once for
+    each of several views if `transformer.camera_embedding` tells them apart.
+
+    Raises:
+      ValueError: A choice is unknown.
     """
+    for field, known in (
+      ("camera_embedding", cameras.EMBEDDINGS),
+      ("attention_implementation", attention.IMPLEMENTATIONS),
+    ):
+      if transformer.get(field) not in known:
+        raise ValueError(
+          f"transformer.{field}={transformer[field]!r} is unknown; use one of "
+          f"{', '.join(map(str, known))}."
+        )
     position_init = transformer.get("position_init", "normal")
     if position_init not in POSITION_INITS:
       raise ValueError(
@@ -351,4 +309,9 @@ class Bert(nn.Module):
       if position_init == "normal"
       else grid_position_init(prefix_length, grid),
       dtype=dtype,
+      prefix_length=prefix_length,
+      camera_embedding=transformer.get("camera_embedding"),
+      num_cameras=num_cameras,
+      attention_implementation=transformer.get("attention_implementation"),
+      remat=transformer.get("remat", False),
     )

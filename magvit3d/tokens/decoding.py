@@ -35,6 +35,7 @@ def decode(
   cond_inputs: Int[Array, "b t h w"] | None = None,
   cond_mask: Bool[Array, "..."] | None = None,
   *,
+  kept: Bool[Array, "..."] | None = None,
   condition_mode: str | None = None,
   num_iter: int = 12,
   schedule: str = "cosine",
@@ -52,6 +53,7 @@ def decode(
     shape: (b, t, h, w).
     cond_inputs: Tokens of the condition clip, or None.
     cond_mask: Where they say something; broadcasts to `shape`.
+    kept: Where they are the result; likewise.
     condition_mode: See `masking`.
     num_iter: Steps.
     schedule: See `schedules.mask_ratio`.
@@ -61,12 +63,18 @@ def decode(
     top_p: Likewise.
   """
   num_tokens = shape[1] * shape[2] * shape[3]
-  maskable = masking.is_maskable(cond_mask, condition_mode, shape)
+  maskable = masking.is_maskable(cond_mask, condition_mode, shape, kept)
   num_maskable = jnp.sum(maskable, axis=(1, 2, 3))
 
   def show(tokens, is_unknown):
     return masking.apply_mask(
-      tokens, cond_inputs, cond_mask, is_unknown, condition_mode, "mask+refine"
+      tokens,
+      cond_inputs,
+      cond_mask,
+      is_unknown,
+      condition_mode,
+      "mask+refine",
+      kept,
     )
 
   def step(carry, index):
@@ -104,5 +112,7 @@ def decode(
   start = jnp.zeros(shape, jnp.int32)
   if condition_mode == "cond->cond" or condition_mode == "input->input":
     start = jnp.where(cond_mask, cond_inputs, start).astype(jnp.int32)
+  if kept is not None:
+    start = jnp.where(kept, cond_inputs, start).astype(jnp.int32)
   _, steps = jax.lax.scan(step, (start, maskable), jnp.arange(num_iter))
   return steps

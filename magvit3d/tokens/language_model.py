@@ -46,6 +46,15 @@ class LanguageModel:
     )
     self.tokenizer = Tokenizer.from_config(config["vqvae"], dtype)
 
+  def init_arguments(self) -> tuple:
+    """Returns arguments of the transformer, for its parameters' shapes."""
+    return (jnp.zeros((1, 1), jnp.int32),)
+
+  @property
+  def grid_shape(self) -> tuple[int, ...]:
+    """Token grid of a sequence, (t, h, w)."""
+    return self.latent_shape
+
   def encode(
     self, tokenizer_params: PyTree, clips: Float[Array, "b t h w 3"]
   ) -> Int[Array, "b s y x"]:

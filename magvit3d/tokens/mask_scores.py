@@ -1,7 +1,11 @@
 """Random scores of tokens: those with the lowest scores are hidden together.
 
 Mask types: 'random' hides tokens one by one, 'block' hides neighbours in time
-and space together, 'frame_by_frame' whole frames from the last one on.
+and space together, 'frame_by_frame' whole frames from the last one on. Ours:
+'frame' hides whole frames in any order, 'tube' places of the image at all times
+together, 'view' whole views.
+
+Grids (t, h, w) of several views stand behind one another along time.
 """
 
 from collections.abc import Sequence
@@ -11,7 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-MASK_TYPES = ("random", "block", "frame_by_frame")
+# Axes of (views, time, height, width) that a group's tokens have in common.
+_GROUPS = {"view": (0,), "tube": (0, 2, 3), "frame": (0, 1)}
+_WITHIN_GROUP = 1e-3  # How much scores of a group differ.
+MASK_TYPES = ("random", "block", "frame_by_frame", *_GROUPS)
 
 
 def pool_blocks(
@@ -50,27 +57,73 @@ def make_scores(
   maskable: Bool[Array, "b t h w"],
   mask_type: str,
   block_shape: Sequence[int] = (1, 1, 1),
+  num_views: int = 1,
 ) -> Float[Array, "b t h w"]:
   """Draws scores for `random_mask`; infinite where nothing is masked.
 
   Args:
     rng: Key of the draws.
     maskable: Positions that may be hidden.
-    mask_type: One of `MASK_TYPES`.
+    mask_type: One of `MASK_TYPES`; or several, joined by commas: each clip
+      then has one of them, in equal shares.
     block_shape: (t, h, w) of blocks that are hidden together, for 'block'
       and 'frame_by_frame'.
+    num_views: Views that the grids consist of.
   """
+  types = parse_mask_types(mask_type)
+  drawn = [
+    _scores_of_type(rng, maskable, name, block_shape, num_views)
+    for name in types
+  ]
+  if len(types) == 1:
+    return drawn[0]
+  chosen = jax.random.randint(
+    jax.random.fold_in(rng, 2), (len(maskable),), 0, len(types)
+  )
+  return jnp.stack(drawn, axis=1)[jnp.arange(len(chosen)), chosen]
+
+
+def parse_mask_types(text: str) -> tuple[str, ...]:
+  """Returns the mask types that a text names, joined by commas.
+
+  Raises:
+    ValueError: One of them is unknown.
+  """
+  names = tuple(name.strip() for name in text.split(","))
+  for name in names:
+    if name not in MASK_TYPES:
+      raise ValueError(
+        f"Unknown mask type {name!r}; use one of {', '.join(MASK_TYPES)}, or "
+        "several, joined by commas."
+      )
+  return names
+
+
+def _scores_of_type(rng, maskable, mask_type, block_shape, num_views):
   score = jax.random.uniform(rng, maskable.shape)
+  if mask_type in _GROUPS:
+    group_rng = jax.random.fold_in(rng, 3)
+    group = _group_scores(group_rng, maskable.shape, mask_type, num_views)
+    score = group + _WITHIN_GROUP * score
   score = jnp.where(maskable, score, jnp.inf)
-  if mask_type == "random":
+  if mask_type not in ("block", "frame_by_frame"):
     return score
+  # Each view by itself.
+  per_view = score.reshape(-1, score.shape[1] // num_views, *score.shape[2:])
   if mask_type == "frame_by_frame":
-    score = order_frames(score)
-  elif mask_type != "block":
-    raise ValueError(
-      f"Unknown mask type {mask_type!r}; use one of {', '.join(MASK_TYPES)}."
-    )
-  return smooth_scores(jax.random.fold_in(rng, 1), score, block_shape)
+    per_view = order_frames(per_view)
+  smooth = smooth_scores(jax.random.fold_in(rng, 1), per_view, block_shape)
+  return smooth.reshape(score.shape)
+
+
+def _group_scores(rng, shape, mask_type, num_views):
+  """One score for all tokens of a group, (b, t, h, w)."""
+  b, t, h, w = shape
+  sizes = (num_views, t // num_views, h, w)
+  common = _GROUPS[mask_type]
+  drawn = [size if axis in common else 1 for axis, size in enumerate(sizes)]
+  score = jax.random.uniform(rng, (b, *drawn))
+  return jnp.broadcast_to(score, (b, *sizes)).reshape(shape)
 
 
 def order_frames(score: Float[Array, "b t h w"]) -> Float[Array, "b t h w"]:

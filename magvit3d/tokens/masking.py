@@ -9,6 +9,9 @@ Condition modes (MAGVIT, https://arxiv.org/abs/2212.05199, section 3.2):
                  condition token, one outside shows MASK.
   'input->input' the condition region is never masked.
   'cond->cond'   the same, and it holds the condition's tokens.
+
+Tokens that are `kept`, where a task gives them exactly, are never masked in any
+mode, and no loss counts there.
 """
 
 import flax.struct
@@ -41,17 +44,25 @@ class MaskedTokens:
 
 
 def is_maskable(
-  cond_mask: Bool[Array, "..."] | None, condition_mode: str | None, shape: tuple
+  cond_mask: Bool[Array, "..."] | None,
+  condition_mode: str | None,
+  shape: tuple,
+  kept: Bool[Array, "..."] | None = None,
 ) -> Bool[Array, "..."]:
-  """Positions that may be hidden: all, or those outside the condition."""
+  """Positions that may be hidden: all, or those outside the condition.
+
+  Those that are `kept` may not; None keeps none. Both masks broadcast.
+  """
   if condition_mode not in CONDITION_MODES:
     raise ValueError(
       f"Unknown condition mode {condition_mode!r}; use one of "
       f"{', '.join(map(repr, CONDITION_MODES))}."
     )
   if condition_mode in ("input->input", "cond->cond"):
-    return jnp.broadcast_to(jnp.logical_not(cond_mask), shape)
-  return jnp.ones(shape, bool)
+    maskable = jnp.broadcast_to(jnp.logical_not(cond_mask), shape)
+  else:
+    maskable = jnp.ones(shape, bool)
+  return maskable if kept is None else maskable & ~kept
 
 
 def lowest_scores(
@@ -76,6 +87,7 @@ def random_mask(
   ratio: Float[Array, ""] | float,
   condition_mode: str | None,
   weight_mode: str,
+  kept: Bool[Array, "..."] | None = None,
 ) -> MaskedTokens:
   """Hides the share `ratio` of the maskable tokens with the lowest scores.
 
@@ -88,14 +100,15 @@ def random_mask(
     condition_mode: See the module's docstring.
     weight_mode: 'mask+refine+recons' counts the loss at every maskable
       position, 'mask+refine' at the masked ones.
+    kept: Where tokens are given exactly; None for nowhere.
   """
-  maskable = is_maskable(cond_mask, condition_mode, inputs.shape)
+  maskable = is_maskable(cond_mask, condition_mode, inputs.shape, kept)
   num_maskable = jnp.sum(maskable, axis=(1, 2, 3))
   count = jnp.floor(num_maskable * ratio).astype(jnp.int32)
   count = jnp.clip(count, 1, jnp.maximum(num_maskable, 1))
   is_masked = lowest_scores(mask_score, maskable, count)
   return apply_mask(
-    inputs, cond_inputs, cond_mask, is_masked, condition_mode, weight_mode
+    inputs, cond_inputs, cond_mask, is_masked, condition_mode, weight_mode, kept
   )
 
 
@@ -106,9 +119,10 @@ def apply_mask(
   is_masked: Bool[Array, "b t h w"],
   condition_mode: str | None,
   weight_mode: str,
+  kept: Bool[Array, "..."] | None = None,
 ) -> MaskedTokens:
   """Hides the given positions; arguments as in `random_mask`."""
-  maskable = is_maskable(cond_mask, condition_mode, inputs.shape)
+  maskable = is_maskable(cond_mask, condition_mode, inputs.shape, kept)
   targets = inputs
   if condition_mode == "cond->cond":
     targets = jnp.where(cond_mask, cond_inputs, inputs)

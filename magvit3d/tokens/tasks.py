@@ -2,7 +2,7 @@
 
 A sequence is [task token, multi-task only] [class token] [latents, t-major];
 in condition mode 'prefix' the condition's latents and SEPARATOR come before
-the latents.
+the latents. Latents of several views stand behind one another.
 """
 
 import dataclasses
@@ -16,8 +16,10 @@ from jaxtyping import Array, Bool, Float, Int
 from magvit3d.tokens import masking, vocabulary
 from magvit3d.tokens.conditions import KINDS, Condition
 
-# A task's kind is the longest of these that its name starts with.
-TASK_KINDS = ("full_generation", *KINDS)
+# These give whole views of a scene.
+VIEW_KINDS = ("view_prediction", "view_frame_prediction")
+# A task's kind is the one of these that its name starts with.
+TASK_KINDS = ("full_generation", *KINDS, *VIEW_KINDS)
 # COMMIT's names (MAGVIT, https://arxiv.org/abs/2212.05199, appendix B).
 REGIONS = {
   "outpainting_h": "rectangle_horizontal",
@@ -37,13 +39,15 @@ class Task:
 
   Attributes:
     name: Starts with one of `TASK_KINDS`.
-    condition: What the task shows of a clip; None for full generation.
+    condition: What the task shows of each clip; None for full generation and
+      view prediction.
     condition_mode: How; see `masking`, or 'prefix'. Latent frame prediction
       is always 'cond->cond'.
     weight: Share of the training steps, relative to the other tasks'.
     class_conditional: Whether the class token says the class.
     has_inpainting_token: Whether inpainting sends its own token; upstream
       sends outpainting's.
+    num_given_views: Views of a scene that are given exactly.
   """
 
   name: str
@@ -52,6 +56,7 @@ class Task:
   weight: float = 1.0
   class_conditional: bool = False
   has_inpainting_token: bool = False
+  num_given_views: int = 0
 
   def __post_init__(self):
     if self.condition_mode not in CONDITION_MODES:
@@ -85,6 +90,11 @@ class Task:
   def mask_mode(self) -> str | None:
     """Condition mode among the latents."""
     return None if self.condition_mode == "prefix" else self.condition_mode
+
+  @property
+  def is_conditional(self) -> bool:
+    """Whether the task shows anything of a clip or scene."""
+    return self.condition is not None or self.num_given_views > 0
 
   def condition_video(
     self, video: Float[Array, "b t h w 3"]
@@ -120,7 +130,7 @@ def task_kind(name: str) -> str:
       return kind
   raise ValueError(
     f"config.tasks.{name} is unknown; the tasks are full_generation, "
-    f"latent_frame_prediction, {', '.join(BAIR_TASKS)}."
+    f"latent_frame_prediction, {', '.join((*BAIR_TASKS, *VIEW_KINDS))}."
   )
 
 
@@ -131,12 +141,14 @@ def tasks_from_config(
   time_stride: int,
   *,
   has_inpainting_token: bool = False,
+  num_views: int = 1,
 ) -> tuple[Task, ...]:
   """Builds the tasks of `config.tasks`, in order of their names.
 
   A block may hold `weight`, `class_conditional` and the fields of `Condition`;
   None stands for an empty one. `cond_latent_frames` None becomes
-  ceil(cond_frames / time_stride).
+  ceil(cond_frames / time_stride). Tasks that give views have `num_given_views`,
+  1 unless given.
   """
   built = []
   for name in sorted(tasks):
@@ -152,8 +164,11 @@ def tasks_from_config(
     default = kind == "full_generation" and tasks[name] is None
     class_conditional = fields.pop("class_conditional", default)
     try:
-      condition = None
-      if kind != "full_generation":
+      condition, num_given_views = None, 0
+      if kind in VIEW_KINDS:
+        num_given_views = fields.pop("num_given_views", 1)
+        _check_given_views(num_given_views, num_views)
+      if kind not in ("full_generation", "view_prediction"):
         condition = _condition(
           name, fields, condition_mode, num_frames, time_stride
         )
@@ -166,6 +181,7 @@ def tasks_from_config(
         weight,
         class_conditional,
         has_inpainting_token,
+        num_given_views,
       )
     except (TypeError, ValueError) as error:
       raise ValueError(f"config.tasks.{name}: {error}") from error
@@ -176,6 +192,19 @@ def tasks_from_config(
       f"frame_prediction; config.tasks has {', '.join(sorted(tasks))}."
     )
   return tuple(built)
+
+
+def _check_given_views(count: int, num_views: int) -> None:
+  if num_views < 2:
+    raise ValueError(
+      "it gives some views of a scene for the others, and sequences have 1 "
+      "view. Set config.transformer.num_views, or take the task out."
+    )
+  if not 1 <= count < num_views:
+    raise ValueError(
+      f"num_given_views={count} must be from 1 to {num_views - 1}, as "
+      f"sequences have {num_views} views (config.transformer.num_views)."
+    )
 
 
 def _condition(
@@ -189,8 +218,9 @@ def _condition(
   frames = fields.get("cond_frames") or Condition.cond_frames
   if fields.get("cond_latent_frames") is None:
     fields["cond_latent_frames"] = -(-frames // time_stride)
+  kind = task_kind(name).removeprefix("view_")
   condition = Condition(
-    task_kind(name), **fields, prefix_condition=condition_mode == "prefix"
+    kind, **fields, prefix_condition=condition_mode == "prefix"
   )
   condition.check_frames(num_frames)
   return condition

@@ -16,6 +16,9 @@ TASK_TOKENS = {
   "frame_interpolation": -5,
   "outpainting": -6,
   "inpainting": -7,
+  # Ours, in rows that upstream leaves free.
+  "view_prediction": -8,
+  "view_frame_prediction": -9,
 }
 _NUM_SPECIAL_SINGLE_TASK = 1
 _NUM_SPECIAL_MULTI_TASK = 16

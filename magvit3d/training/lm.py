@@ -38,7 +38,6 @@ class LMStage(TokenStage):
     super().__init__(
       config,
       model,
-      1,
       num_steps,
       tokenizer_params,
       decays_all=True,

@@ -17,7 +17,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
-from data_gen import shards
+from data_gen import schema, shards
 from data_gen.errors import DataError
 from data_gen.records import encode_scene
 from data_gen.tfrecord import TFRecordSource
@@ -31,6 +31,7 @@ from magvit3d.tokens.token_model import TokenModel
 
 PARTIAL_NAME = "manifest.partial.json"
 _BATCHES_PER_SHARD = 64
+_CAMERA_KEYS = (schema.INTRINSICS, schema.CAMERA_FROM_WORLD)
 
 
 def load_or_make(
@@ -108,6 +109,7 @@ def _encoded_clips(
     found = tokenize(load_clips(source, batch, keys=("frames", "labels")))
     for row, number in enumerate(batch):
       scene, camera = divmod(number, source.scenes.num_views)
+      rig = source.scenes.scene(scene, _CAMERA_KEYS)
       clip = {
         "tokens": found.tokens[row],
         "cond_tokens": found.cond_tokens[row],
@@ -115,6 +117,7 @@ def _encoded_clips(
         "scene": scene,
         "camera": camera,
       }
+      clip |= {key: rig[key][camera] for key in _CAMERA_KEYS}
       yield encode_scene(clip, features)
 
 

@@ -34,12 +34,15 @@ class TransformerState:
     params: Parameters.
     opt_state: Optimizer of `params`.
     health: Steps that were skipped.
+    task_losses: Moving averages of the loss of each of several tasks, float
+      (n,); () for one.
   """
 
   step: PyTree
   params: PyTree
   opt_state: PyTree
   health: Health
+  task_losses: PyTree
 
 
 class TokenStage(abc.ABC):
@@ -54,7 +57,6 @@ class TokenStage(abc.ABC):
   Args:
     config: The run's config; reads `train_transformer` and `seed`.
     model: The transformer with its vocabulary.
-    sequence_length: Positions that it is initialised with.
     num_steps: Steps of the whole stage.
     tokenizer_params: Frozen generator parameters. Batches without tokens are
       tokenized with them in the step.
@@ -65,7 +67,6 @@ class TokenStage(abc.ABC):
     self,
     config: Mapping[str, Any],
     model: TokenModel | LanguageModel,
-    sequence_length: int,
     num_steps: int,
     tokenizer_params: PyTree,
     *,
@@ -75,7 +76,6 @@ class TokenStage(abc.ABC):
     self.rng, self._init_rng = jax.random.split(jax.random.key(config["seed"]))
     self._initial_params = None
     self.model = model
-    self._sequence_length = sequence_length
     training = config["train_transformer"]
     self._schedule = warmup_cosine(
       training["learning_rate"], training["warmup_steps"], num_steps
@@ -88,14 +88,26 @@ class TokenStage(abc.ABC):
 
   def init_state(self) -> TransformerState:
     """Returns the state before the first step."""
-    ids = jnp.zeros((1, self._sequence_length), jnp.int32)
-    params = self.model.transformer.init(self._init_rng, ids)["params"]
+    arguments = self.model.init_arguments()
+    params = self.model.transformer.init(self._init_rng, *arguments)["params"]
     return TransformerState(
       step=jnp.zeros((), jnp.int32),
       params=params,
       opt_state=self._optimizer.init(params),
       health=healthy(),
+      task_losses=self.initial_task_losses(),
     )
+
+  def initial_task_losses(self) -> PyTree:
+    """Returns `TransformerState.task_losses` at the start of a run."""
+    return ()
+
+  def updated_task_losses(
+    self, state: TransformerState, loss: Float[Array, ""]
+  ) -> PyTree:
+    """Returns `TransformerState.task_losses` after a step with this loss."""
+    del loss
+    return state.task_losses
 
   def start_from(self, init_from: Mapping[str, Any]) -> None:
     """Makes step 0 begin with the parameters of `config.init_from`, if any.
@@ -119,9 +131,7 @@ class TokenStage(abc.ABC):
     if "frames" in batch:
       batch_checks.check_frames(batch)
     words = self.model.vocabulary
-    batch_checks.check_tokens(
-      batch, self.model.latent_shape, words.codebook_size
-    )
+    batch_checks.check_tokens(batch, self.model.grid_shape, words.codebook_size)
     batch_checks.check_labels(batch, words.num_classes)
 
   def train_step(
@@ -132,8 +142,9 @@ class TokenStage(abc.ABC):
   ) -> tuple[TransformerState, dict[str, Float[Array, ""]]]:
     """One step; arguments as of `gradients`."""
     grads, metrics = self.gradients(state, batch, frozen)
+    task_losses = self.updated_task_losses(state, metrics["loss"])
     state, more = self._apply_gradients(state, grads)
-    return state, metrics | more
+    return state.replace(task_losses=task_losses), metrics | more
 
   @abc.abstractmethod
   def gradients(
