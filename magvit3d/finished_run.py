@@ -135,7 +135,7 @@ def _scene_facts(
   if made_with.get("preset") in schema.PRESETS:
     fields = {field.name for field in dataclasses.fields(DatasetOptions)}
     known = {key: made_with[key] for key in fields & set(made_with)}
-    options = DatasetOptions(output_dir="", **known)
+    options = DatasetOptions(output_dir="unused", **known)
     return options.class_names, options.num_views
   folder = pathlib.Path(config["data"]["data_dir"] or workdir / "data")
   if not (folder / schema.MANIFEST_NAME).exists():
