@@ -139,7 +139,7 @@ def _strips(made: Generated) -> list[np.ndarray]:
   ]
 
 
-def _rows(items: Sequence) -> list[Sequence]:
+def _rows(items: Sequence | np.ndarray) -> list[Sequence | np.ndarray]:
   starts = range(0, len(items), _COLUMNS)
   return [items[start : start + _COLUMNS] for start in starts]
 

@@ -129,7 +129,8 @@ class Tokenizer(nn.Module):
     is_2d = self.backbone.ndim == 2
     return x.reshape(-1, *x.shape[2:]) if is_2d else x
 
-  def _unfold(self, x: Array, b: int) -> Array:
+  def _unfold(self, x: Array, b: Any) -> Array:
+    # b is a symbol where the batch size is left open (`jax.export`).
     is_2d = self.backbone.ndim == 2
     return x.reshape(b, -1, *x.shape[1:]) if is_2d else x
 
