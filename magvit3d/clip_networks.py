@@ -4,6 +4,7 @@ They are jitted once: clips are worked on a fixed number at a time, so that
 what becomes of a clip does not depend on how many others there are.
 """
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -14,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 
 from magvit3d import sharding
 from magvit3d.evaluation.batched import map_batches
+from magvit3d.models.cameras import Cameras
 from magvit3d.trained_networks import TrainedNetworks
 
 
@@ -71,6 +73,8 @@ class ClipNetworks:
     cond_mask: Bool[np.ndarray, "b s y x"],
     seed: int,
     condition_mode: str | None = None,
+    cameras: Cameras | None = None,
+    is_given: Bool[np.ndarray, "b v"] | None = None,
   ) -> Int[np.ndarray, "b s y x"]:
     """Returns the tokens that a task makes of a condition.
 
@@ -81,6 +85,9 @@ class ClipNetworks:
       cond_mask: Where they say something.
       seed: Of all draws; each batch has random numbers of its own.
       condition_mode: Takes the place of the task's, if given.
+      cameras: Of scenes with several views, whose grids stand behind one
+        another along s; else None.
+      is_given: Which of the views are given.
     """
     arrays = {
       "labels": labels.astype(np.int32),
@@ -88,6 +95,10 @@ class ClipNetworks:
       "cond_mask": cond_mask,
       "number": np.arange(len(labels), dtype=np.int32),
     }
+    if cameras is not None:
+      arrays |= dataclasses.asdict(cameras)
+    if is_given is not None:
+      arrays["is_given"] = is_given
     complete = functools.partial(
       self._complete, task_index=task_index, condition_mode=condition_mode
     )
@@ -106,6 +117,8 @@ class ClipNetworks:
         batch["cond_tokens"],
         cond_mask=batch["cond_mask"],
         condition_mode=condition_mode,
+        cameras=Cameras.from_batch(batch),
+        is_given=batch.get("is_given"),
       )
       return steps.tokens[-1]
 
