@@ -13,6 +13,7 @@ arguments raise `magvit3d.errors.UserError`.
 import functools
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from magvit3d.clip_networks import ClipNetworks
 from magvit3d.errors import UserError
 from magvit3d.task_sampling import TaskSampler
 from magvit3d.trained_networks import TrainedNetworks
+from magvit3d.view_sampling import ViewSampler, check_given_views
 
 BATCH_SIZE = 8
 
@@ -240,6 +242,42 @@ class Magvit:
     pixels[:, :count] = videos.pixels[:, :count]
     return videos.like_given(pixels)
 
+  def predict_views(
+    self,
+    video: Any,
+    cameras: Any,
+    given_views: Sequence[int] = (0,),
+    seed: int = 0,
+    *,
+    shape: str | None = None,
+    motion: str | None = None,
+  ) -> np.ndarray:
+    """Returns what all cameras see of a scene, from what some of them saw.
+
+    Args:
+      video: Clips of the given views, (k, t, h, w, 3) or (b, k, t, h, w, 3).
+      cameras: Of all v views: `data_gen.cameras.Cameras`, or another object
+        with `intrinsics` (v, 3, 3), pixels, and `camera_from_world` (v, 3, 4),
+        metres; with an axis b before them, each scene has its own.
+      given_views: Numbers of the cameras that the clips are of, k of them.
+      seed: The same one gives the same clips.
+      shape: Told to a run whose view_prediction knows classes.
+      motion: The same.
+
+    Returns:
+      (v, t, h, w, 3) or (b, v, t, h, w, 3); given views as they were.
+    """
+    sampler = ViewSampler(self.trained, self.networks)
+    videos = video_arrays.read_views(video, self.clip_shape, len(given_views))
+    scenes = videos.clips.reshape(-1, len(given_views), *self.clip_shape)
+    rig = sampler.read_cameras(cameras, len(scenes))
+    views = check_given_views(given_views, rig.views.shape[1])
+    labels = self._labels(shape, motion, len(scenes))
+    clips = sampler.predict(scenes, rig, views, labels, seed)
+    pixels = video_arrays.to_pixels(clips, videos.pixels.dtype)
+    pixels[:, views] = videos.pixels.reshape(scenes.shape)
+    return videos.like_given(pixels)
+
   def inpaint(
     self,
     video: Any,
@@ -274,7 +312,7 @@ class Magvit:
   ) -> np.ndarray:
     """The one class that a user named, or none."""
     if shape is None and motion is None:
-      return np.full(count, self.sampler.no_class, np.int32)
+      return np.full(count, len(self.class_names), np.int32)
     found = class_choices.matching_labels(self.class_names, shape, motion)
     if len(found) > 1:
       raise UserError(

@@ -80,6 +80,33 @@ def read_videos(
   return Videos(clips, batch, array.ndim == 4)
 
 
+def read_views(video: Any, clip_shape: Sequence[int], count: int) -> Videos:
+  """Checks the clips of some views of a scene, or of a batch of scenes.
+
+  Args:
+    video: (count, t, h, w, 3) or (b, count, t, h, w, 3).
+    clip_shape: (t, h, w, 3).
+    count: Views.
+
+  Returns:
+    `clips` and `pixels` with the views of a scene in a row, (b*count, ...);
+    `is_single` where there is one scene.
+
+  Raises:
+    UserError: Shape, type or values are others.
+  """
+  array = np.asarray(video)
+  if array.ndim not in (5, 6) or array.shape[-5] != count:
+    t, h, w, c = clip_shape
+    raise UserError(
+      f"The video has the shape {array.shape}; expected ({count}, {t}, {h}, "
+      f"{w}, {c}), a clip for each given view, or a batch of such scenes with "
+      "an axis before it."
+    )
+  videos = read_videos(array.reshape(-1, *array.shape[-4:]), clip_shape)
+  return dataclasses.replace(videos, is_single=array.ndim == 5)
+
+
 def to_pixels(clips: Float[np.ndarray, "..."], dtype: Any) -> np.ndarray:
   """Returns clips in [0, 1] as `dtype`: uint8, rounded, or a float type.
 
