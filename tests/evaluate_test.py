@@ -63,12 +63,12 @@ def run(clips, monkeypatch, tmp_path):
     monkeypatch.setattr(
       TokenModel,
       "generate",
-      lambda self, params, rng, index, labels, cond_tokens: DecodingSteps(
+      lambda self, params, rng, index, labels, cond_tokens, **_: DecodingSteps(
         cond_tokens[None], jnp.zeros((1, *cond_tokens.shape), bool)
       ),
     )
 
-    def logits(self, params, sequence, rngs=None):
+    def logits(self, params, sequence, cameras=None, rngs=None):
       """A transformer that likes code 0 best."""
       shape = (*sequence.masked_inputs.shape, 32)
       return jnp.zeros(shape).at[..., 0].set(1.0)

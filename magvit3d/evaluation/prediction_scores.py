@@ -14,13 +14,13 @@ def baselines(
   clips: Mapping[str, np.ndarray],
   is_given: Bool[np.ndarray, "n v"] | None,
   camera_from_world: Float[np.ndarray, "n v 3 4"] | None,
-) -> dict[str, Float[np.ndarray, "n t h w 3"]]:
+) -> dict[str, Float[np.ndarray, "m t h w 3"]]:
   """Returns what can be said without a network, by name; clips in [0, 1].
 
   Args:
     task: What is given.
-    clips: `frames`, uint8 (n, t, h, w, 3), and `background`; those of a
-      scene's v views in a row.
+    clips: `frames`, uint8 (m, t, h, w, 3), and `background`; those of a
+      scene's v views in a row, m = n*v.
     is_given: Which views are, if the task gives any.
     camera_from_world: Of the cameras, then.
   """

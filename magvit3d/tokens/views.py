@@ -6,17 +6,20 @@ The views of a scene stand behind one another along the first axis of a grid:
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
+_AnyArray = Array | np.ndarray
 
-def join_views(grids: Array) -> Array:
-  """Returns (b, v*t, ...) of (b, v, t, ...); NumPy or JAX."""
+
+def join_views(grids: _AnyArray) -> _AnyArray:
+  """Returns (b, v*t, ...) of (b, v, t, ...)."""
   b, v, t, *rest = grids.shape
   return grids.reshape(b, v * t, *rest)
 
 
-def as_clips(grids: Array, num_views: int) -> Array:
-  """Returns (b*v, t, ...) of (b, v*t, ...); NumPy or JAX."""
+def as_clips(grids: _AnyArray, num_views: int) -> _AnyArray:
+  """Returns (b*v, t, ...) of (b, v*t, ...)."""
   b, length, *rest = grids.shape
   return grids.reshape(b * num_views, length // num_views, *rest)
 
@@ -27,7 +30,7 @@ def in_all_views(mask: Bool[Array, "b t h w"], num_views: int) -> Array:
 
 
 def in_given_views(
-  is_given: Bool[Array, "b v"], num_frames: int
+  is_given: Bool[_AnyArray, "b v"], num_frames: int
 ) -> Bool[Array, "b n 1 1"]:
   """Returns where tokens of given views are, for grids (b, v*t, h, w).
 
