@@ -43,7 +43,8 @@ setuptools.setup(
     "cuda12": ["jax[cuda12]"],
     "cuda13": ["jax[cuda13]"],
     "tpu": ["jax[tpu]"],
-    "video": ["av>=15.1"],
+    # mediapy writes with the program ffmpeg, where it is there; av needs none.
+    "video": ["av>=15.1", "mediapy>=1.2"],
     # To render on many machines. It wants an older protobuf than the others.
     "beam": ["apache-beam>=2.77"],
     # To prepare UCF-101 and BAIR; reading them needs no TensorFlow.

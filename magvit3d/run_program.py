@@ -4,6 +4,8 @@ import argparse
 import pathlib
 from collections.abc import Callable
 
+from absl import logging
+
 from magvit3d.command_line import fail
 
 _INTERRUPTED = 130  # Exit status, as after Ctrl-C in a shell.
@@ -55,6 +57,7 @@ def run(function: Callable[[], None], advice: str = "") -> int:
   from magvit3d import console
   from magvit3d.errors import UserError
 
+  logging.use_absl_handler()  # As absl.app does.
   console.set_up()
   try:
     function()
