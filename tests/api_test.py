@@ -123,8 +123,7 @@ def test_a_seed_says_what_is_generated(magvit):
   assert len({clip.tobytes() for clip in one}) == 5
 
 
-def test_generation_is_told_the_class(magvit, monkeypatch):
-  """As ids in the sequence: codes come first, then the classes."""
+def test_generation_is_told_the_class(magvit):
   task, labels = magvit.choose_classes("cone", "helical", 3, seed=0)
   assert magvit.task_names[task] == "full_generation"
   name = magvit.class_names.index("cone_helical")
@@ -262,6 +261,17 @@ def test_a_tokenizer_alone_says_what_is_missing(magvit, frames):
       call()
 
 
+def test_networks_of_several_views_are_told_apart(magvit, frames):
+  transformer = dict(
+    magvit.trained.config["transformer"], num_views=2, camera_embedding="view"
+  )
+  config = dict(magvit.trained.config, transformer=transformer)
+  other = Magvit(dataclasses.replace(magvit.trained, config=config))
+  with pytest.raises(UserError, match="num_views=2"):
+    other.predict(frames)
+  assert other.tokenize(frames[0]).shape == magvit.latent_shape
+
+
 def _video(*shape, dtype=np.uint8, value=0):
   return np.full(shape, value, dtype)
 
@@ -302,6 +312,7 @@ def _video(*shape, dtype=np.uint8, value=0):
       ["motion='up'", "linear, circular, helical, parabolic"],
     ),
     (lambda m: m.generate(num=0), ["num=0"]),
+    (lambda m: Magvit(m.trained, batch_size=0), ["batch_size=0"]),
     (lambda m: m.generate(seed=-1), ["seed=-1"]),
     (lambda m: m.generate(dtype="int8"), ["int8"]),
     (lambda m: m.predict(_video(8, 24, 24, 3), 8), ["given_frames=8", "to 7"]),
