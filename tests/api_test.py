@@ -216,6 +216,15 @@ def test_without_a_task_for_holes_the_other_tokens_are_kept(magvit, frames):
   assert not np.array_equal(other.tokens[~kept], sample.tokens[~kept])
 
 
+def test_holes_have_the_colour_of_what_is_given(magvit):
+  """Whatever was in them, which here is most of the clip."""
+  is_hole = ~_hole(magvit)[None]
+  clips = np.where(is_hole[..., None], 1, 0.25).astype(np.float32)
+  labels = np.full(1, 12, np.int32)
+  sample = magvit.sampler.fill(clips, is_hole, labels, seed=0)
+  np.testing.assert_array_equal(sample.shown, np.full_like(clips, 0.25))
+
+
 def test_a_task_for_holes_is_asked_in_its_own_way(magvit, frames, monkeypatch):
   tasks = dict(magvit.trained.config["tasks"], inpainting_c={"weight": 1.0})
   config = dict(magvit.trained.config, tasks=tasks)
