@@ -90,7 +90,7 @@ def token_classes(model: TokenModel, index: int, mask_type: str) -> np.ndarray:
     model.cond_mask(index, is_given),
     task.mask_mode,
     tokens.shape,
-    None if is_given is None else model._kept(is_given),
+    model.kept(is_given),
   )
   shown = np.asarray(masked.masked_inputs)
   classes = np.where(shown == vocabulary.MASK, 3, 1)

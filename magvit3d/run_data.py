@@ -28,8 +28,7 @@ from magvit3d.data.scene_clips import (
   fold_views,
 )
 from magvit3d.errors import UserError, as_user_errors
-
-_CAMERA_KEYS = ("views", "intrinsics", "camera_from_world")
+from magvit3d.models import cameras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,7 +194,7 @@ class RunData:
     scenes = self.clips(split).scenes
     source = SceneClips(scenes, num_views, self.window)
     count = max(count // num_views, 1)
-    keys = ("frames", "masks", "labels", "background", *_CAMERA_KEYS)
+    keys = ("frames", "masks", "labels", "background", *cameras.KEYS)
     return load_clips(source, spread_indices(source, count), keys)
 
   def some_clips(self, split: str, count: int) -> dict[str, np.ndarray]:

@@ -81,5 +81,5 @@ def test_blocks_of_one_token_are_random_masks():
 
 def test_an_unknown_type_names_the_known_ones():
   maskable = jnp.ones((1, 2, 3, 3), bool)
-  with pytest.raises(ValueError, match="'tube'; use one of random, block"):
-    mask_scores.make_scores(jax.random.key(0), maskable, "tube")
+  with pytest.raises(ValueError, match="'tubes'; use one of random, block"):
+    mask_scores.make_scores(jax.random.key(0), maskable, "tubes")

@@ -8,8 +8,7 @@ import numpy as np
 from magvit3d.data.clips import Sample
 from magvit3d.data.scene_clips import check_num_views, spread_views
 from magvit3d.data.token_records import TokenSource
-
-_STACKED = ("views", "intrinsics", "camera_from_world")
+from magvit3d.models import cameras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +49,9 @@ class SceneTokens:
   def _of_views(self, index: SupportsIndex, views: np.ndarray) -> Sample:
     first = int(index) * self.total_views
     clips = [self.clips.with_camera(first + view) for view in views]
-    sample = {key: np.stack([clip[key] for clip in clips]) for key in _STACKED}
+    sample = {
+      key: np.stack([clip[key] for clip in clips]) for key in cameras.KEYS
+    }
     return sample | {
       "tokens": np.concatenate([clip["tokens"] for clip in clips]),
       "cond_tokens": np.concatenate(

@@ -1,25 +1,20 @@
 """The masked transformer with its vocabulary and tasks."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.struct
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from magvit3d.models.bert import Bert
 from magvit3d.models.cameras import Cameras, plucker_rays
 from magvit3d.models.vqvae import Tokenizer
-from magvit3d.tokens import (
-  decoding,
-  mask_scores,
-  masking,
-  tasks,
-  views,
-  vocabulary,
+from magvit3d.tokens import decoding, masking
+from magvit3d.tokens.task_sequences import (
+  TaskSequences,
+  as_single_clips,
+  shown_clips,
 )
 
 
@@ -43,11 +38,8 @@ class TokenBatch:
   cameras: Cameras | None = None
 
 
-class TokenModel:
-  """The transformer with its vocabulary and tasks: masks, logits, decoding.
-
-  Tasks are named by their index in `tasks`, which methods for training also
-  take as a traced number.
+class TokenModel(TaskSequences):
+  """The transformer and the tokenizer on a run's tasks: logits, decoding.
 
   Args:
     config: The run's config; reads `vqvae`, `transformer`, `tasks`,
@@ -57,10 +49,6 @@ class TokenModel:
     latent_shape: Token grid (t, h, w) of a view.
     num_cameras: Of the data's rig, for `transformer.camera_embedding='view'`.
     image_size: Height and width of the images, pixels; for 'rays'.
-
-  Attributes:
-    num_views: Views of a scene in a sequence, `transformer.num_views`.
-    grid_shape: Token grid of all of them, (v*t, h, w).
   """
 
   def __init__(
@@ -73,51 +61,8 @@ class TokenModel:
     num_cameras: int = 1,
     image_size: int | None = None,
   ):
-    self.settings = config["maskgvt"]
-    self.latent_shape = tuple(latent_shape)
+    super().__init__(config, num_frames, num_classes, latent_shape)
     self._image_size = image_size
-    self.num_views = config["transformer"].get("num_views", 1)
-    embedding = config["transformer"].get("camera_embedding")
-    if self.num_views > 1 and embedding is None:
-      raise ValueError(
-        f"transformer.num_views={self.num_views} needs "
-        "transformer.camera_embedding, 'view' or 'rays': without one, views "
-        "cannot be told apart."
-      )
-    if self.num_views > 1 and self.settings["condition_mode"] == "prefix":
-      raise ValueError(
-        "maskgvt.condition_mode='prefix' is for transformer.num_views=1."
-      )
-    self.grid_shape = (
-      self.num_views * self.latent_shape[0],
-      *self.latent_shape[1:],
-    )
-    mask_scores.parse_mask_types(self.settings["mask_type"])
-    self._configured = tasks.tasks_from_config(
-      config["tasks"],
-      self.settings["condition_mode"],
-      num_frames,
-      num_frames // self.latent_shape[0],
-      has_inpainting_token=self.settings["inpainting_token"],
-      num_views=self.num_views,
-    )
-    self.tasks = tuple(task for task in self._configured if task.weight > 0)
-    if not self.tasks:
-      raise ValueError(
-        "config.tasks has no task with a weight above 0, so there is nothing "
-        "to learn."
-      )
-    self.vocabulary = vocabulary.Vocabulary(
-      config["vqvae"]["codebook_size"],
-      num_classes,
-      multi_task=self.settings["multi_task"],
-    )
-    self.gives_views = any(task.num_given_views for task in self.tasks)
-    self.num_tokens = int(np.prod(self.grid_shape))
-    self.prefix_length = self.vocabulary.prefix_length
-    if self.settings["condition_mode"] == "prefix":
-      given = self.tasks[0].condition.cond_latent_frames
-      self.prefix_length += given * int(np.prod(self.latent_shape[1:])) + 1
     self.transformer = Bert.from_config(
       config["transformer"],
       vocab_size=self.vocabulary.size,
@@ -147,7 +92,7 @@ class TokenModel:
     """Tokenizes clips in [0, 1]; those of several views into one grid."""
     variables = {"params": tokenizer_params}
     tokens = self.tokenizer.apply(
-      variables, _as_clips(clips), method="encode"
+      variables, as_single_clips(clips), method="encode"
     ).tokens
     return tokens.reshape(clips.shape[0], -1, *tokens.shape[2:])
 
@@ -161,159 +106,12 @@ class TokenModel:
     """Tokenizes clips in [0, 1] and every task's view of them."""
     tokens = self.encode(tokenizer_params, clips)
     shown = [
-      self.encode(tokenizer_params, _shown(task, clips))
+      self.encode(tokenizer_params, shown_clips(task, clips))
       if task.condition
       else tokens
       for task in self.tasks
     ]
     return TokenBatch(tokens, jnp.stack(shown, axis=1), labels, cameras)
-
-  def condition_video(
-    self,
-    clips: Float[Array, "b *v t h w 3"],
-    task_index: Int[Array, ""] | int,
-  ) -> Float[Array, "b *v t h w 3"]:
-    """The clips as a task shows them; given views as the others."""
-    shown = [functools.partial(_shown, task) for task in self.tasks]
-    return jax.lax.switch(task_index, shown, clips)
-
-  def draw_given_views(
-    self, rng: PRNGKeyArray, batch_size: int, task_index: Int[Array, ""] | int
-  ) -> Bool[Array, "b v"] | None:
-    """Draws which views a task gives; None if no task gives any."""
-    if not self.gives_views:
-      return None
-    counts = jnp.asarray([task.num_given_views for task in self.tasks])
-    return views.draw_given_views(
-      rng, batch_size, self.num_views, counts[task_index]
-    )
-
-  def sequence(
-    self,
-    masked: masking.MaskedTokens,
-    labels: Int[Array, "b"],
-    cond_tokens: Int[Array, "b t h w"],
-    task_index: Int[Array, ""] | int,
-  ) -> masking.MaskedTokens:
-    """Flattens token grids behind the prefix of a task."""
-    per_task = {
-      "token": [task.token for task in self.tasks],
-      "uncond": [
-        tasks.uncond_task_token(self._configured, task) for task in self.tasks
-      ],
-      "has_class": [task.class_conditional for task in self.tasks],
-    }
-    chosen = {k: jnp.asarray(v)[task_index] for k, v in per_task.items()}
-    vocab = self.vocabulary
-    class_ids = jnp.where(
-      chosen["has_class"], vocab.codebook_size + labels, vocab.no_class
-    )
-    return tasks.add_prefix(
-      vocab,
-      masked,
-      chosen["token"],
-      class_ids,
-      chosen["uncond"],
-      # Other tasks than the only one of 'prefix' mode have none.
-      self.tasks[0].prefix_tokens(cond_tokens),
-    )
-
-  def _kept(self, is_given: Bool[Array, "b v"] | None) -> Array | None:
-    """Where tokens are given exactly, (b, v*t, 1, 1)."""
-    if is_given is None:
-      return None
-    return views.in_given_views(is_given, self.latent_shape[0])
-
-  def cond_mask(
-    self,
-    task_index: Int[Array, ""] | int,
-    is_given: Bool[Array, "b v"] | None = None,
-    num_views: int | None = None,
-  ) -> Bool[Array, "b t h w"]:
-    """Where the task's condition tokens say something.
-
-    Args:
-      task_index: Of the task.
-      is_given: Which views are given, if any; else b is 1.
-      num_views: None: as many as in training.
-    """
-    masks = [task.latent_mask(self.latent_shape) for task in self.tasks]
-    mask = jnp.asarray(np.stack(masks))[task_index][None]
-    mask = views.in_all_views(mask, num_views or self.num_views)
-    return mask if is_given is None else mask | self._kept(is_given)
-
-  def make_scores(
-    self,
-    rng: PRNGKeyArray,
-    batch_size: int,
-    task_index: Int[Array, ""] | int,
-    is_given: Bool[Array, "b v"] | None = None,
-  ) -> Float[Array, "b t h w"]:
-    """Draws the scores by which `mask` chooses."""
-    shape = (batch_size, *self.grid_shape)
-    is_maskable = jnp.stack(
-      [
-        jnp.broadcast_to(
-          masking.is_maskable(
-            self.cond_mask(i, is_given),
-            task.mask_mode,
-            shape,
-            self._kept(is_given),
-          ),
-          shape,
-        )
-        for i, task in enumerate(self.tasks)
-      ]
-    )
-    return mask_scores.make_scores(
-      rng,
-      is_maskable[task_index],
-      self.settings["mask_type"],
-      self.settings["mask_block_shape"],
-      self.num_views,
-    )
-
-  def mask(
-    self,
-    tokens: Int[Array, "b t h w"],
-    cond_tokens: Int[Array, "b t h w"],
-    task_index: Int[Array, ""] | int,
-    mask_score: Float[Array, "b t h w"],
-    ratio: Float[Array, ""] | float,
-    is_given: Bool[Array, "b v"] | None = None,
-  ) -> masking.MaskedTokens:
-    """Masks tokens for a task; fields (b, t, h, w).
-
-    Views that are given are never masked.
-    """
-    modes = [task.mask_mode for task in self.tasks]
-    distinct = sorted(set(modes), key=modes.index)
-    kept = self._kept(is_given)
-    if kept is not None:
-      cond_tokens = jnp.where(kept, tokens, cond_tokens)
-
-    def mask_as(mode, tokens, cond_tokens, cond_mask, score, ratio, kept):
-      return masking.random_mask(
-        tokens,
-        cond_tokens,
-        cond_mask,
-        score,
-        ratio,
-        mode,
-        self.settings["weight_mode"],
-        kept,
-      )
-
-    return jax.lax.switch(
-      jnp.asarray([distinct.index(mode) for mode in modes])[task_index],
-      [functools.partial(mask_as, mode) for mode in distinct],
-      tokens,
-      cond_tokens,
-      self.cond_mask(task_index, is_given),
-      mask_score,
-      ratio,
-      kept,
-    )
 
   def logits(
     self,
@@ -432,7 +230,7 @@ class TokenModel:
       shape,
       cond_tokens,
       cond_mask,
-      kept=self._kept(is_given),
+      kept=self.kept(is_given),
       condition_mode=condition_mode or self.tasks[task_index].mask_mode,
       num_iter=sampling["mask_bins"],
       schedule=self.settings["mask_schedule"],
@@ -441,12 +239,3 @@ class TokenModel:
       top_k=sampling["top_k"],
       top_p=sampling["top_p"],
     )
-
-
-def _as_clips(clips: Float[Array, "b *v t h w 3"]) -> Array:
-  return clips.reshape(-1, *clips.shape[-4:])
-
-
-def _shown(task: tasks.Task, clips: Float[Array, "b *v t h w 3"]) -> Array:
-  """The clips as a task shows each."""
-  return task.condition_video(_as_clips(clips)).reshape(clips.shape)
