@@ -123,8 +123,7 @@ def test_a_seed_says_what_is_generated(magvit):
   assert len({clip.tobytes() for clip in one}) == 5
 
 
-def test_generation_is_told_the_class(magvit, monkeypatch):
-  """As ids in the sequence: codes come first, then the classes."""
+def test_generation_is_told_the_class(magvit):
   task, labels = magvit.choose_classes("cone", "helical", 3, seed=0)
   assert magvit.task_names[task] == "full_generation"
   name = magvit.class_names.index("cone_helical")
@@ -217,6 +216,15 @@ def test_without_a_task_for_holes_the_other_tokens_are_kept(magvit, frames):
   assert not np.array_equal(other.tokens[~kept], sample.tokens[~kept])
 
 
+def test_holes_have_the_colour_of_what_is_given(magvit):
+  """Whatever was in them, which here is most of the clip."""
+  is_hole = ~_hole(magvit)[None]
+  clips = np.where(is_hole[..., None], 1, 0.25).astype(np.float32)
+  labels = np.full(1, 12, np.int32)
+  sample = magvit.sampler.fill(clips, is_hole, labels, seed=0)
+  np.testing.assert_array_equal(sample.shown, np.full_like(clips, 0.25))
+
+
 def test_a_task_for_holes_is_asked_in_its_own_way(magvit, frames, monkeypatch):
   tasks = dict(magvit.trained.config["tasks"], inpainting_c={"weight": 1.0})
   config = dict(magvit.trained.config, tasks=tasks)
@@ -262,6 +270,17 @@ def test_a_tokenizer_alone_says_what_is_missing(magvit, frames):
       call()
 
 
+def test_networks_of_several_views_are_told_apart(magvit, frames):
+  transformer = dict(
+    magvit.trained.config["transformer"], num_views=2, camera_embedding="view"
+  )
+  config = dict(magvit.trained.config, transformer=transformer)
+  other = Magvit(dataclasses.replace(magvit.trained, config=config))
+  with pytest.raises(UserError, match="num_views=2"):
+    other.predict(frames)
+  assert other.tokenize(frames[0]).shape == magvit.latent_shape
+
+
 def _video(*shape, dtype=np.uint8, value=0):
   return np.full(shape, value, dtype)
 
@@ -302,6 +321,7 @@ def _video(*shape, dtype=np.uint8, value=0):
       ["motion='up'", "linear, circular, helical, parabolic"],
     ),
     (lambda m: m.generate(num=0), ["num=0"]),
+    (lambda m: Magvit(m.trained, batch_size=0), ["batch_size=0"]),
     (lambda m: m.generate(seed=-1), ["seed=-1"]),
     (lambda m: m.generate(dtype="int8"), ["int8"]),
     (lambda m: m.predict(_video(8, 24, 24, 3), 8), ["given_frames=8", "to 7"]),
