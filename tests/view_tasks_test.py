@@ -268,7 +268,6 @@ def _broken(**changes):
       "no field cond_frames",
     ),
     ({"tasks": {"views": {}}}, "tasks.views is unknown.* view_prediction"),
-    ({"maskgvt": {"mask_type": "tube, views"}}, "Unknown mask type 'views'"),
     ({"transformer": {"attention_implementation": "flash"}}, "'flash' is unkn"),
   ],
 )

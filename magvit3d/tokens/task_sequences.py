@@ -58,7 +58,6 @@ class TaskSequences:
       self.num_views * self.latent_shape[0],
       *self.latent_shape[1:],
     )
-    mask_scores.parse_mask_types(self.settings["mask_type"])
     self._configured = tasks.tasks_from_config(
       config["tasks"],
       self.settings["condition_mode"],
