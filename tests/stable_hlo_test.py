@@ -1,11 +1,13 @@
 """Exported tokenizers, loaded back."""
 
+import dataclasses
 import json
 
 import jax
 import jax.export
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from magvit3d import console, export, runtime, stable_hlo
 from magvit3d.api import Magvit
@@ -14,7 +16,12 @@ from magvit3d.errors import UserError
 
 @pytest.fixture(scope="module")
 def magvit(trained_run):
-  return Magvit.from_run(trained_run, batch_size=3)
+  trained = Magvit.from_run(trained_run).trained
+  params = flatten_dict(trained.tokenizer_params, sep="/")
+  params["decoder/Conv_1/kernel"] *= 1000  # After few steps all is dark.
+  params = unflatten_dict(params, sep="/")
+  trained = dataclasses.replace(trained, tokenizer_params=params)
+  return Magvit(trained, batch_size=3)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +58,7 @@ def test_exports_compute_what_the_networks_do(magvit, clips, pixels, tmp_path):
     np.testing.assert_allclose(
       made.astype(float), video[:count].astype(float), atol=step
     )
-  assert np.ptp(video) > 0
+  assert np.ptp(video) > (128 if pixels == "uint8" else 0.5)
 
 
 def test_only_the_number_of_clips_is_open(magvit, clips, tmp_path):
@@ -69,13 +76,12 @@ def test_only_the_number_of_clips_is_open(magvit, clips, tmp_path):
 
 def test_exports_for_several_platforms_have_xlas_convolutions(magvit, tmp_path):
   """Those of 2D convolutions are for CPUs alone."""
-  ranks = {}
-  for platforms in (("cpu",), ("cpu", "cuda")):
+  for platforms, has_2d in ((("cpu",), True), (("cpu", "cuda"), False)):
     folder = tmp_path / "-".join(platforms)
     stable_hlo.export_tokenizer(magvit, folder, platforms=platforms)
     text = _load(folder, "tokenizer").mlir_module()
-    ranks[platforms] = text.count("b, 0, 1, 2, f")
-  assert ranks["cpu", "cuda"] > ranks[("cpu",)]
+    assert ("[b, 0, 1, f]" in text) == has_2d
+    assert "[b, 0, 1, 2, f]" in text
 
 
 def test_mistakes_are_told_and_leave_nothing(magvit, tmp_path):
