@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import shrunk
 import small_run
+from checkpoint_samples import FAILED_READS
 
 from magvit3d import finished_run, sharding
 from magvit3d.errors import UserError
 from magvit3d.run_data import RunData
 from magvit3d.run_networks import RunNetworks
+
+pytestmark = FAILED_READS
 
 
 def _load(folder):
