@@ -18,20 +18,19 @@ from typing import Any
 
 import numpy as np
 
-from magvit3d import (
+from magvit3d import runtime, sharding
+from magvit3d.errors import UserError
+from magvit3d.inference import (
   class_choices,
   finished_run,
   pretrained_files,
-  runtime,
-  sharding,
   task_sampling,
   video_arrays,
 )
-from magvit3d.clip_networks import ClipNetworks
-from magvit3d.errors import UserError
-from magvit3d.task_sampling import TaskSampler
-from magvit3d.trained_networks import TrainedNetworks
-from magvit3d.view_sampling import ViewSampler, check_given_views
+from magvit3d.inference.clip_networks import ClipNetworks
+from magvit3d.inference.task_sampling import TaskSampler
+from magvit3d.inference.trained_networks import TrainedNetworks
+from magvit3d.inference.view_sampling import ViewSampler, check_given_views
 
 BATCH_SIZE = 8
 

@@ -35,8 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _export(flags: argparse.Namespace) -> None:
-  from magvit3d import new_folder, stable_hlo
   from magvit3d.api import open_folder
+  from magvit3d.inference import new_folder, stable_hlo
 
   new_folder.check(flags.output)
   stable_hlo.export_tokenizer(

@@ -56,8 +56,8 @@ def _make_parser() -> argparse.ArgumentParser:
 
 
 def _generate(flags: argparse.Namespace) -> None:
-  from magvit3d import generated_files, new_folder, task_clips
   from magvit3d.api import open_folder
+  from magvit3d.inference import generated_files, new_folder, task_clips
 
   new_folder.check(flags.output)
   magvit = open_folder(flags.run)

@@ -34,9 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _tokenize(flags: argparse.Namespace) -> None:
-  from magvit3d import task_clips, token_export
   from magvit3d.api import open_folder
   from magvit3d.errors import UserError
+  from magvit3d.inference import task_clips, token_export
 
   data = task_clips.data_folder(flags.run, flags.data)
   if data is None:

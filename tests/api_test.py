@@ -13,8 +13,8 @@ from magvit3d.api import Magvit
 from magvit3d.data.clips import load_clips
 from magvit3d.errors import UserError
 from magvit3d.evaluation import transformer_scores
-from magvit3d.real_clips import open_clips
-from magvit3d.task_sampling import cells_without_hole
+from magvit3d.inference.real_clips import open_clips
+from magvit3d.inference.task_sampling import cells_without_hole
 from magvit3d.tokens import vocabulary
 
 # Numbers of about 1 that differ by sums in another order.

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from data_gen import schema
-from magvit3d.class_choices import matching_labels
 from magvit3d.errors import UserError
+from magvit3d.inference.class_choices import matching_labels
 
 _NAMES = schema.class_names("traj3d", random_motion=False)
 

@@ -10,8 +10,9 @@ import shrunk
 import small_run
 from checkpoint_samples import FAILED_READS
 
-from magvit3d import finished_run, sharding
+from magvit3d import sharding
 from magvit3d.errors import UserError
+from magvit3d.inference import finished_run
 from magvit3d.run_data import RunData
 from magvit3d.run_networks import RunNetworks
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from magvit3d import moving_pictures
+from magvit3d.inference import moving_pictures
 
 
 def _frames():

@@ -4,8 +4,8 @@ import errno
 
 import pytest
 
-from magvit3d import new_folder
 from magvit3d.errors import UserError
+from magvit3d.inference import new_folder
 
 
 def test_a_folder_appears_when_it_is_whole(tmp_path):

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from magvit3d import identities, pretrained_files, run_files, sharding
+from magvit3d import identities, run_files, sharding
 from magvit3d.api import Magvit, open_folder
 from magvit3d.errors import UserError
+from magvit3d.inference import pretrained_files
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from magvit3d import console, export, runtime, stable_hlo
+from magvit3d import console, export, runtime
 from magvit3d.api import Magvit
 from magvit3d.errors import UserError
+from magvit3d.inference import stable_hlo
 
 
 @pytest.fixture(scope="module")

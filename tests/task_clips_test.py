@@ -12,10 +12,11 @@ import shrunk
 from PIL import Image
 
 from data_gen.scene_source import SceneSource
-from magvit3d import console, generate, runtime, task_clips
+from magvit3d import console, generate, runtime
 from magvit3d.api import Magvit
 from magvit3d.errors import UserError
-from magvit3d.real_clips import open_clips
+from magvit3d.inference import task_clips
+from magvit3d.inference.real_clips import open_clips
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,11 @@ from data_gen.features import Feature
 from data_gen.records import decode_scene
 from data_gen.scene_source import SceneSource
 from data_gen.tfrecord import TFRecordSource
-from magvit3d import console, runtime, token_export, tokenize
+from magvit3d import console, runtime, tokenize
 from magvit3d.api import Magvit
 from magvit3d.data.token_records import TokenSource
 from magvit3d.errors import UserError
+from magvit3d.inference import token_export
 from magvit3d.training import token_cache
 
 

@@ -15,8 +15,8 @@ from jaxtyping import Bool, Float, Int
 
 from magvit3d import sharding
 from magvit3d.evaluation.batched import map_batches
+from magvit3d.inference.trained_networks import TrainedNetworks
 from magvit3d.models.cameras import Cameras
-from magvit3d.trained_networks import TrainedNetworks
 
 
 class ClipNetworks:

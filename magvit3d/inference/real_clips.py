@@ -11,7 +11,7 @@ from data_gen.scene_source import SceneSource
 from magvit3d.data.clips import ClipSource, spread_indices, window_of
 from magvit3d.data.frame_window import fit_window
 from magvit3d.errors import UserError
-from magvit3d.trained_networks import TrainedNetworks
+from magvit3d.inference.trained_networks import TrainedNetworks
 
 
 @dataclasses.dataclass(frozen=True)

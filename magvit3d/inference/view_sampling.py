@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from magvit3d.clip_networks import ClipNetworks
 from magvit3d.errors import UserError
+from magvit3d.inference.clip_networks import ClipNetworks
+from magvit3d.inference.task_sampling import check_seed
+from magvit3d.inference.trained_networks import TrainedNetworks
 from magvit3d.models.cameras import Cameras
-from magvit3d.task_sampling import check_seed
 from magvit3d.tokens.views import as_clips, join_views
-from magvit3d.trained_networks import TrainedNetworks
 
 _KIND = "view_prediction"
 

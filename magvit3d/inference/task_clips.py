@@ -6,10 +6,10 @@ import pathlib
 
 import numpy as np
 
-from magvit3d import real_clips, video_arrays
 from magvit3d.api import Magvit
 from magvit3d.errors import UserError
-from magvit3d.generated_files import Generated
+from magvit3d.inference import real_clips, video_arrays
+from magvit3d.inference.generated_files import Generated
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 
 from data_gen.errors import DataError
 from data_gen.scene_source import read_manifest
-from magvit3d import identities, real_clips, run_files, sharding
+from magvit3d import identities, run_files, sharding
 from magvit3d.api import Magvit
 from magvit3d.data import token_records
 from magvit3d.data.clips import ClipSource, load_clips, spread_indices
@@ -26,6 +26,7 @@ from magvit3d.data.token_records import TokenSource
 from magvit3d.errors import UserError
 from magvit3d.evaluation import image_metrics, tokenizer_scores
 from magvit3d.evaluation.transformer_scores import make_tokenize
+from magvit3d.inference import real_clips
 from magvit3d.training import token_cache
 
 _NUM_CHECKED = 32  # Clips of a split.

@@ -19,7 +19,7 @@ from data_gen.options import DatasetOptions
 from data_gen.scene_source import read_manifest
 from magvit3d import config_checks, identities
 from magvit3d.errors import UserError
-from magvit3d.trained_networks import (
+from magvit3d.inference.trained_networks import (
   TrainedNetworks,
   make_model,
   tokenizer_shapes,

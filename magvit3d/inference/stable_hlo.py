@@ -16,10 +16,10 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from magvit3d import new_folder
 from magvit3d.api import Magvit
 from magvit3d.data.pixels import to_unit_range
 from magvit3d.errors import UserError
+from magvit3d.inference import new_folder
 from magvit3d.models.vqvae import Tokenizer
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")

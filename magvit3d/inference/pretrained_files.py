@@ -32,7 +32,7 @@ from jaxtyping import PyTree
 
 from magvit3d import atomic_file, identities, run_files
 from magvit3d.errors import UserError
-from magvit3d.trained_networks import (
+from magvit3d.inference.trained_networks import (
   SECTIONS,
   TrainedNetworks,
   make_model,

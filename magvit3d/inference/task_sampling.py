@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from magvit3d.clip_networks import ClipNetworks
 from magvit3d.errors import UserError, as_user_errors
+from magvit3d.inference.clip_networks import ClipNetworks
+from magvit3d.inference.trained_networks import TrainedNetworks
 from magvit3d.tokens.conditions import Condition
-from magvit3d.trained_networks import TrainedNetworks
 
 MAX_SEED = 2**32 - 1
 

@@ -1,0 +1,1 @@
+"""Trained networks in use: clips that they make, and files of them."""
