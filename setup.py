@@ -55,6 +55,7 @@ setuptools.setup(
       "beartype>=0.20",
       "hypothesis>=6.100",
       "pytest>=8.3",
+      "pytest-xdist>=3.6",
       "ruff>=0.14",
       "tensorflow-cpu>=2.20; sys_platform == 'linux' "
       "and platform_machine == 'x86_64'",

@@ -62,6 +62,17 @@ def make_rig(
   )
 
 
+def shared_rig(options: DatasetOptions) -> Cameras | None:
+  """Returns the rig of all scenes, before jitter; None if each has its own."""
+  if options.preset == "traj2d":
+    return cameras.make_flat_rig(options.image_size)
+  if isinstance(cameras.parse_rig(options.camera_rig), int):
+    return None
+  return _fixed_rig(
+    options.camera_rig, False, options.field_of_view, options.image_size
+  )
+
+
 @functools.lru_cache(maxsize=8)
 def _fixed_rig(rig, is_ood, field_of_view, image_size) -> Cameras:
   positions = cameras.parse_rig(rig)

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 
 from magvit3d import runtime, sharding
 from magvit3d.errors import UserError
@@ -24,13 +25,15 @@ from magvit3d.inference import (
   class_choices,
   finished_run,
   pretrained_files,
+  scene_arrays,
   task_sampling,
   video_arrays,
 )
 from magvit3d.inference.clip_networks import ClipNetworks
-from magvit3d.inference.task_sampling import TaskSampler
+from magvit3d.inference.scene_arrays import Scenes
+from magvit3d.inference.task_sampling import Sample, TaskSampler
 from magvit3d.inference.trained_networks import TrainedNetworks
-from magvit3d.inference.view_sampling import ViewSampler, check_given_views
+from magvit3d.tokens.tasks import VIEW_KINDS
 
 BATCH_SIZE = 8
 
@@ -151,23 +154,32 @@ class Magvit:
     num: int = 4,
     seed: int = 0,
     *,
+    cameras: Any = None,
     dtype: Any = np.uint8,
   ) -> np.ndarray:
-    """Returns new clips, (num, t, h, w, 3).
+    """Returns new clips, (num, t, h, w, 3), or scenes, (num, v, t, h, w, 3).
 
     Args:
       shape: Of the object; footage has its class names here. None: any.
       motion: Of the object. None: any.
-      num: Clips.
+      num: Clips, or scenes.
       seed: The same one gives the same clips.
+      cameras: Of a transformer of several views; see `predict_views`.
       dtype: uint8, or a type of floats.
 
     Where the class is left open, a run whose full generation is told no class
     leaves it to the network; other runs are told random ones that fit.
     """
     task, labels = self.choose_classes(shape, motion, num, seed)
-    tokens = self.sampler.sample(task, None, labels, seed).tokens
-    return video_arrays.to_pixels(self.networks.decode(tokens), dtype)
+    rig = scene_arrays.read_rig_of(self.trained, cameras)
+    sample = self.sampler.sample(
+      task, None, labels, seed, cameras=rig and rig.of_scenes(num)
+    )
+    clips = self.networks.decode(sample.tokens)
+    pixels = video_arrays.to_pixels(clips, dtype)
+    if rig is not None:
+      pixels = pixels.reshape(num, rig.num_views, *self.clip_shape)
+    return pixels
 
   def choose_classes(
     self, shape: str | None, motion: str | None, num: int, seed: int
@@ -205,46 +217,56 @@ class Magvit:
     given_frames: int | None = None,
     seed: int = 0,
     *,
+    cameras: Any = None,
+    given_views: Sequence[int] = (),
     shape: str | None = None,
     motion: str | None = None,
   ) -> np.ndarray:
     """Returns a video whose first frames are given, and the others predicted.
 
     Args:
-      video: Clips; of these at least the first `given_frames`.
+      video: Clips; of these at least the first `given_frames`. For a
+        transformer of several views scenes, (v, t, h, w, 3) or (n, v, t, h, w,
+        3).
       given_frames: Frames that the network sees, which are returned as they
-        are. None: as many as the run's frame_prediction was trained with;
-        other numbers are beyond what it was trained for.
+        are. None: as many as the run's task was trained with; other numbers
+        are beyond what it was trained for.
       seed: The same one gives the same frames.
-      shape: Told to a run whose frame_prediction knows classes.
+      cameras: Of a transformer of several views; see `predict_views`.
+      given_views: Numbers of views of which all frames are given, and returned
+        as they are: the task is view_frame_prediction then.
+      shape: Told to a run whose task knows classes.
       motion: The same.
     """
-    task = self.sampler.find("frame_prediction")
-    if task is None:
-      raise UserError(
-        "predict needs the task frame_prediction; this run has learnt "
-        f"{', '.join(self.task_names)}."
-      )
+    views = tuple(given_views)
+    kind = "view_frame_prediction" if views else "frame_prediction"
+    task = self._find(kind, "predict")
     count = given_frames or self.sampler.trained_frames(task)
     if not 0 < count < self.clip_shape[0] or given_frames == 0:
       raise UserError(
         f"given_frames={given_frames} must be from 1 to "
         f"{self.clip_shape[0] - 1}, as clips have {self.clip_shape[0]} frames."
       )
-    videos = video_arrays.read_videos(
-      video, self.clip_shape, least_frames=count
+    scenes = scene_arrays.read_scenes(
+      self.trained,
+      video,
+      cameras,
+      least_frames=None if views else count,
     )
-    labels = self._labels(shape, motion, len(videos.clips))
-    sample = self.sampler.sample(task, videos.clips, labels, seed, count)
-    clips = self.networks.decode(sample.tokens)
-    pixels = video_arrays.to_pixels(clips, videos.pixels.dtype)
-    pixels[:, :count] = videos.pixels[:, :count]
-    return videos.like_given(pixels)
+    if views:
+      views = scenes.check_given_views(views)
+    labels = self._labels(shape, motion, scenes.count)
+    sample = self.sampler.sample(
+      task, scenes.clips, labels, seed, count, scenes.cameras, views
+    )
+    is_given = np.arange(self.clip_shape[0]) < count
+    is_given = scenes.of_views(views)[:, None] | is_given
+    return self._result(sample, scenes, is_given[..., None, None])
 
   def predict_views(
     self,
     video: Any,
-    cameras: Any,
+    cameras: Any = None,
     given_views: Sequence[int] = (0,),
     seed: int = 0,
     *,
@@ -254,28 +276,36 @@ class Magvit:
     """Returns what all cameras see of a scene, from what some of them saw.
 
     Args:
-      video: Clips of the given views, (k, t, h, w, 3) or (b, k, t, h, w, 3).
+      video: Clips of the given views, (k, t, h, w, 3) or (n, k, t, h, w, 3).
       cameras: Of all v views: `data_gen.cameras.Cameras`, or another object
         with `intrinsics` (v, 3, 3), pixels, and `camera_from_world` (v, 3, 4),
-        metres; with an axis b before them, each scene has its own.
+        metres; with an axis n before them, each scene has its own. None: the
+        rig that all scenes of the run's data share.
       given_views: Numbers of the cameras that the clips are of, k of them.
       seed: The same one gives the same clips.
       shape: Told to a run whose view_prediction knows classes.
       motion: The same.
 
     Returns:
-      (v, t, h, w, 3) or (b, v, t, h, w, 3); given views as they were.
+      (v, t, h, w, 3) or (n, v, t, h, w, 3); given views as they were.
     """
-    sampler = ViewSampler(self.trained, self.networks)
-    videos = video_arrays.read_views(video, self.clip_shape, len(given_views))
-    scenes = videos.clips.reshape(-1, len(given_views), *self.clip_shape)
-    rig = sampler.read_cameras(cameras, len(scenes))
-    views = check_given_views(given_views, rig.views.shape[1])
-    labels = self._labels(shape, motion, len(scenes))
-    clips = sampler.predict(scenes, rig, views, labels, seed)
-    pixels = video_arrays.to_pixels(clips, videos.pixels.dtype)
-    pixels[:, views] = videos.pixels.reshape(scenes.shape)
-    return videos.like_given(pixels)
+    task = self._find("view_prediction", "predict_views")
+    given = scene_arrays.read_scenes(
+      self.trained, video, cameras, given_views=given_views
+    )
+    views = given.check_given_views(given_views)
+    labels = self._labels(shape, motion, given.count)
+    scenes = given.with_all_views(views)
+    sample = self.sampler.sample(
+      task,
+      scenes.clips,
+      labels,
+      seed,
+      cameras=scenes.cameras,
+      given_views=views,
+    )
+    is_given = scenes.of_views(views)[:, None, None, None]
+    return self._result(sample, scenes, is_given)
 
   def inpaint(
     self,
@@ -283,6 +313,7 @@ class Magvit:
     mask: Any,
     seed: int = 0,
     *,
+    cameras: Any = None,
     shape: str | None = None,
     motion: str | None = None,
   ) -> np.ndarray:
@@ -291,20 +322,47 @@ class Magvit:
     How it is done: `TaskSampler.fill`.
 
     Args:
-      video: Clips; what is at the pixels to fill in is not looked at.
-      mask: Bool (t, h, w) or (b, t, h, w), True at the pixels to fill in.
+      video: Clips, or scenes for a transformer of several views; what is at the
+        pixels to fill in is not looked at.
+      mask: Bool, as the video but for the 3 colours, or as one clip or scene of
+        it, for all; True at the pixels to fill in.
       seed: The same one gives the same pixels.
+      cameras: Of a transformer of several views; see `predict_views`.
       shape: Told to a run whose task knows classes.
       motion: The same.
     """
-    videos = video_arrays.read_videos(video, self.clip_shape)
-    is_hole = video_arrays.read_mask(mask, videos.clips.shape[:4])
-    labels = self._labels(shape, motion, len(videos.clips))
-    sample = self.sampler.fill(videos.clips, is_hole, labels, seed)
+    scenes = scene_arrays.read_scenes(self.trained, video, cameras)
+    is_hole = scenes.read_mask(mask)
+    labels = self._labels(shape, motion, scenes.count)
+    sample = self.sampler.fill(
+      scenes.clips, is_hole, labels, seed, scenes.cameras
+    )
+    return self._result(sample, scenes, ~is_hole)
+
+  def _find(self, kind: str, what: str) -> int:
+    """The task of a kind."""
+    task = self.sampler.find(kind)
+    if task is None:
+      by = " by configs/traj3d_multiview.py" if kind in VIEW_KINDS else ""
+      raise UserError(
+        f"{what} needs the task {kind}, which is learnt{by} where config.tasks "
+        f"has it; this run has learnt {', '.join(self.task_names)}."
+      )
+    return task
+
+  def _result(
+    self,
+    sample: Sample,
+    scenes: Scenes,
+    is_given: Bool[np.ndarray, "b #t #h #w"],
+  ) -> np.ndarray:
+    """What was made, with given pixels as they were given."""
+    given = scenes.videos.pixels
     clips = self.networks.decode(sample.tokens)
-    pixels = video_arrays.to_pixels(clips, videos.pixels.dtype)
-    pixels = np.where(is_hole[..., None], pixels, videos.pixels)
-    return videos.like_given(pixels)
+    pixels = video_arrays.to_pixels(clips, given.dtype)
+    t = given.shape[1]  # Frames that are to be predicted may be missing.
+    pixels[:, :t] = np.where(is_given[:, :t, ..., None], given, pixels[:, :t])
+    return scenes.like_given(pixels)
 
   def _labels(
     self, shape: str | None, motion: str | None, count: int

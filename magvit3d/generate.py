@@ -30,7 +30,10 @@ def _make_parser() -> argparse.ArgumentParser:
     help="one that the run has learnt (%(default)s)",
   )
   parser.add_argument(
-    "--num", type=int, default=8, help="clips to make (%(default)s)"
+    "--num",
+    type=int,
+    default=8,
+    help="clips to make, or scenes by a run of several cameras (%(default)s)",
   )
   parser.add_argument(
     "--seed",
@@ -52,7 +55,28 @@ def _make_parser() -> argparse.ArgumentParser:
     type=int,
     help="that frame prediction is shown; by default as many as in training",
   )
+  parser.add_argument(
+    "--given_views",
+    type=_view_numbers,
+    metavar="0,2,...",
+    help="cameras whose whole clips a task is given; by default the first "
+    "ones, as many as in training",
+  )
+  parser.add_argument(
+    "--camera_rig",
+    help="cameras of new scenes, as for python -m data_gen; by default the "
+    "run's own",
+  )
   return parser
+
+
+def _view_numbers(text: str) -> tuple[int, ...]:
+  try:
+    return tuple(int(part) for part in text.split(","))
+  except ValueError:
+    raise argparse.ArgumentTypeError(
+      f"{text!r} are no numbers of cameras, such as 0,2"
+    ) from None
 
 
 def _generate(flags: argparse.Namespace) -> None:
@@ -67,6 +91,8 @@ def _generate(flags: argparse.Namespace) -> None:
     data=task_clips.data_folder(flags.run, flags.data),
     split=flags.split,
     given_frames=flags.given_frames,
+    given_views=flags.given_views,
+    camera_rig=flags.camera_rig,
   )
   made = task_clips.make(magvit, flags.task, flags.num, flags.seed, choices)
   facts = {
@@ -78,9 +104,11 @@ def _generate(flags: argparse.Namespace) -> None:
   }
   with new_folder.written_whole(flags.output) as temporary:
     problems = generated_files.write(made, magvit.class_names, facts, temporary)
-  if len(made.clips) < flags.num:
+  count = len(made.clips) // made.num_views
+  if count < flags.num:
+    what = "scenes" if magvit.trained.sees_views else "clips"
     problems.append(
-      f"the split has {len(made.clips)} clips, fewer than --num={flags.num}."
+      f"the split has {count} {what}, fewer than --num={flags.num}."
     )
   for problem in problems:
     print(f"Note: {problem}")

@@ -1,4 +1,4 @@
-"""The commands and programs of docs/api.md, in order, on a small run."""
+"""The commands and programs of the documents, in order, on small runs."""
 
 import importlib
 import re
@@ -11,21 +11,22 @@ import shrunk
 from magvit3d import console, runtime
 from magvit3d.api import Magvit
 
-_TEXT = (shrunk.ROOT / "docs" / "api.md").read_text()
-_BLOCKS = re.findall(r"```(python|sh)\n(.*?)```", _TEXT, re.S)
+
+def _blocks(document):
+  text = (shrunk.ROOT / "docs" / document).read_text()
+  return re.findall(r"```(python|sh)\n(.*?)```", text, re.S)
 
 
 @pytest.mark.usefixtures("failed_reads_collected")
-def test_everything_in_the_document_works(
-  trained_run, tmp_path, monkeypatch, capsys
-):
+def test_everything_in_api_works(trained_run, tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)
   monkeypatch.setattr(console, "set_up", lambda: None)
   monkeypatch.setattr(runtime, "set_up", lambda config, workdir: None)
   (tmp_path / "runs").mkdir()
   (tmp_path / "runs" / "traj3d").symlink_to(trained_run)
   names = {}
-  for language, text in _BLOCKS:
+  blocks = _blocks("api.md")
+  for language, text in blocks:
     if language == "python":
       if "clips_uint8" in text:
         names["clips_uint8"] = names["video"]
@@ -36,7 +37,7 @@ def test_everything_in_the_document_works(
       _, _, module, *arguments = shlex.split(line)
       status = importlib.import_module(module).main(arguments)
       assert status == 0, capsys.readouterr().err
-  assert len(_BLOCKS) == 7
+  assert len(blocks) == 7
   magvit = Magvit.from_run(trained_run)
   video = names["video"]
   np.testing.assert_array_equal(names["again"], names["same"])
@@ -46,3 +47,20 @@ def test_everything_in_the_document_works(
   assert names["clips"][0]["intrinsics"].shape == (3, 3)
   made = names["tokens"]  # Of another program: ties may be decided otherwise.
   assert np.mean(made == magvit.tokenize(video)) > 0.99
+
+
+def test_scenes_are_made_as_multiview_says(scenes_run, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / "runs").mkdir()
+  (tmp_path / "runs" / "traj3d_multiview").symlink_to(scenes_run)
+  names = {}
+  blocks = _blocks("multiview.md")
+  assert [language for language, _ in blocks] == ["python"] * 2
+  for _, text in blocks:
+    exec(text, names)
+  scenes, hole = names["scenes"], names["hole"]
+  np.testing.assert_array_equal(names["views"][:, 0], scenes[:, 0])
+  np.testing.assert_array_equal(names["future"][:, :, :4], scenes[:, :, :4])
+  np.testing.assert_array_equal(names["more"][:, 0], scenes[:, 0])
+  np.testing.assert_array_equal(names["filled"][:, ~hole], scenes[:, ~hole])
+  assert names["others"].shape == (2, 5, *scenes.shape[2:])

@@ -194,7 +194,7 @@ def test_the_condition_reaches_as_many_latents_as_the_frames_touch(
   """Of 4 latent frames of 2 frames each."""
   masks = []
 
-  def complete(task, labels, tokens, mask, seed, mode=None):
+  def complete(task, labels, tokens, mask, seed, **others):
     masks.append(mask[0].any(axis=(1, 2)).tolist())
     return tokens
 
@@ -249,8 +249,10 @@ def test_a_task_for_holes_is_asked_in_its_own_way(magvit, frames, monkeypatch):
   other = Magvit(dataclasses.replace(magvit.trained, config=config))
   asked = []
 
-  def complete(task, labels, tokens, mask, seed, mode=None):
-    asked.append((other.trained.model.tasks[task], tokens, mask, mode))
+  def complete(task, labels, tokens, mask, seed, condition_mode, cameras):
+    asked.append(
+      (other.trained.model.tasks[task], tokens, mask, condition_mode)
+    )
     return tokens
 
   monkeypatch.setattr(other.networks, "complete", complete)

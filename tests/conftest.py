@@ -1,19 +1,28 @@
 """Settings of JAX for all tests.
 
-Shapes that only agree by rank promotion are errors, and compiled programs are
-kept in the repository's .cache folder, so that a second run is much faster.
-The number of devices is left alone: a test of several CPU devices starts its
-own process.
+Shapes that only agree by rank promotion are errors. Most of the time goes into
+compiling programs that then run for moments: LLVM optimises none of it, and
+compiled programs are kept in the repository's .cache folder, so that a second
+run is much faster. The number of devices is left alone: a test of several CPU
+devices starts its own process.
 """
 
 import gc
+import os
 import pathlib
 
 import jax
 import pytest
 import small_run
 
-_CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "xla"
+# Workers of pytest-xdist have a cache each: JAX writes its entries in place, so
+# that one worker could read half of what the other writes.
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+_CACHE = pathlib.Path(__file__).parents[1] / ".cache" / f"xla{_WORKER}"
+
+# Read when JAX makes its first array, and by the programs that tests start.
+_FLAGS = os.environ.get("XLA_FLAGS", "")
+os.environ["XLA_FLAGS"] = f"{_FLAGS} --xla_backend_optimization_level=0"
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(_CACHE))
@@ -31,3 +40,9 @@ def failed_reads_collected():
 def trained_run(tmp_path_factory):
   """Work folder of a small run, all whose tests only read it."""
   return small_run.make(tmp_path_factory.mktemp("runs") / "traj3d")
+
+
+@pytest.fixture(scope="session")
+def scenes_run(tmp_path_factory):
+  """The same of a transformer that sees three cameras, without evaluation."""
+  return small_run.make_scenes(tmp_path_factory.mktemp("runs") / "multiview")

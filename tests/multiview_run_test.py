@@ -23,26 +23,15 @@ _TASKS = (
 )
 
 
-def _config(**fields):
-  return shrunk.make_config(
-    traj3d_multiview,
-    **{
-      "train_transformer__batch_size": 6,
-      "evaluation__batch_size": 6,
-      "tasks__view_frame_prediction__cond_frames": 4,
-      "maskgvt__mask_block_shape": (1, 2, 2),
-    }
-    | fields,
-  )
-
-
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
   """Interrupted in the transformer's training, and run to the end."""
   workdir = tmp_path_factory.mktemp("multiview")
   with pytest.raises(Interrupted, match="transformer stopped at step 3"):
-    Experiment(_config(), workdir, stop_after=("transformer", 3)).run()
-  Experiment(_config(), workdir).run()
+    Experiment(
+      shrunk.make_scenes_config(), workdir, stop_after=("transformer", 3)
+    ).run()
+  Experiment(shrunk.make_scenes_config(), workdir).run()
   return workdir
 
 
@@ -108,10 +97,10 @@ def test_report_shows_each_predicted_task_and_all_views(workdir):
 
 
 def test_tokens_made_in_the_step_give_the_step_that_cached_ones_give(workdir):
-  run = Experiment(_config(), workdir)
+  run = Experiment(shrunk.make_scenes_config(), workdir)
   params = run._networks.tokenizer_params()
   model = run._networks.token_model()
-  stage = TransformerStage(_config(), model, 10, params)
+  stage = TransformerStage(shrunk.make_scenes_config(), model, 10, params)
   scenes = run._data.some_samples("train", 6, 3)
   tokens = jax.jit(model.tokenize)(
     params, jnp.asarray(scenes["frames"] / np.float32(255)), scenes["labels"]
@@ -152,7 +141,7 @@ def test_fields_that_do_not_fit_are_told_before_anything_is_made(
   tmp_path, fields, message
 ):
   with pytest.raises(UserError, match=message):
-    Experiment(_config(**fields), tmp_path / "run")
+    Experiment(shrunk.make_scenes_config(**fields), tmp_path / "run")
   assert not (tmp_path / "run").exists()
 
 

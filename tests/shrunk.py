@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
-from configs import traj3d
+from configs import traj3d, traj3d_multiview
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 NUM_STEPS = 6
@@ -60,6 +60,14 @@ for _stage in ("train_tokenizer", "train_transformer"):
     f"{_stage}.num_validation_clips": 3,
   }
 
+# Besides, of a run whose transformer sees scenes of three cameras.
+_SCENE_FIELDS = {
+  "train_transformer.batch_size": 6,
+  "evaluation.batch_size": 6,
+  "tasks.view_frame_prediction.cond_frames": 4,
+  "maskgvt.mask_block_shape": (1, 2, 2),
+}
+
 
 def make_config(experiment: Any = traj3d, **fields: Any) -> dict[str, Any]:
   """Returns the config; `section__field` of `fields` overrides it.
@@ -71,6 +79,12 @@ def make_config(experiment: Any = traj3d, **fields: Any) -> dict[str, Any]:
   with config.unlocked():
     config.update_from_flattened_dict(_FIELDS | changes)
   return copy.deepcopy(config.to_dict())
+
+
+def make_scenes_config(**fields: Any) -> dict[str, Any]:
+  """Returns the same of configs/traj3d_multiview.py."""
+  changes = {key.replace(".", "__"): v for key, v in _SCENE_FIELDS.items()}
+  return make_config(traj3d_multiview, **(changes | fields))
 
 
 def make_arguments(**fields: Any) -> list[str]:
@@ -99,8 +113,9 @@ def make_environment(num_devices: int | None = None) -> dict[str, str]:
   """Returns an environment in which JAX sees some CPU devices."""
   environment = dict(os.environ, JAX_PLATFORMS="cpu", PYTHONPATH=str(ROOT))
   if num_devices is not None:
+    flags = environment.get("XLA_FLAGS", "")
     environment["XLA_FLAGS"] = (
-      f"--xla_force_host_platform_device_count={num_devices}"
+      f"{flags} --xla_force_host_platform_device_count={num_devices}"
     )
   return environment
 

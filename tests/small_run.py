@@ -15,6 +15,19 @@ def make(workdir):
   return workdir
 
 
+def make_scenes(workdir):
+  """Makes one whose transformer sees three cameras, trained for three steps."""
+  from magvit3d.experiment import Experiment
+
+  config = shrunk.make_scenes_config(
+    stages="data,tokenizer,transformer",
+    train_transformer__num_steps=3,
+    train_transformer__warmup_steps=1,
+  )
+  Experiment(config, workdir).run()
+  return workdir
+
+
 def without(run, folder, *names):
   """Links all of a run but `names` into a folder; returns it."""
   folder.mkdir()

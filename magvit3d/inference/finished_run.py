@@ -15,7 +15,9 @@ from jax.sharding import NamedSharding
 from jaxtyping import PyTree
 
 from data_gen import schema
+from data_gen.cameras import Cameras
 from data_gen.options import DatasetOptions
+from data_gen.rigs import shared_rig
 from data_gen.scene_source import read_manifest
 from magvit3d import config_checks, identities
 from magvit3d.errors import UserError
@@ -52,7 +54,7 @@ def load(workdir: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
   window = config_checks.clip_window(config["data"], config["input"])
   num_frames = window.num_frames
   size = config["data"]["image_size"]
-  names, num_cameras = _scene_facts(workdir, config, record)
+  names, num_cameras, rig = _scene_facts(workdir, config, record)
   model = make_model(config, names, num_frames, size, num_cameras)
   _check_identity(folder, record, {"vqvae": config["vqvae"]})
   shapes = tokenizer_shapes(model, num_frames, size)
@@ -76,6 +78,7 @@ def load(workdir: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
     steps,
     tokenizer_params,
     params,
+    rig,
   )
 
 
@@ -129,14 +132,14 @@ def _damage_error(folder: pathlib.Path, damage: str) -> UserError:
 
 def _scene_facts(
   workdir: pathlib.Path, config: Mapping[str, Any], record: Mapping[str, Any]
-) -> tuple[tuple[str, ...], int]:
-  """Class names and number of cameras of the data of a tokenizer."""
+) -> tuple[tuple[str, ...], int, Cameras | None]:
+  """Class names, number of cameras and shared rig of a tokenizer's data."""
   made_with = record["identity"].get("data", {})
   if made_with.get("preset") in schema.PRESETS:
     fields = {field.name for field in dataclasses.fields(DatasetOptions)}
     known = {key: made_with[key] for key in fields & set(made_with)}
     options = DatasetOptions(output_dir="unused", **known)
-    return options.class_names, options.num_views
+    return options.class_names, options.num_views, shared_rig(options)
   folder = pathlib.Path(config["data"]["data_dir"] or workdir / "data")
   if not (folder / schema.MANIFEST_NAME).exists():
     raise UserError(
@@ -145,7 +148,7 @@ def _scene_facts(
       "manifest alone, back there."
     )
   manifest = read_manifest(folder)
-  return tuple(manifest["class_names"]), manifest["num_views"]
+  return tuple(manifest["class_names"]), manifest["num_views"], None
 
 
 def _check_identity(

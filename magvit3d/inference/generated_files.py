@@ -20,7 +20,7 @@ from jaxtyping import Int, UInt8
 
 from magvit3d.evaluation import animations
 from magvit3d.inference import moving_pictures
-from magvit3d.inference.real_clips import RealClips
+from magvit3d.inference.real_clips import ClipCameras
 
 _COLUMNS = 4  # Of the grid, and of the page's rows.
 _LEAST_CLIP_PX = 128  # On the page and in the pictures.
@@ -38,10 +38,12 @@ class Generated:
     tokens: Of the clips.
     labels: Classes; the number of classes stands for none.
     captions: One a clip.
+    num_views: Clips of a scene, which stand in a row; 1 for single clips.
+    cameras: Of the clips; None where nobody knows.
+    real: Clips that the condition is a part of; None without condition.
     condition: Clips as the task was shown them; None without condition.
-    real: Clips that the condition is a part of, with their cameras.
-    given_frames: Frames that were given from the first on; None where the
-      condition is another.
+    given_frames: Frames of each clip that were given, from the first on; None
+      where the condition is another.
   """
 
   task: str
@@ -49,9 +51,11 @@ class Generated:
   tokens: Int[np.ndarray, "b s y x"]
   labels: Int[np.ndarray, "b"]
   captions: tuple[str, ...]
+  num_views: int = 1
+  cameras: ClipCameras | None = None
+  real: UInt8[np.ndarray, "b t h w 3"] | None = None
   condition: UInt8[np.ndarray, "b t h w 3"] | None = None
-  real: RealClips | None = None
-  given_frames: int | None = None
+  given_frames: Int[np.ndarray, "b"] | None = None
 
 
 def write(
@@ -88,16 +92,9 @@ def _arrays(
     "class_names": np.array(class_names),
   }
   if made.condition is not None:
-    arrays["condition"] = made.condition
-  if made.real is not None:
-    real = made.real
-    arrays |= {
-      "real": real.frames,
-      "scenes": real.scenes,
-      "cameras": real.cameras,
-      "intrinsics": real.intrinsics,
-      "camera_from_world": real.camera_from_world,
-    }
+    arrays |= {"condition": made.condition, "real": made.real}
+  if made.cameras is not None:
+    arrays |= dataclasses.asdict(made.cameras)
   return arrays
 
 
@@ -114,7 +111,7 @@ def _picture(made: Generated) -> UInt8[np.ndarray, "t height width 3"]:
     )
     for strip in strips
   ]
-  columns = len(_HEADS) if made.condition is not None else _COLUMNS
+  columns = len(_HEADS) if made.condition is not None else _num_columns(made)
   return moving_pictures.enlarged(
     np.concatenate(rows, axis=1), columns * _LEAST_CLIP_PX
   )
@@ -123,31 +120,42 @@ def _picture(made: Generated) -> UInt8[np.ndarray, "t height width 3"]:
 def _strips(made: Generated) -> list[np.ndarray]:
   """Frames of rows of clips: real, shown, made; or some that were made."""
   if made.condition is not None:
+    given = made.given_frames
+    if given is None:
+      given = np.zeros(len(made.clips), int)
     return [
       animations.strip_frames(
-        list(clips), given_frames=made.given_frames or 0, predicted_columns=(2,)
+        list(clips), given_frames=int(count), predicted_columns=(2,)
       )
-      for clips in zip(
-        made.real.frames, made.condition, made.clips, strict=True
+      for *clips, count in zip(
+        made.real, made.condition, made.clips, given, strict=True
       )
     ]
   return [
     animations.strip_frames(
       list(clips), given_frames=0, predicted_columns=tuple(range(len(clips)))
     )
-    for clips in _rows(made.clips)
+    for clips in _rows(made, made.clips)
   ]
 
 
-def _rows(items: Sequence | np.ndarray) -> list[Sequence | np.ndarray]:
-  starts = range(0, len(items), _COLUMNS)
-  return [items[start : start + _COLUMNS] for start in starts]
+def _num_columns(made: Generated) -> int:
+  """Clips of a row, of those made from nothing: all views of a scene."""
+  return made.num_views if made.num_views > 1 else _COLUMNS
+
+
+def _rows(
+  made: Generated, items: Sequence | np.ndarray
+) -> list[Sequence | np.ndarray]:
+  columns = _num_columns(made)
+  starts = range(0, len(items), columns)
+  return [items[start : start + columns] for start in starts]
 
 
 def _page(made: Generated, facts: Mapping[str, Any]) -> str:
   strips = _strips(made)
   if made.condition is None:
-    heads = _rows(made.captions)
+    heads = _rows(made, made.captions)
     titles = [""] * len(strips)
   else:
     heads = [_HEADS] * len(strips)
@@ -180,19 +188,24 @@ def _page(made: Generated, facts: Mapping[str, Any]) -> str:
 
 
 def _note(made: Generated) -> str:
-  given, total = made.given_frames, made.clips.shape[1]
   if made.condition is None:
     return "Clips made from nothing but what stands over them."
   note = (
     "A real clip, what the network is shown of it, and the clip that it makes "
     "of that"
   )
-  if given is None:
+  if made.given_frames is None:
     return f"{note}."
+  total = made.clips.shape[1]
+  counts = sorted({int(count) for count in made.given_frames} - {total})
+  given = (
+    f"the first {counts[0]} of {total} frames" if counts[0] else "no frame"
+  )
+  if total in made.given_frames:
+    given = f"of some views all frames and of the others {given}"
   return (
-    f"{note}: the first {given} of {total} frames are given (<span "
-    'class="key given"></span>grey), the others predicted (<span class="key '
-    'predicted"></span>orange).'
+    f'{note}. Given (<span class="key given"></span>grey): {given}. Predicted '
+    '(<span class="key predicted"></span>orange): the others.'
   )
 
 

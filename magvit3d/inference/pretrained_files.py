@@ -5,8 +5,9 @@
 
   format          number of this format
   magvit3d, jax   versions that wrote it
-  class_names, num_frames, image_size, frame_stride, num_cameras, steps
-                  see `TrainedNetworks`
+  class_names, num_frames, image_size, frame_stride, num_cameras, steps, rig
+                  see `TrainedNetworks`; of the rig `intrinsics` and
+                  `camera_from_world`, or null
   networks        sections of the run's config
   weights         name of the file, and shape, type and CRC32C of each leaf
   sha256          of all of the above, as sorted JSON without spaces around it
@@ -30,6 +31,7 @@ from flax import traverse_util
 from jax.sharding import NamedSharding
 from jaxtyping import PyTree
 
+from data_gen.cameras import Cameras
 from magvit3d import atomic_file, identities, run_files
 from magvit3d.errors import UserError
 from magvit3d.inference.trained_networks import (
@@ -72,6 +74,7 @@ def save(trained: TrainedNetworks, folder: pathlib.Path) -> None:
     "image_size": trained.image_size,
     "frame_stride": trained.frame_stride,
     "num_cameras": trained.num_cameras,
+    "rig": _rig_content(trained.rig),
     "steps": dict(trained.steps),
     "networks": {name: trained.config[name] for name in SECTIONS},
     "weights": {
@@ -92,6 +95,22 @@ def save(trained: TrainedNetworks, folder: pathlib.Path) -> None:
       f"{folder} cannot be written ({error.strerror or error}). Nothing that "
       "was there is lost."
     ) from error
+
+
+def _rig_content(rig: Cameras | None) -> dict[str, Any] | None:
+  if rig is None:
+    return None
+  names = ("intrinsics", "camera_from_world")
+  return {name: getattr(rig, name).tolist() for name in names}
+
+
+def _read_rig(content: Mapping[str, Any] | None, size: int) -> Cameras | None:
+  if content is None:
+    return None
+  return Cameras(
+    **{name: np.array(values) for name, values in content.items()},
+    image_size=size,
+  )
 
 
 def _trees(tokenizer: PyTree, transformer: PyTree | None) -> dict[str, PyTree]:
@@ -174,6 +193,7 @@ def load(folder: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
     content["steps"],
     trees["tokenizer"],
     trees.get("transformer"),
+    _read_rig(content.get("rig"), size),  # Older exports have none.
   )
 
 

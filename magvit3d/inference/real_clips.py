@@ -1,4 +1,4 @@
-"""Clips of a data set with their cameras, for networks that are trained."""
+"""Clips of a data set with their cameras, as networks in use read them."""
 
 import dataclasses
 import pathlib
@@ -10,32 +10,44 @@ from data_gen import schema
 from data_gen.scene_source import SceneSource
 from magvit3d.data.clips import ClipSource, spread_indices, window_of
 from magvit3d.data.frame_window import fit_window
+from magvit3d.data.scene_clips import spread_views
 from magvit3d.errors import UserError
 from magvit3d.inference.trained_networks import TrainedNetworks
 
 
 @dataclasses.dataclass(frozen=True)
+class ClipCameras:
+  """Which camera saw each clip, and of which scene.
+
+  Attributes:
+    scenes: Numbers of the scenes.
+    cameras: Numbers of the cameras in their rig.
+    intrinsics: Pixels.
+    camera_from_world: Metres.
+  """
+
+  scenes: Int[np.ndarray, "b"]
+  cameras: Int[np.ndarray, "b"]
+  intrinsics: Float[np.ndarray, "b 3 3"]
+  camera_from_world: Float[np.ndarray, "b 3 4"]
+
+
+@dataclasses.dataclass(frozen=True)
 class RealClips:
-  """What cameras saw of scenes.
+  """What cameras saw of scenes; the clips of a scene stand in a row.
 
   Attributes:
     frames: Clips.
     labels: Classes, by the networks' names; their number where a class has a
       name that they do not know.
     captions: Of the scenes.
-    scenes: Numbers of the scenes in the split.
-    cameras: Numbers of the cameras.
-    intrinsics: Pixels.
-    camera_from_world: Metres.
+    cameras: Of the clips; scenes by their number in the split.
   """
 
   frames: UInt8[np.ndarray, "b t h w 3"]
   labels: Int[np.ndarray, "b"]
   captions: tuple[str, ...]
-  scenes: Int[np.ndarray, "b"]
-  cameras: Int[np.ndarray, "b"]
-  intrinsics: Float[np.ndarray, "b 3 3"]
-  camera_from_world: Float[np.ndarray, "b 3 4"]
+  cameras: ClipCameras
 
 
 def open_clips(
@@ -64,35 +76,73 @@ def open_clips(
   return ClipSource(scenes, fit_window(scenes.num_frames, wanted, stride))
 
 
-def load(source: ClipSource, count: int, class_names: tuple[str, ...]):
-  """Returns up to `count` clips, spread over a split, as `RealClips`."""
+def load(
+  source: ClipSource, count: int, class_names: tuple[str, ...]
+) -> RealClips:
+  """Returns up to `count` clips, spread over a split."""
+  indices = spread_indices(source, count)
+  places = [divmod(int(i), source.scenes.num_views) for i in indices]
+  return _load(source, [(scene, [view]) for scene, view in places], class_names)
+
+
+def load_scenes(
+  source: ClipSource,
+  count: int,
+  num_views: int,
+  class_names: tuple[str, ...],
+) -> RealClips:
+  """Returns all clips of up to `count` scenes, spread over a split.
+
+  Args:
+    source: Clips of the split.
+    count: Scenes.
+    num_views: Cameras of each, which are evenly apart in its rig.
+    class_names: By label.
+
+  Raises:
+    UserError: The scenes have fewer cameras.
+  """
+  scenes = source.scenes
+  if num_views > scenes.num_views:
+    raise UserError(
+      f"The scenes of --data have {scenes.num_views} cameras, and the networks "
+      f"were trained on {num_views} of each. Name other --data."
+    )
+  views = spread_views(num_views, scenes.num_views).tolist()
+  places = [(int(i), views) for i in spread_indices(scenes, count)]
+  return _load(source, places, class_names)
+
+
+def _load(source, places, class_names) -> RealClips:
+  """Clips of some views of each of some scenes."""
   scenes, frames = source.scenes, window_of(source).middle
   found = []
-  for index in spread_indices(source, count):
-    scene, camera = divmod(int(index), scenes.num_views)
-    clip = scenes.views(scene, [camera], _KEYS)
-    name = scenes.class_names[clip[schema.CLASS]]
-    known = name in class_names
-    found.append(
+  for number, views in places:
+    scene = scenes.views(number, views, _KEYS)
+    name = scenes.class_names[scene[schema.CLASS]]
+    label = len(class_names)
+    if name in class_names:
+      label = class_names.index(name)
+    found += [
       (
-        clip[schema.FRAMES][0, frames],
-        class_names.index(name) if known else len(class_names),
-        clip[schema.CAPTION],
-        scene,
-        camera,
-        clip[schema.INTRINSICS][0],
-        clip[schema.CAMERA_FROM_WORLD][0],
+        scene[schema.FRAMES][i, frames],
+        label,
+        scene[schema.CAPTION],
+        number,
+        view,
+        scene[schema.INTRINSICS][i],
+        scene[schema.CAMERA_FROM_WORLD][i],
       )
-    )
-  columns = list(zip(*found, strict=True))
+      for i, view in enumerate(views)
+    ]
+  clips, labels, captions, numbers, views, *matrices = zip(*found, strict=True)
+  cameras = ClipCameras(
+    np.array(numbers, np.int32),
+    np.array(views, np.int32),
+    *map(np.stack, matrices),
+  )
   return RealClips(
-    np.stack(columns[0]),
-    np.array(columns[1], np.int32),
-    tuple(columns[2]),
-    np.array(columns[3], np.int32),
-    np.array(columns[4], np.int32),
-    np.stack(columns[5]),
-    np.stack(columns[6]),
+    np.stack(clips), np.array(labels, np.int32), captions, cameras
   )
 
 

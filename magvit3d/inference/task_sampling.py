@@ -1,6 +1,11 @@
-"""Clips that a run's tasks make, from a condition or from nothing."""
+"""Clips that a run's tasks make, from a condition or from nothing.
+
+Clips of a scene with several views stand in a row: n scenes of v views are
+n*v clips. For a transformer of single clips each clip is a scene.
+"""
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,9 +14,13 @@ from jaxtyping import Bool, Float, Int
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.inference.clip_networks import ClipNetworks
 from magvit3d.inference.trained_networks import TrainedNetworks
+from magvit3d.models.cameras import Cameras
 from magvit3d.tokens.conditions import Condition
+from magvit3d.tokens.tasks import VIEW_KINDS
+from magvit3d.tokens.views import as_clips, join_views
 
 MAX_SEED = 2**32 - 1
+_GREY = np.float32(0.5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,14 +29,12 @@ class Sample:
 
   Attributes:
     tokens: Int32 grids.
-    shown: The condition, in [0, 1]; None without one.
-    is_given: Pixels of the condition that are the clip's own, which broadcast
-      to (b, t, h, w); None without one.
+    shown: The condition, in [0, 1]; None without one. Views of which nothing
+      is given are grey.
   """
 
   tokens: Int[np.ndarray, "b s y x"]
   shown: Float[np.ndarray, "b t h w 3"] | None = None
-  is_given: Bool[np.ndarray, "_ t h w"] | None = None
 
 
 class TaskSampler:
@@ -38,8 +45,7 @@ class TaskSampler:
     networks: The same as functions.
 
   Raises:
-    UserError: There is only a tokenizer, or the transformer is not one of
-      single clips.
+    UserError: There is only a tokenizer.
   """
 
   def __init__(self, trained: TrainedNetworks, networks: ClipNetworks):
@@ -48,12 +54,6 @@ class TaskSampler:
         "There is only a tokenizer, which tokenizes and reconstructs. Train "
         "the transformer first: python -m magvit3d.main "
         "--config.stages=transformer."
-      )
-    if trained.model.transformer.camera_embedding is not None:
-      raise UserError(
-        "This transformer has learnt scenes of several views with their "
-        f"cameras (config.transformer.num_views={trained.model.num_views}); "
-        "this call is for transformers of single clips."
       )
     self._networks = networks
     self._model = trained.model
@@ -93,54 +93,92 @@ class TaskSampler:
     """Whether a task is told the class."""
     return self._model.tasks[task_index].class_conditional
 
+  def gives_views(self, task_index: int) -> bool:
+    """Whether a task is given whole views of a scene."""
+    return self._model.tasks[task_index].kind in VIEW_KINDS
+
   def sample(
     self,
     task_index: int,
     clips: Float[np.ndarray, "b t h w 3"] | None,
-    labels: Int[np.ndarray, "b"],
+    labels: Int[np.ndarray, "n"],
     seed: int,
     given_frames: int | None = None,
+    cameras: Cameras | None = None,
+    given_views: Sequence[int] = (),
   ) -> Sample:
     """Does a task.
 
     Args:
       task_index: Which.
       clips: Clips that it is shown a part of; None for a task without
-        condition. The first `given_frames` will do, if these are given.
-      labels: Classes, or `no_class`; ignored unless `needs_class`.
+        condition. The first `given_frames` will do, if these are given and no
+        views are. Views of which nothing is given are not looked at.
+      labels: Classes of the scenes, or `no_class`; ignored unless
+        `needs_class`.
       seed: From 0 to `MAX_SEED`.
       given_frames: Of frame prediction, in place of the trained number.
+      cameras: Of the scenes; None for a transformer of single clips.
+      given_views: Numbers of the views that are given whole, for a task that
+        `gives_views`.
 
     Raises:
       UserError: The task cannot do this.
     """
     check_seed(seed)
-    grid = (len(labels), *self._model.latent_shape)
+    num_views = 1 if cameras is None else cameras.views.shape[1]
+    grid = self._model.latent_shape
     condition = self._condition(task_index, given_frames)
-    if condition is None:
-      tokens = np.zeros(grid, np.int32)
-      mask = np.zeros(grid, bool)
-      made = self._networks.complete(task_index, labels, tokens, mask, seed)
-      return Sample(made)
-    missing = self._num_frames - clips.shape[1]
-    padding = ((0, 0), (0, missing), *[(0, 0)] * 3)
-    clips = np.pad(clips, padding, mode="edge")
-    shown = np.asarray(condition.video(jnp.asarray(clips)))
-    mask = np.broadcast_to(condition.latent_mask(grid[1:]), grid)
-    made = self._networks.complete(
-      task_index, labels, self._networks.encode(shown), mask, seed
+    is_given = np.zeros((len(labels), num_views), bool)
+    is_given[:, list(given_views)] = True
+    is_clip_given = is_given.reshape(-1, 1, 1, 1)
+    shown, tokens = None, np.zeros((is_given.size, *grid), np.int32)
+    mask = np.broadcast_to(is_clip_given, tokens.shape)
+    if condition is not None or given_views:
+      clips = self._filled_up(clips)
+      shown = _shown(condition, clips, is_clip_given[..., None])
+      tokens = self._networks.encode(shown)
+    if condition is not None:
+      mask = mask | condition.latent_mask(grid)
+    made = self._complete(
+      task_index,
+      labels,
+      tokens,
+      mask,
+      seed,
+      cameras,
+      is_given=is_given if self.gives_views(task_index) else None,
     )
-    visible = dataclasses.replace(condition, prefix_condition=False)
-    is_given = visible.video_mask(clips.shape[1:4])[..., 0]
-    is_given = np.broadcast_to(is_given, (1, *clips.shape[1:4]))
-    return Sample(made, shown, is_given)
+    return Sample(made, shown)
+
+  def _filled_up(self, clips: np.ndarray) -> np.ndarray:
+    """Clips of all frames; of those that are missing it is not said what."""
+    missing = self._num_frames - clips.shape[1]
+    return np.pad(clips, ((0, 0), (0, missing), *[(0, 0)] * 3), mode="edge")
+
+  def _complete(
+    self, task_index, labels, tokens, mask, seed, cameras, **options
+  ) -> np.ndarray:
+    """Completes the grids of clips, (b, s, y, x)."""
+    num_views = 1 if cameras is None else cameras.views.shape[1]
+    scenes = (len(labels), num_views, *self._model.latent_shape)
+    made = self._networks.complete(
+      task_index,
+      labels,
+      join_views(tokens.reshape(scenes)),
+      join_views(mask.reshape(scenes)),
+      seed,
+      cameras=cameras,
+      **options,
+    )
+    return as_clips(made, num_views)
 
   def _condition(
     self, task_index: int, given_frames: int | None
   ) -> Condition | None:
     task = self._model.tasks[task_index]
     condition = task.condition
-    if given_frames is None or given_frames == condition.cond_frames:
+    if condition is None or given_frames in (None, condition.cond_frames):
       return condition
     if task.condition_mode == "prefix":
       raise UserError(
@@ -165,8 +203,9 @@ class TaskSampler:
     self,
     clips: Float[np.ndarray, "b t h w 3"],
     is_hole: Bool[np.ndarray, "b t h w"],
-    labels: Int[np.ndarray, "b"],
+    labels: Int[np.ndarray, "n"],
     seed: int,
+    cameras: Cameras | None = None,
   ) -> Sample:
     """Fills holes in clips.
 
@@ -180,6 +219,7 @@ class TaskSampler:
       is_hole: Pixels to fill in.
       labels: See `sample`.
       seed: See `sample`.
+      cameras: See `sample`.
     """
     check_seed(seed)
     task_index, mode = self.find("inpainting"), None
@@ -200,10 +240,28 @@ class TaskSampler:
       )
     shown = np.where(is_hole[..., None], color[:, None, None, None], clips)
     cells = cells_without_hole(is_hole, self._model.latent_shape)
-    made = self._networks.complete(
-      task_index, labels, self._networks.encode(shown), cells, seed, mode
+    made = self._complete(
+      task_index,
+      labels,
+      self._networks.encode(shown),
+      cells,
+      seed,
+      cameras,
+      condition_mode=mode,
     )
-    return Sample(made, shown, ~is_hole)
+    return Sample(made, shown)
+
+
+def _shown(
+  condition: Condition | None,
+  clips: Float[np.ndarray, "b t h w 3"],
+  is_given: Bool[np.ndarray, "b 1 1 1 1"],
+) -> Float[np.ndarray, "b t h w 3"]:
+  """Given views whole, of the others what the condition shows, or grey."""
+  others = _GREY
+  if condition is not None:
+    others = np.asarray(condition.video(jnp.asarray(clips)))
+  return np.where(is_given, clips, others)
 
 
 def cells_without_hole(

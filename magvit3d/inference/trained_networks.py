@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from data_gen.cameras import Cameras
 from magvit3d.errors import as_user_errors
 from magvit3d.models.vqvae import latent_shape
 from magvit3d.tokens.token_model import TokenModel
@@ -25,6 +26,7 @@ class TrainedNetworks:
     image_size: Height and width of a frame, pixels.
     frame_stride: Frames of the data's scenes from one of a clip to the next.
     num_cameras: Of the rig of the data.
+    rig: These cameras, where all scenes have the same, but for jitter.
     steps: Steps that each network was trained for, by stage.
     tokenizer_params: Moving average of the generator.
     transformer_params: None where there is only the tokenizer.
@@ -39,11 +41,17 @@ class TrainedNetworks:
   steps: Mapping[str, int]
   tokenizer_params: PyTree
   transformer_params: PyTree | None = None
+  rig: Cameras | None = None
 
   @property
   def clip_shape(self) -> tuple[int, int, int, int]:
     """(t, h, w, 3)."""
     return (self.num_frames, self.image_size, self.image_size, 3)
+
+  @property
+  def sees_views(self) -> bool:
+    """Whether the transformer reads scenes with their cameras."""
+    return self.model.transformer.camera_embedding is not None
 
   @functools.cached_property
   def model(self) -> TokenModel:

@@ -80,16 +80,23 @@ def read_videos(
   return Videos(clips, batch, array.ndim == 4)
 
 
-def read_views(video: Any, clip_shape: Sequence[int], count: int) -> Videos:
+def read_views(
+  video: Any,
+  clip_shape: Sequence[int],
+  count: int,
+  *,
+  least_frames: int | None = None,
+) -> Videos:
   """Checks the clips of some views of a scene, or of a batch of scenes.
 
   Args:
-    video: (count, t, h, w, 3) or (b, count, t, h, w, 3).
+    video: (count, t, h, w, 3) or (n, count, t, h, w, 3).
     clip_shape: (t, h, w, 3).
     count: Views.
+    least_frames: See `read_videos`.
 
   Returns:
-    `clips` and `pixels` with the views of a scene in a row, (b*count, ...);
+    `clips` and `pixels` with the views of a scene in a row, (n*count, ...);
     `is_single` where there is one scene.
 
   Raises:
@@ -100,10 +107,12 @@ def read_views(video: Any, clip_shape: Sequence[int], count: int) -> Videos:
     t, h, w, c = clip_shape
     raise UserError(
       f"The video has the shape {array.shape}; expected ({count}, {t}, {h}, "
-      f"{w}, {c}), a clip for each given view, or a batch of such scenes with "
-      "an axis before it."
+      f"{w}, {c}), a clip for each view, or a batch of such scenes with an "
+      "axis before it."
     )
-  videos = read_videos(array.reshape(-1, *array.shape[-4:]), clip_shape)
+  videos = read_videos(
+    array.reshape(-1, *array.shape[-4:]), clip_shape, least_frames=least_frames
+  )
   return dataclasses.replace(videos, is_single=array.ndim == 5)
 
 
@@ -150,9 +159,13 @@ def read_tokens(
 
 
 def read_mask(
-  mask: Any, shape: tuple[int, int, int, int]
-) -> Bool[np.ndarray, "b t h w"]:
-  """Checks a mask of the pixels to fill in; (t, h, w) serves all clips.
+  mask: Any, shape: tuple[int, ...]
+) -> Bool[np.ndarray, "b *v t h w"]:
+  """Checks a mask of the pixels to fill in; without b it serves all.
+
+  Args:
+    mask: Array, or what NumPy makes one of.
+    shape: (b, t, h, w) of clips, or (b, v, t, h, w) of scenes.
 
   Raises:
     UserError: Shape or type are others, or no pixel of a clip is given.
@@ -161,14 +174,14 @@ def read_mask(
   if array.shape not in (shape, shape[1:]):
     raise UserError(
       f"The mask has the shape {array.shape}; expected {shape[1:]}, True where "
-      f"pixels are to be filled in, or {shape} for each clip its own."
+      f"pixels are to be filled in, or {shape} for each its own."
     )
   if array.dtype != np.bool_:
     raise UserError(f"The mask is of type {array.dtype}; expected bool.")
   array = np.broadcast_to(array, shape)
-  if array.all(axis=(1, 2, 3)).any():
+  if array.all(axis=(-3, -2, -1)).any():
     raise UserError(
       "The mask is True everywhere in a clip, so nothing of it is given. Use "
-      "generate for whole clips."
+      "generate for whole clips, predict_views for whole views."
     )
   return array
