@@ -270,6 +270,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   evaluation.num_samples_per_class = 2
   # Targets that the report checks.
   evaluation.min_foreground_gain_db = 3.0
+  evaluation.max_color_error_ratio = 0.25
   evaluation.min_foreground_perplexity = 30.0
   evaluation.max_token_error_ratio = 2 / 3
 

@@ -55,6 +55,7 @@ def test_base_variant_is_the_default():
     "oracle_gate": True,
     "oracle_gate_db": 3.0,
     "evaluation.min_foreground_gain_db": 3.0,
+    "evaluation.max_color_error_ratio": 0.25,
     "evaluation.min_foreground_perplexity": 30.0,
     "evaluation.max_token_error_ratio": 2 / 3,
   }.items(),

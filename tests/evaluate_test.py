@@ -118,6 +118,31 @@ def test_nearly_perfect_tokenizer_passes_its_checks(run, clips):
   assert _check(scores, "Code perplexity")["passed"]
 
 
+def test_an_object_of_another_colour_fails_its_check(run, clips):
+  """A grey one, as light: PSNR alone would let it pass."""
+  real, is_object = _real(clips), clips["masks"] > 0
+  assert _check(run(real, _random_tokens()), "Colour error")["value"] == 0
+  grey = np.where(is_object[..., None], real.mean(-1, keepdims=True), real)
+  scores = run(grey, _random_tokens())
+  assert _check(scores, "Reconstruction")["passed"]
+  check = _check(scores, "Colour error")
+  assert not check["passed"]
+  bare = np.full_like(real, 0.2)
+  errors = [
+    np.mean(
+      [
+        np.sqrt(np.mean(np.mean((shown - real)[i][is_object[i]], axis=0) ** 2))
+        for i in range(_NUM_CLIPS)
+      ]
+    )
+    for shown in (grey, bare)
+  ]
+  assert check["value"] == pytest.approx(errors[0] / errors[1], rel=1e-5)
+  table = _table(scores, "Reconstruction")
+  assert table["columns"][-1] == "colour error"
+  assert [row[-1] for row in table["rows"][:2]] == pytest.approx(errors)
+
+
 def test_untrained_tokenizer_fails_its_checks(run, clips):
   grey = np.full(clips["frames"].shape, 0.2, np.float32)
   scores = run(grey, np.zeros((_NUM_CLIPS, *_GRID), np.int32))
@@ -175,12 +200,12 @@ def test_without_masks_nothing_is_said_of_the_foreground(run, clips):
     for row in table["rows"]:
       assert len(row) == len(table["columns"])
       assert not any(x != x for x in row)  # NaN.
-  for title in ("Reconstruction", "Predicted clips"):
+  for title, count in (("Reconstruction", 2), ("Predicted clips", 1)):
     rows = _table(scores, title)["rows"]
-    assert [row[-1] for row in rows] == [None] * len(rows)
+    assert [row[-count:] for row in rows] == [[None] * count] * len(rows)
     # What needs no masks is as ever.
-    expected = [row[:-1] for row in _table(whole, title)["rows"]]
-    assert [row[:-1] for row in rows] == expected
+    expected = [row[:-count] for row in _table(whole, title)["rows"]]
+    assert [row[:-count] for row in rows] == expected
   names = [row[0] for row in _table(scores, "Hidden tokens")["rows"]]
   assert sorted(names) == [
     "frame_prediction, all cells",

@@ -159,6 +159,24 @@ def test_masks_that_do_not_fit_the_clips_are_refused(masks):
     image_metrics.foreground_psnr(clips, clips, masks[:, :2])
 
 
+def test_color_error_is_that_of_the_mean_over_the_object(masks):
+  rng = np.random.default_rng(5)
+  real = rng.uniform(size=(*masks.shape, 3)).astype(np.float32)
+  shown = rng.uniform(size=real.shape).astype(np.float32)
+  errors = image_metrics.object_color_error(shown, real, masks)
+  for i, error in enumerate(errors):
+    difference = (shown[i] - real[i])[masks[i]].astype(np.float64).mean(axis=0)
+    assert error == pytest.approx(np.sqrt(np.mean(difference**2)), rel=1e-5)
+  # Another order of the object's pixels is the same colour.
+  order = rng.permutation(int(masks[0].sum()))
+  shuffled = real.copy()
+  shuffled[0][masks[0]] = real[0][masks[0]][order]
+  found = image_metrics.object_color_error(shuffled, real, masks)
+  np.testing.assert_allclose(found, 0, atol=1e-6)
+  nothing = image_metrics.object_color_error(shown, real, masks & False)
+  assert np.isnan(nothing).all()
+
+
 def test_background_only_shows_each_clips_background():
   colours = np.array([[0.0, 0.5, 1.0], [0.2, 0.3, 0.4]])
   clips = image_metrics.background_only(colours[:, None, None], (2, 3, 4, 5, 3))

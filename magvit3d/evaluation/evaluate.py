@@ -143,14 +143,15 @@ class Evaluation:
     )
 
   def _score_reconstruction(self, reconstruction, captions) -> None:
-    rows, gain = tokenizer_scores.reconstruction_table(
+    rows, gain, color_ratio = tokenizer_scores.reconstruction_table(
       reconstruction, self._clips
     )
     self._add_table(
       "Reconstruction",
       "Foreground: pixels within 2 of the true object mask. Most of a frame is "
-      "background, so PSNR over whole frames says little.",
-      ["", "PSNR, dB", "SSIM", "foreground PSNR, dB"],
+      "background, so PSNR over whole frames says little. Colour error: of the "
+      "object's mean colour, root mean square over red, green, blue in [0, 1].",
+      ["", "PSNR, dB", "SSIM", "foreground PSNR, dB", "colour error"],
       rows,
       [row[0] for row in rows[1:]],
     )
@@ -160,6 +161,13 @@ class Evaluation:
       self._settings["min_foreground_gain_db"],
       ">=",
       "dB",
+    )
+    self._add_check(
+      "Colour error of the object relative to background only",
+      color_ratio,
+      self._settings["max_color_error_ratio"],
+      "<=",
+      "",
     )
     shown = slice(self._settings["num_shown_clips"])
     self.shown |= {

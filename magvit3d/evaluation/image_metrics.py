@@ -107,6 +107,23 @@ def foreground_psnr(
   return _decibels(pooled)
 
 
+def object_color_error(
+  a: Float[np.ndarray, "n t h w 3"],
+  b: Float[np.ndarray, "n t h w 3"],
+  masks: Bool[np.ndarray, "n t h w"],
+) -> Float[np.ndarray, " n"]:
+  """Returns how far apart the mean colours of an object are in two videos.
+
+  The mean is over the true mask in all frames, so that blur and shape count
+  little; the distance is the root mean square of the differences of red, green
+  and blue, in [0, 1]. A clip without object gives NaN.
+  """
+  count = np.sum(masks, axis=(1, 2, 3))
+  total = np.einsum("nthwc,nthw->nc", a - b, masks.astype(a.dtype))
+  mean = total / np.where(count > 0, count, np.nan)[:, None]
+  return np.sqrt(np.mean(mean**2, axis=-1))
+
+
 def dilate(
   masks: Bool[np.ndarray, "*batch h w"], radius: int = DILATION_RADIUS
 ) -> Bool[np.ndarray, "*batch h w"]:

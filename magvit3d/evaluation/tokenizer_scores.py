@@ -131,10 +131,11 @@ def _perplexity(tokens: Int[np.ndarray, "n"]) -> float:
 def reconstruction_table(
   reconstruction: Float[np.ndarray, "n t h w 3"],
   clips: Mapping[str, np.ndarray],
-) -> tuple[list[list[Any]], float | None]:
-  """Rows of the reconstruction table, and the foreground gain in dB.
+) -> tuple[list[list[Any]], float | None, float | None]:
+  """Rows of the reconstruction table, and what is checked of it.
 
-  The gain is None where no mask shows an object.
+  That is the foreground gain in dB and the ratio of the object's colour error
+  to that of the bare background; both None where no mask shows an object.
   """
   real = clips["frames"].astype(np.float32) / 255
   named = {
@@ -144,13 +145,27 @@ def reconstruction_table(
     ),
     "copy of the first frame": image_metrics.copy_first_frame(real),
   }
-  scores = {
-    name: image_scores(shown, real, clips["masks"])
+  is_object = clips["masks"] > 0
+  rows = [
+    [
+      name,
+      *image_scores(shown, real, clips["masks"]).values(),
+      _color_error(shown, real, is_object),
+    ]
     for name, shown in named.items()
-  }
-  rows = [[name, *values.values()] for name, values in scores.items()]
-  gains = [values["foreground_psnr"] for values in scores.values()]
-  return rows, None if gains[0] is None else gains[0] - gains[1]
+  ]
+  if not is_object.any():
+    return rows, None, None
+  *_, (psnr, error), (bare_psnr, bare_error), _ = (row[-2:] for row in rows)
+  return rows, psnr - bare_psnr, error / bare_error
+
+
+def _color_error(clips, real, is_object) -> float | None:
+  """Mean over the clips with an object; None if there are none."""
+  if not is_object.any():
+    return None
+  errors = image_metrics.object_color_error(clips, real, is_object)
+  return float(np.nanmean(errors))
 
 
 def code_table(
