@@ -1,4 +1,4 @@
-"""`python -m magvit3d.generate` with a run that sees scenes."""
+"""`magvit3d.generate` and `magvit3d.tokenize` with a run that sees scenes."""
 
 import html.parser
 
@@ -8,8 +8,9 @@ from PIL import Image
 
 from data_gen import cameras as rigs
 from data_gen.scene_source import SceneSource
-from magvit3d import console, generate, runtime
+from magvit3d import console, generate, runtime, tokenize
 from magvit3d.api import Magvit
+from magvit3d.data.token_records import TokenSource
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +150,25 @@ def test_a_split_with_fewer_scenes_is_told(run):
   status, text, arrays, _ = run("--task=view_prediction", "--num=100")
   assert status == 0 and len(arrays["clips"]) == 12
   assert "Note: the split has 4 scenes, fewer than --num=100." in text
+
+
+def test_tokens_are_exported_clip_by_clip(
+  scenes_run, magvit, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(console, "set_up", lambda: None)
+  monkeypatch.setattr(runtime, "set_up", lambda config, workdir: None)
+  folder = tmp_path / "tokens"
+  arguments = [f"--run={scenes_run}", f"--output={folder}", "--splits=test"]
+  assert tokenize.main(arguments) == 0
+  records = TokenSource(folder / "test")
+  scenes = SceneSource(scenes_run / "data", "test")
+  num_equal = 0
+  for number in range(len(records)):
+    scene, camera = divmod(number, 3)
+    tokens = magvit.tokenize(scenes.scene(scene)["frames"][camera])
+    num_equal += np.mean(records[number]["tokens"] == tokens)
+  assert len(records) == 12
+  assert num_equal > 0.99 * 12  # Another program may decide ties otherwise.
 
 
 def test_numbers_of_views_must_be_numbers(run, capsys):
