@@ -290,13 +290,13 @@ def test_a_tokenizer_alone_says_what_is_missing(magvit, frames):
       call()
 
 
-def test_networks_of_several_views_are_told_apart(magvit, frames):
+def test_networks_of_several_views_want_scenes(magvit, frames):
   transformer = dict(
     magvit.trained.config["transformer"], num_views=2, camera_embedding="view"
   )
   config = dict(magvit.trained.config, transformer=transformer)
   other = Magvit(dataclasses.replace(magvit.trained, config=config))
-  with pytest.raises(UserError, match="num_views=2"):
+  with pytest.raises(UserError, match="a clip for each view"):
     other.predict(frames)
   assert other.tokenize(frames[0]).shape == magvit.latent_shape
 
