@@ -309,7 +309,7 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   vqvae.norm_type = "LN"  # Groups would mix the object into all tokens.
   vqvae.upsample = "deconv"
   vqvae.output_init_scale = 0.01
-  vqvae.codebook_size = 96
+  vqvae.codebook_size = 128
   vqvae.embedding_dim = 32
   vqvae.entropy_loss_ratio = 0.002
   config.discriminator.filters = 8
