@@ -117,8 +117,7 @@ def _linear(pixels, is_used, projections):
   # Two equations a view: (x p3 - p1) X = 0 and (y p3 - p2) X = 0. In units of
   # the focal length, so that all rows weigh about the same.
   rows = (
-    pixels[..., None] * projections[:, None, None, 2]
-    - projections[:, None, :2]
+    pixels[..., None] * projections[:, None, None, 2] - projections[:, None, :2]
   )
   focal_px = np.linalg.norm(projections[:, 0, :3], axis=-1)
   rows = rows / focal_px[:, None, None, None] * is_used[..., None, None]
