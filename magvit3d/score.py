@@ -7,6 +7,7 @@ What the numbers mean: docs/scores.md.
 """
 
 import argparse
+import functools
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -84,7 +85,8 @@ def _score(flags: argparse.Namespace) -> None:
       given_frames=flags.given_frames,
       reconstructions=flags.reconstructions,
       seed=flags.seed,
-    )
+    ),
+    log=functools.partial(print, file=sys.stderr, flush=True),
   )
   print(score_summary.to_text(lines))
   print(f"\nWritten: {flags.output} and {flags.output.with_suffix('.csv')}")

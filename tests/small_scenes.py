@@ -14,17 +14,19 @@ def make(folder: str | os.PathLike, **options: Any) -> SceneSource:
   """Makes split "train" and opens it; `options` are further ones."""
   generate(
     DatasetOptions(
-      output_dir=str(folder),
-      num_train=NUM_SCENES,
-      num_validation=0,
-      num_test=0,
-      image_size=SIZE,
-      num_frames=NUM_FRAMES,
-      size_min=2.5,
-      scenes_per_shard=5,
-      num_workers=1,
-      preview=0,
-      **options,
+      **{
+        "output_dir": str(folder),
+        "num_train": NUM_SCENES,
+        "num_validation": 0,
+        "num_test": 0,
+        "image_size": SIZE,
+        "num_frames": NUM_FRAMES,
+        "size_min": 2.5,
+        "scenes_per_shard": 5,
+        "num_workers": 1,
+        "preview": 0,
+        **options,
+      }
     ),
     log=lambda line: None,
   )

@@ -3,11 +3,11 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from absl import logging
 
 import magvit3d
 from data_gen.scene_source import SceneSource
@@ -19,7 +19,7 @@ from magvit3d.evaluation.scene_videos import SceneVideos
 from magvit3d.evaluation.score_summary import VIDEOS, Line
 
 RECONSTRUCTIONS = "reconstructions"
-_LOG_INTERVAL_S = 30
+_LOG_INTERVAL_S = 10
 # Top-level keys of the JSON, beside n and split.
 _HEADLINES = ("ade", "ade_raw", "fde", "residual_px", "failure_rate")
 _NOTES = {
@@ -50,8 +50,14 @@ class Request:
   seed: int = 0
 
 
-def score(request: Request) -> list[Line]:
+def score(
+  request: Request, log: Callable[[str], None] = lambda line: None
+) -> list[Line]:
   """Scores the clips, writes the output and a CSV beside it.
+
+  Args:
+    request: What is scored.
+    log: Is told now and then how far the work is.
 
   Raises:
     UserError: Something is wrong with the files; nothing is written.
@@ -80,6 +86,7 @@ def score(request: Request) -> list[Line]:
     _check_same_scenes(videos, reconstructions)
   scores: dict[tuple[str, str], list[Scores]] = {}
   labels: dict[str, list[str]] = {"shape": [], "motion": []}
+  told_s = time.monotonic()
   for scene, found in _score_scenes(
     source, indices, videos, reconstructions, request.given_frames
   ):
@@ -87,7 +94,11 @@ def score(request: Request) -> list[Line]:
       scores.setdefault(key, []).append(values)
     labels["shape"].append(scene.solid.shape)
     labels["motion"].append(scene.motion)
-  lines = score_summary.summarise(scores, labels, request.seed)
+    if time.monotonic() - told_s >= _LOG_INTERVAL_S:
+      log(f"{len(labels['shape'])} of {len(indices)} scenes are scored.")
+      told_s = time.monotonic()
+  names = {"shape": source.shape_names, "motion": source.motion_names}
+  lines = score_summary.summarise(scores, labels, names, request.seed)
   write(request, source, lines)
   return lines
 
@@ -162,14 +173,7 @@ def _score_scenes(
 ) -> Iterator[tuple[scored_scenes.ScoredScene, dict[tuple[str, str], Scores]]]:
   """Yields each scene with the scores of all clips, by role and name."""
   others = iter(reconstructions) if reconstructions else None
-  for number, (index, clips) in enumerate(zip(indices, videos, strict=True)):
-    logging.log_every_n_seconds(
-      logging.INFO,
-      "Scored %d of %d scenes.",
-      _LOG_INTERVAL_S,
-      number,
-      len(indices),
-    )
+  for index, clips in zip(indices, videos, strict=True):
     scene = scored_scenes.load_scene(source, index)
     baselines, floors = scene_scores.score_baselines(scene, given_frames)
     if others:

@@ -56,6 +56,7 @@ class Line:
 def summarise(
   scores: Mapping[tuple[str, str], Sequence[Scores]],
   labels: Mapping[str, Sequence[str]],
+  names: Mapping[str, Sequence[str]],
   seed: int,
 ) -> list[Line]:
   """Returns a line for each kind of clips in each group of scenes.
@@ -63,14 +64,17 @@ def summarise(
   Args:
     scores: Of each scene, by role and name of the clips.
     labels: Of each scene: its "shape" and its "motion".
+    names: All shapes and all motions, in the order of the lines; those without
+      a scene are left out.
     seed: Of the resampling, the same for all clips of a group.
   """
   num_scenes = len(next(iter(scores.values())))
   groups = [("all", "", np.arange(num_scenes))]
-  for group, names in labels.items():
+  for group, of_scenes in labels.items():
     groups += [
-      (group, name, np.flatnonzero(np.array(names) == name))
-      for name in dict.fromkeys(names)
+      (group, name, np.flatnonzero(np.array(of_scenes) == name))
+      for name in names[group]
+      if name in of_scenes
     ]
   lines = []
   for group, value, chosen in groups:

@@ -2,23 +2,25 @@
 
 Linear first (Hartley and Zisserman, Multiple View Geometry, 2nd ed., 12.2: the
 direct linear transform), then one Gauss-Newton step on the sum of the squared
-reprojection errors. A view that contradicts the others is left out, if enough
-others remain to tell.
+reprojection errors. Where three views or more contradict each other, those are
+left out that do not agree with the most others.
 
 Conventions: see `data_gen.cameras`.
 """
 
 import dataclasses
+import itertools
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from data_gen.cameras import MIN_DEPTH_M
 
-# A view is left out where all views together miss by more than this, and
-# without it the miss is less than this share of what it was.
+# Views are left out where all together miss by more than this, and the others
+# then miss by less than this share of it.
 OUTLIER_RESIDUAL_PX = 3.0
 OUTLIER_SHARE = 1 / 3
+_MAX_PAIRS = 100  # Of views, that are tried: bounds the time for many cameras.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,46 +55,25 @@ def triangulate(
     intrinsics: Of the cameras, pixels.
     camera_from_world: Rotation and translation, metres.
   """
-  projections = np.einsum(
-    "vij,vjk->vik", intrinsics.astype(float), camera_from_world.astype(float)
-  )
+  projections = intrinsics.astype(float) @ camera_from_world.astype(float)
   pixels = np.where(is_seen[..., None], pixels, 0.0)
   is_used = is_seen.copy()
-  best = _solve(pixels, is_used, projections)
-  for _ in range(len(pixels) - 2):
-    # All frames are solved without each view in turn: few views, cheap.
-    is_open = (is_used.sum(0) >= 3) & ~(best[1] <= OUTLIER_RESIDUAL_PX)
-    if not is_open.any():
-      break
-    trials = np.repeat(is_used[None], len(pixels), axis=0)
-    trials[np.arange(len(pixels)), np.arange(len(pixels))] = False
-    found = [_solve(pixels, trial, projections) for trial in trials]
-    residuals = np.stack([residual for _, residual in found])
-    residuals = np.where(is_used, residuals, np.nan)
-    residuals = np.where(np.isnan(residuals), np.inf, residuals)
-    view = residuals.argmin(0)
-    least = residuals.min(0)
-    before = np.where(np.isnan(best[1]), np.inf, best[1])
-    is_better = is_open & np.isfinite(least)
-    is_better &= ~(least > OUTLIER_SHARE * before)
-    for frame in np.flatnonzero(is_better):
-      is_used[view[frame], frame] = False
-    if not is_better.any():
-      break
-    best = _solve(pixels, is_used, projections)
-  positions, residual_px = best
+  positions, residual_px = _solve(pixels, is_used, projections)
+  is_doubtful = (is_seen.sum(0) >= 3) & ~(residual_px <= OUTLIER_RESIDUAL_PX)
+  doubtful = np.flatnonzero(is_doubtful)
+  if doubtful.size:
+    parts = pixels[:, doubtful], is_seen[:, doubtful]
+    agreeing = _largest_agreement(*parts, projections)
+    solved = _solve(parts[0], agreeing, projections)
+    before = np.nan_to_num(residual_px[doubtful], nan=np.inf)
+    # False for NaN, too.
+    is_better = solved[1] < OUTLIER_SHARE * before
+    chosen = doubtful[is_better]
+    is_used[:, chosen] = agreeing[:, is_better]
+    positions[chosen] = solved[0][is_better]
+    residual_px[chosen] = solved[1][is_better]
   is_found = ~np.isnan(residual_px)
   return Points(positions, residual_px, is_found, is_used & is_found)
-
-
-def project(
-  positions: Float[np.ndarray, "t 3"],
-  intrinsics: Float[np.ndarray, "v 3 3"],
-  camera_from_world: Float[np.ndarray, "v 3 4"],
-) -> Float[np.ndarray, "v t 2"]:
-  """Returns where v cameras see points, pixels (x, y)."""
-  projections = intrinsics.astype(float) @ camera_from_world.astype(float)
-  return _reproject(positions, projections)[0]
 
 
 def _solve(pixels, is_used, projections):
@@ -110,6 +91,36 @@ def _solve(pixels, is_used, projections):
   is_good &= np.isfinite(positions).all(-1)
   positions = np.where(is_good[:, None], positions, np.nan)
   return positions, np.where(is_good, residual_px, np.nan)
+
+
+def _largest_agreement(pixels, is_seen, projections) -> Bool[np.ndarray, "v t"]:
+  """Returns the views that agree with each other, as many as possible.
+
+  Every pair of views tells where the point is; the views that see it there
+  within OUTLIER_RESIDUAL_PX agree with the pair. Of equally many views, the
+  nearer ones count. Where no pair agrees with itself, no view is returned.
+  """
+  best = np.zeros(is_seen.shape, bool)
+  best_error = np.full(is_seen.shape[1], np.inf)
+  pairs = list(itertools.combinations(range(len(is_seen)), 2))
+  for pair in pairs[:: len(pairs) // _MAX_PAIRS + 1]:
+    is_pair = np.zeros(is_seen.shape, bool)
+    is_pair[list(pair)] = is_seen[list(pair)].all(0)
+    positions, _ = _solve(pixels, is_pair, projections)
+    with np.errstate(all="ignore"):
+      errors = np.linalg.norm(
+        _reproject(positions, projections)[0] - pixels, axis=-1
+      )
+    agrees = is_seen & (errors <= OUTLIER_RESIDUAL_PX)
+    count, best_count = agrees.sum(0), best.sum(0)
+    error = np.where(agrees, errors, 0).sum(0)
+    is_better = (count > best_count) | (
+      (count == best_count) & (error < best_error)
+    )
+    is_better &= agrees[list(pair)].all(0)
+    best = np.where(is_better, agrees, best)
+    best_error = np.where(is_better, error, best_error)
+  return best
 
 
 def _linear(pixels, is_used, projections):
