@@ -5,11 +5,13 @@ The archive has `scene_id`, integers (n,), and `frames`, uint8 (n, v, t, h, w,
 take more memory than there is, so the frames are never read as a whole.
 """
 
+import contextlib
 import math
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import IO
 
 import numpy as np
 from jaxtyping import UInt8
@@ -43,10 +45,11 @@ class SceneVideos:
     if not path.is_file():
       raise UserError(f"{self._name} is not there, or is no file.")
     try:
-      with np.load(path, allow_pickle=False) as archive:
-        self._check_keys(archive)
-        scene_ids = archive["scene_id"]
-      with self._open_frames() as file:
+      with zipfile.ZipFile(path) as archive:
+        self._check_keys(archive.namelist())
+      with self._open("scene_id") as file:
+        scene_ids = np.lib.format.read_array(file, allow_pickle=False)
+      with self._open("frames") as file:
         self.shape, is_transposed, dtype = _read_header(file)
     except _READ_ERRORS as error:
       raise self._damaged(error) from error
@@ -74,7 +77,7 @@ class SceneVideos:
     shape = self.shape[1:]
     num_bytes = math.prod(shape)
     try:
-      with self._open_frames() as file:
+      with self._open("frames") as file:
         _read_header(file)
         for _ in range(self.shape[0]):
           content = file.read(num_bytes)
@@ -93,13 +96,8 @@ class SceneVideos:
         f"of --data: {_LAYOUT}."
       )
 
-  def _check_keys(self, archive) -> None:
-    names = getattr(archive, "files", None)
-    if names is None:
-      raise UserError(
-        f"{self._name} holds a single array. Save an archive: np.savez(FILE, "
-        "scene_id=..., frames=...)."
-      )
+  def _check_keys(self, members: Sequence[str]) -> None:
+    names = [name.removesuffix(".npy") for name in members]
     missing = [key for key in _KEYS if key not in names]
     if missing:
       raise UserError(
@@ -131,8 +129,11 @@ class SceneVideos:
         "np.ascontiguousarray(frames)."
       )
 
-  def _open_frames(self):
-    return zipfile.ZipFile(self._path).open("frames.npy")
+  @contextlib.contextmanager
+  def _open(self, key: str) -> Iterator[IO[bytes]]:
+    with zipfile.ZipFile(self._path) as archive:
+      with archive.open(f"{key}.npy") as file:
+        yield file
 
   def _damaged(self, error: Exception) -> UserError:
     return UserError(
