@@ -101,13 +101,16 @@ def test_true_path_renders_to_the_true_frames(scenes, ground_scenes):
 
 def test_object_that_passes_a_camera_is_gone_from_its_view(scenes):
   scene = scenes[0]
-  path = np.linspace([0.0, 0, 0], [4.0, 0, 0], len(scene.trajectory))
-  frames = scene_baselines.render_path(scene, path, 0)
   background = scene_baselines.still_clips(scene, 0)["background_only"]
-  is_shown = (frames != background).any((2, 3, 4))
-  assert is_shown[0, 0] and not is_shown[0, -1]
-  # It flies away from the third camera, and stays in its sight.
-  assert is_shown[2].all()
+  for height in (0.0, 1.75):  # Below the camera, and through it.
+    path = np.linspace([0.0, 0, 0], [3.5, 0, height], 8)
+    frames = scene_baselines.render_path(scene, path, 0)
+    is_shown = (frames != background).any((2, 3, 4))
+    # The camera is at (2, 0, 1): in frame 4 it is in the object, or above it.
+    assert is_shown[0, 0] and not is_shown[0, 4:].any()
+    # It flies away from the third camera, and stays in its sight for a while.
+    assert is_shown[2, :3].all()
+    assert height or is_shown[2].all()
 
 
 def test_frames_that_were_given_do_not_count(scenes):
@@ -116,6 +119,11 @@ def test_frames_that_were_given_do_not_count(scenes):
   spoilt = scene.frames.copy()
   spoilt[:, :_GIVEN] = 77
   assert scene_scores.score_clips(spoilt, scene, _GIVEN) == expected
+  # Where the object is lost at once, it counts as where it was given last.
+  spoilt[:, _GIVEN:] = 0
+  found = scene_scores.score_clips(spoilt, scene, _GIVEN)
+  still = scene_scores.score_baselines(scene, _GIVEN)[0]["copy_last"]
+  assert found["ade"] == pytest.approx(still["ade"])
 
 
 def test_only_later_frames_count(scenes):

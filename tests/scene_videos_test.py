@@ -1,6 +1,8 @@
 """Archives of clips are read a scene at a time, and wrong ones are named."""
 
+import io
 import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -82,6 +84,17 @@ def test_damaged_frames_are_found_while_reading(tmp_path):
   path.write_bytes(content)
   videos = SceneVideos(path, "--reconstructions")
   with pytest.raises(UserError, match=r"--reconstructions=.*cannot be read"):
+    list(videos)
+
+
+def test_fewer_bytes_than_the_shape_says_are_found_while_reading(tmp_path):
+  path = _save(tmp_path / "a.npz", frames=None)
+  whole = io.BytesIO()
+  np.save(whole, _frames())
+  with zipfile.ZipFile(path, "a") as archive:
+    archive.writestr("frames.npy", whole.getvalue()[:-1])
+  videos = SceneVideos(path, "--videos")
+  with pytest.raises(UserError, match="it ends too early"):
     list(videos)
 
 
