@@ -102,6 +102,17 @@ def test_nothing_is_found_where_there_is_nothing():
   assert find_object(speck, _BLACK).is_found.all()
 
 
+def test_what_is_all_over_the_image_is_no_object():
+  """Its centroid is the middle of the image: a fair guess, but not seen."""
+  rng = np.random.default_rng(0)
+  white = np.full((1, 1, _SIZE, _SIZE, 3), 255, np.uint8)
+  noise = rng.integers(0, 256, white.shape).astype(np.uint8)
+  for frames in (white, noise):
+    assert not find_object(frames, _BLACK).is_found.any()
+  white[:, :, 0] = 0  # A large object may touch three edges.
+  assert find_object(white, _BLACK).is_found.all()
+
+
 def test_threshold_rises_with_noise_so_that_the_object_stays_alone():
   rng = np.random.default_rng(0)
   frame = _paint((_disc(20, 20, 8), (1, 1, 1)), background=0.5)[0, 0]

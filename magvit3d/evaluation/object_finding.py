@@ -8,7 +8,9 @@ object where it was:
   than NOISE_FACTOR times the median difference of its pixels.
   Of the pieces that such pixels form (8 neighbours), the one with the largest
   sum of differences is the object: it is large and stands out, a faint trace
-  of it elsewhere does not. With fewer than MIN_PIXELS pixels it is no object.
+  of it elsewhere does not. With fewer than MIN_PIXELS pixels it is no object;
+  nor if it touches all four edges of the image, for its centroid then tells
+  where the camera looks. Noise all over a frame is not found, either.
   Its pixels count fully, those at its rim by the share that it covers, judged
   by the contrast just inside. So shading does not move the centroid, and what
   blurs or grows the object alike on all sides does not either.
@@ -110,7 +112,10 @@ def _largest_piece(is_object, difference) -> Bool[np.ndarray, "n h w"]:
   for label in np.argsort(mass):  # The largest of a frame comes last.
     if mass[label] > 0:
       best[frame_of[label]] = label
-  return labels == best[:, None, None]
+  piece = labels == best[:, None, None]
+  edges = (piece[:, 0], piece[:, -1], piece[:, :, 0], piece[:, :, -1])
+  is_all_over = np.all([edge.any(1) for edge in edges], axis=0)
+  return piece & ~is_all_over[:, None, None]
 
 
 def _coverage(piece, difference) -> Float[np.ndarray, "n h w"]:
