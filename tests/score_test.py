@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import shrunk
 import small_scenes
 
 from magvit3d import score
+from magvit3d.evaluation import scene_scores
 
 _GIVEN = 4
 
@@ -196,6 +199,30 @@ def test_missing_flags_are_named(capsys):
     score.main(["--data=x"])
   assert caught.value.code == 2
   assert "--videos" in capsys.readouterr().err
+
+
+def test_document_works(tmp_path, monkeypatch, capsys):
+  """But for what needs a trained run."""
+  monkeypatch.chdir(tmp_path)
+  source = small_scenes.make(
+    "data/traj3d", num_train=0, num_test=2, num_frames=16, split="test"
+  )
+  frames = np.stack([source.scene(i)["frames"] for i in range(2)])
+  ids = [source.scene(i)["scene_id"] for i in range(2)]
+  _save("predicted.npz", frames, np.array(ids))
+  text = (shrunk.ROOT / "docs" / "scores.md").read_text()
+  (command,) = re.findall(r"```sh\n(.*?)```", text, re.S)
+  arguments = shlex.split(command.replace("\\\n", ""))[3:]
+  assert score.main(arguments) == 0, capsys.readouterr().err
+  found = json.loads((tmp_path / "scores.json").read_text())
+  assert found["n"] == 2 and found["given_frames"] == 8
+  for key in scene_scores.METRICS:
+    assert f"`{key}`" in text and key in found["scores"]["all"]
+  programs = re.findall(r"```python\n(.*?)```", text, re.S)
+  (program,) = [part for part in programs if "Magvit" not in part]
+  names = {}
+  exec(program, names)
+  assert names["found"].positions.shape == (16, 3)
 
 
 def test_command_needs_neither_jax_nor_tensorflow(data, true_frames, tmp_path):

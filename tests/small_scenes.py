@@ -10,8 +10,10 @@ from data_gen.scene_source import SceneSource
 NUM_SCENES, NUM_VIEWS, NUM_FRAMES, SIZE = 12, 3, 8, 32
 
 
-def make(folder: str | os.PathLike, **options: Any) -> SceneSource:
-  """Makes split "train" and opens it; `options` are further ones."""
+def make(
+  folder: str | os.PathLike, split: str = "train", **options: Any
+) -> SceneSource:
+  """Makes a data set and opens a split; `options` are further ones."""
   generate(
     DatasetOptions(
       **{
@@ -30,4 +32,4 @@ def make(folder: str | os.PathLike, **options: Any) -> SceneSource:
     ),
     log=lambda line: None,
   )
-  return SceneSource(folder, "train")
+  return SceneSource(folder, split)
