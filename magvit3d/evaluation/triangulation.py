@@ -134,7 +134,7 @@ def _linear(pixels, is_used, projections):
   rows = rows / focal_px[:, None, None, None] * is_used[..., None, None]
   v, t = is_used.shape
   system = rows.transpose(1, 0, 2, 3).reshape(t, 2 * v, 4)
-  homogeneous = np.linalg.svd(system)[2][:, -1]
+  homogeneous = np.linalg.svd(system, full_matrices=False)[2][:, -1]
   return homogeneous[:, :3] / homogeneous[:, 3:]
 
 
