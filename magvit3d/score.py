@@ -1,0 +1,96 @@
+"""Scores clips of whole scenes, made by any model: in metres and in pixels.
+
+  python -m magvit3d.score --data=data/traj3d --split=test \
+    --videos=predicted.npz --given_frames=8 --output=scores.json
+
+What the numbers mean: docs/scores.md.
+"""
+
+import argparse
+import functools
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from magvit3d import run_program
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Scores the clips; returns the exit status."""
+  flags = _make_parser().parse_args(argv)
+  return run_program.run(lambda: _score(flags))
+
+
+def _make_parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    description=__doc__,
+    allow_abbrev=False,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+
+  def add_path(name, metavar, help_text, required=True):
+    parser.add_argument(
+      name, type=_path, required=required, metavar=metavar, help=help_text
+    )
+
+  add_path("--data", "DIR", "data set of the scenes")
+  parser.add_argument(
+    "--split", default="test", help="of the data set (%(default)s)"
+  )
+  add_path(
+    "--videos",
+    "FILE.npz",
+    "clips to score: scene_id (n,), frames uint8 (n, cameras, frames, height, "
+    "width, 3)",
+  )
+  add_path(
+    "--reconstructions",
+    "FILE.npz",
+    "the true clips through the model's tokenizer, for a floor: the same "
+    "scenes in the same order",
+    required=False,
+  )
+  parser.add_argument(
+    "--given_frames",
+    type=int,
+    default=0,
+    help="first frames that the model was given; the others are scored "
+    "(%(default)s)",
+  )
+  parser.add_argument(
+    "--seed",
+    type=int,
+    default=0,
+    help="of the confidence intervals (%(default)s)",
+  )
+  add_path(
+    "--output", "FILE.json", "file to write; a CSV of the same lies beside it"
+  )
+  return parser
+
+
+def _path(text: str) -> pathlib.Path:
+  return pathlib.Path(text).expanduser()
+
+
+def _score(flags: argparse.Namespace) -> None:
+  from magvit3d.evaluation import score_files, score_summary
+
+  lines = score_files.score(
+    score_files.Request(
+      data=flags.data,
+      split=flags.split,
+      videos=flags.videos,
+      output=flags.output,
+      given_frames=flags.given_frames,
+      reconstructions=flags.reconstructions,
+      seed=flags.seed,
+    ),
+    log=functools.partial(print, file=sys.stderr, flush=True),
+  )
+  print(score_summary.to_text(lines))
+  print(f"\nWritten: {flags.output} and {flags.output.with_suffix('.csv')}")
+
+
+if __name__ == "__main__":
+  sys.exit(main())
