@@ -44,7 +44,7 @@ def clips():
 @pytest.fixture
 def run(clips, monkeypatch, tmp_path):
   """Returns `(reconstruction, tokens, clips) -> scores.json`, read back."""
-  config = shrunk.make_config()
+  config = shrunk.make_config(evaluation__max_color_error_ratio=0.25)
   model = TokenModel(config, _FRAMES, 12, _GRID)
   names = [f"class {i}" for i in range(12)]
 

@@ -162,13 +162,14 @@ class Evaluation:
       ">=",
       "dB",
     )
-    self._add_check(
-      "Colour error of the object relative to background only",
-      color_ratio,
-      self._settings["max_color_error_ratio"],
-      "<=",
-      "",
-    )
+    if self._settings["max_color_error_ratio"] is not None:
+      self._add_check(
+        "Colour error of the object relative to background only",
+        color_ratio,
+        self._settings["max_color_error_ratio"],
+        "<=",
+        "",
+      )
     shown = slice(self._settings["num_shown_clips"])
     self.shown |= {
       "reconstruction/real": self._clips["frames"][shown],
