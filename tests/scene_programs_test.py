@@ -1,6 +1,7 @@
 """`magvit3d.generate` and `magvit3d.tokenize` with a run that sees scenes."""
 
 import html.parser
+import json
 
 import numpy as np
 import pytest
@@ -160,7 +161,8 @@ def test_tokens_are_exported_clip_by_clip(
   folder = tmp_path / "tokens"
   arguments = [f"--run={scenes_run}", f"--output={folder}", "--splits=test"]
   assert tokenize.main(arguments) == 0
-  records = TokenSource(folder / "test")
+  manifest = json.loads((folder / "test" / "manifest.json").read_text())
+  records = TokenSource(folder / "test", manifest["key"])
   scenes = SceneSource(scenes_run / "data", "test")
   num_equal = 0
   for number in range(len(records)):

@@ -13,6 +13,7 @@ import pytest
 import shrunk
 import small_scenes
 
+from data_gen.scene_source import SceneSource
 from magvit3d import score
 from magvit3d.evaluation import scene_scores
 
@@ -20,13 +21,15 @@ _GIVEN = 4
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory):
-  return small_scenes.make(tmp_path_factory.mktemp("data") / "set")
+def data(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("scored") / "set"
+  small_scenes.make(folder)
+  return folder
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory, source):
-  return next(tmp_path_factory.getbasetemp().glob("data*/set"))
+def source(data):
+  return SceneSource(data, "train")
 
 
 @pytest.fixture(scope="module")
