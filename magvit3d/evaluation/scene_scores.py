@@ -12,8 +12,10 @@ standing still. `ade_found`, over the other frames alone, can be gained by
 hiding: read it with `failure_rate` only.
 """
 
+import dataclasses
+
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from magvit3d.evaluation import image_metrics, scene_baselines, trajectories
 from magvit3d.evaluation.object_finding import find_object
@@ -27,6 +29,7 @@ METRICS = (
   "ade_raw",
   "ade_found",
   "residual_px",
+  "centroid_px",
   "failure_rate",
   "psnr",
   "foreground_psnr",
@@ -39,10 +42,25 @@ TRUE_FRAMES = "true_frames"
 Scores = dict[str, float]
 
 
+@dataclasses.dataclass(frozen=True)
+class ScoredPath:
+  """A path with its scores.
+
+  Attributes:
+    scores: METRICS; NaN where there is none.
+    positions: Metres, of all frames, the given ones too.
+    is_found: Frames in which the object was found in two views.
+  """
+
+  scores: Scores
+  positions: Float[np.ndarray, "t 3"]
+  is_found: Bool[np.ndarray, " t"]
+
+
 def score_clips(
   clips: UInt8[np.ndarray, "v t h w 3"], scene: ScoredScene, given_frames: int
-) -> Scores:
-  """Returns the METRICS of one scene's clips; NaN where there is none.
+) -> ScoredPath:
+  """Returns the path that one scene's clips show, and its scores.
 
   `residual_px` and `ade_found` are NaN if every frame is a failure.
 
@@ -60,9 +78,10 @@ def score_clips(
   raw = trajectories.locate(found, *cameras)
   points = trajectories.locate(found, *cameras, scene.solid)
   is_found, truth = points.is_found[later], scene.trajectory[later]
-  path = _held(points, scene)[later]
+  positions = _held(points, scene)
+  path = positions[later]
   true_masks, masks = scene.masks[:, later], found.silhouettes[:, later]
-  return {
+  scores = {
     "ade": trajectories.average_displacement_error(path, truth),
     "fde": trajectories.final_displacement_error(path, truth),
     "ade_raw": trajectories.average_displacement_error(
@@ -70,10 +89,14 @@ def score_clips(
     ),
     "ade_found": trajectories.average_displacement_error(path, truth, is_found),
     "residual_px": _mean(points.residual_px[later][is_found]),
+    "centroid_px": _centroid_error(
+      found.centroids[:, later], found.is_found[:, later], true_masks
+    ),
     "failure_rate": float(1 - is_found.mean()),
     **_image_scores(clips[:, later], scene, later),
     "mask_iou": _mean_iou(masks, true_masks),
   }
+  return ScoredPath(scores, positions, points.is_found)
 
 
 def score_path(
@@ -81,8 +104,8 @@ def score_path(
   clips: UInt8[np.ndarray, "v t h w 3"],
   scene: ScoredScene,
   given_frames: int,
-) -> Scores:
-  """Returns the METRICS of a path that is known without looking at pixels.
+) -> ScoredPath:
+  """Returns the scores of a path that is known without looking at pixels.
 
   Args:
     path: Metres; scored as it is. There are no residual and no failures (NaN).
@@ -93,18 +116,19 @@ def score_path(
   later = slice(given_frames, None)
   truth = scene.trajectory[later]
   found = find_object(clips[:, later], scene.background)
-  return dict.fromkeys(METRICS, float("nan")) | {
+  scores = dict.fromkeys(METRICS, float("nan")) | {
     "ade": trajectories.average_displacement_error(path[later], truth),
     "fde": trajectories.final_displacement_error(path[later], truth),
     **_image_scores(clips[:, later], scene, later),
     "mask_iou": _mean_iou(found.silhouettes, scene.masks[:, later]),
   }
+  return ScoredPath(scores, path, np.ones(len(path), bool))
 
 
 def score_baselines(
   scene: ScoredScene, given_frames: int
-) -> tuple[dict[str, Scores], dict[str, Scores]]:
-  """Returns the scores of baselines, and of floors, of one scene by name.
+) -> tuple[dict[str, ScoredPath], dict[str, ScoredPath]]:
+  """Returns baselines, and floors, of one scene by name.
 
   Baselines: the background only, the last given frame repeated (or the first
   one, if none is given), and the true past continued with its last velocity, if
@@ -137,6 +161,16 @@ def _image_scores(clips, scene, later) -> Scores:
     "foreground_psnr": _mean(foreground[~np.isnan(foreground)]),
     "ssim": _mean(image_metrics.ssim(shown, real)),
   }
+
+
+def _centroid_error(centroids, is_found, true_masks) -> float:
+  """Mean distance to the true mask's centroid where there are both, pixels."""
+  areas = true_masks.sum((2, 3))
+  rows, columns = (np.arange(size) for size in true_masks.shape[2:])
+  x = (true_masks.sum(2) * columns).sum(-1) / np.maximum(areas, 1)
+  y = (true_masks.sum(3) * rows).sum(-1) / np.maximum(areas, 1)
+  distances = np.linalg.norm(centroids - np.stack([x, y], axis=-1), axis=-1)
+  return _mean(distances[is_found & (areas > 0)])
 
 
 def _mean_iou(masks, true_masks) -> float:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,11 @@ import magvit3d
 from data_gen.scene_source import SceneSource
 from magvit3d import atomic_file
 from magvit3d.errors import UserError
-from magvit3d.evaluation import scene_scores, score_summary, scored_scenes
-from magvit3d.evaluation.scene_scores import Scores
+from magvit3d.evaluation import score_summary, scored_scenes
+from magvit3d.evaluation.scene_tally import RECONSTRUCTIONS, SceneTally
 from magvit3d.evaluation.scene_videos import SceneVideos
 from magvit3d.evaluation.score_summary import VIDEOS, Line
 
-RECONSTRUCTIONS = "reconstructions"
 _LOG_INTERVAL_S = 10
 # Top-level keys of the JSON, beside n and split.
 _HEADLINES = ("ade", "ade_raw", "fde", "residual_px", "failure_rate")
@@ -31,6 +30,8 @@ _NOTES = {
   "stood where it was found last (before that: where all cameras look), so "
   "that all frames count in ade, ade_raw and fde; ade_found leaves them out",
   "residual_px": "over frames where the object was found",
+  "centroid_px": "between the centroids of what is found and of the true mask, "
+  "in the image",
   "foreground_psnr": "within 2 pixels of the true mask",
   "constant_velocity": "metres from the true past, not from pixels: no "
   "residual and no failures; pixels from the true object, rendered",
@@ -84,39 +85,75 @@ def score(
       request.reconstructions, "--reconstructions", source
     )
     _check_same_scenes(videos, reconstructions)
-  scores: dict[tuple[str, str], list[Scores]] = {}
-  labels: dict[str, list[str]] = {"shape": [], "motion": []}
+  tally = SceneTally(
+    request.given_frames, source.shape_names, source.motion_names
+  )
+  others = iter(reconstructions) if reconstructions else None
   told_s = time.monotonic()
-  for scene, found in _score_scenes(
-    source, indices, videos, reconstructions, request.given_frames
-  ):
-    for key, values in found.items():
-      scores.setdefault(key, []).append(values)
-    labels["shape"].append(scene.solid.shape)
-    labels["motion"].append(scene.motion)
+  for index, clips in zip(indices, videos, strict=True):
+    scene = scored_scenes.load_scene(source, index)
+    floors = {RECONSTRUCTIONS: next(others)} if others else {}
+    tally.add(scene, {VIDEOS: clips}, floors)
     if time.monotonic() - told_s >= _LOG_INTERVAL_S:
-      log(f"{len(labels['shape'])} of {len(indices)} scenes are scored.")
+      log(f"{len(tally)} of {len(indices)} scenes are scored.")
       told_s = time.monotonic()
-  names = {"shape": source.shape_names, "motion": source.motion_names}
-  lines = score_summary.summarise(scores, labels, names, request.seed)
-  write(request, source, lines)
+  lines = tally.lines(request.seed)
+  content = {
+    "split": request.split,
+    "num_views": source.num_views,
+    "image_size": source.image_size,
+    "scored_frames": source.num_frames - request.given_frames,
+    "given_frames": request.given_frames,
+    "data": str(request.data),
+    "videos": str(request.videos),
+    "reconstructions": request.reconstructions and str(request.reconstructions),
+  }
+  try:
+    write(request.output, lines, request.seed, content)
+  except OSError as error:
+    raise _not_writable(request.output, error) from error
   return lines
 
 
-def write(request: Request, source: SceneSource, lines: Sequence[Line]) -> None:
+def write(
+  output: pathlib.Path,
+  lines: Sequence[Line],
+  seed: int,
+  facts: Mapping[str, Any],
+) -> None:
   """Writes the JSON and the CSV; the JSON last, whole or not at all.
 
+  Args:
+    output: The JSON; the CSV lies beside it.
+    lines: The scores.
+    seed: Of their intervals.
+    facts: What else the JSON says at its top, with `split`.
+
   Raises:
-    UserError: They cannot be written.
+    OSError: They cannot be written.
   """
-  content = _describe(request, source, lines)
+  whole = lines[0]
+  content = {
+    "n": whole.n,
+    "split": facts["split"],
+    **{name: whole.scores[name]["mean"] for name in _HEADLINES},
+    **score_summary.to_json(lines),
+    **facts,
+    "notes": _NOTES,
+    "bootstrap": {
+      "confidence": score_summary.CONFIDENCE,
+      "resamples": score_summary.NUM_RESAMPLES,
+      "over": "scenes",
+      "seed": seed,
+    },
+    "code_version": magvit3d.__version__,
+    "numpy_version": np.__version__,
+  }
   text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-  try:
-    table = request.output.with_suffix(".csv")
-    atomic_file.write_text(table, score_summary.to_csv(lines))
-    atomic_file.write_text(request.output, text)
-  except OSError as error:
-    raise _not_writable(request.output, error) from error
+  atomic_file.write_text(
+    output.with_suffix(".csv"), score_summary.to_csv(lines)
+  )
+  atomic_file.write_text(output, text)
 
 
 def check_output(output: pathlib.Path) -> None:
@@ -162,55 +199,3 @@ def _check_same_scenes(
       f"--videos {len(videos.scene_ids)}, or others, or in another order. "
       "Give both files the same scene_id."
     )
-
-
-def _score_scenes(
-  source: SceneSource,
-  indices: Sequence[int],
-  videos: SceneVideos,
-  reconstructions: SceneVideos | None,
-  given_frames: int,
-) -> Iterator[tuple[scored_scenes.ScoredScene, dict[tuple[str, str], Scores]]]:
-  """Yields each scene with the scores of all clips, by role and name."""
-  others = iter(reconstructions) if reconstructions else None
-  for index, clips in zip(indices, videos, strict=True):
-    scene = scored_scenes.load_scene(source, index)
-    baselines, floors = scene_scores.score_baselines(scene, given_frames)
-    if others:
-      floors[RECONSTRUCTIONS] = scene_scores.score_clips(
-        next(others), scene, given_frames
-      )
-    found = {
-      (VIDEOS, VIDEOS): scene_scores.score_clips(clips, scene, given_frames)
-    }
-    found |= {("baseline", name): s for name, s in baselines.items()}
-    found |= {("floor", name): s for name, s in floors.items()}
-    yield scene, found
-
-
-def _describe(
-  request: Request, source: SceneSource, lines: Sequence[Line]
-) -> dict[str, Any]:
-  whole = lines[0]
-  return {
-    "n": whole.n,
-    "split": request.split,
-    **{name: whole.scores[name]["mean"] for name in _HEADLINES},
-    **score_summary.to_json(lines),
-    "given_frames": request.given_frames,
-    "scored_frames": source.num_frames - request.given_frames,
-    "num_views": source.num_views,
-    "image_size": source.image_size,
-    "data": str(request.data),
-    "videos": str(request.videos),
-    "reconstructions": request.reconstructions and str(request.reconstructions),
-    "notes": _NOTES,
-    "bootstrap": {
-      "confidence": score_summary.CONFIDENCE,
-      "resamples": score_summary.NUM_RESAMPLES,
-      "over": "scenes",
-      "seed": request.seed,
-    },
-    "code_version": magvit3d.__version__,
-    "numpy_version": np.__version__,
-  }

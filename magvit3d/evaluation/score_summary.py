@@ -24,6 +24,7 @@ _HEADINGS = {
   "ade_raw": ("raw ADE m", 4),
   "ade_found": ("found ADE m", 4),
   "residual_px": ("residual px", 3),
+  "centroid_px": ("centroid px", 3),
   "failure_rate": ("failures", 4),
   "psnr": ("PSNR dB", 2),
   "foreground_psnr": ("fg PSNR dB", 2),

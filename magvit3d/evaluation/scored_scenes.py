@@ -57,32 +57,52 @@ class ScoredScene:
   color: Float[np.ndarray, " 3"]
   motion: str
 
+  def of_views(self, chosen: Sequence[int] | np.ndarray) -> "ScoredScene":
+    """Returns the scene as some of its cameras see it."""
+    return dataclasses.replace(
+      self,
+      frames=self.frames[chosen],
+      masks=self.masks[chosen],
+      background=self.background[chosen],
+      intrinsics=self.intrinsics[chosen],
+      camera_from_world=self.camera_from_world[chosen],
+    )
+
 
 def check_source(source: SceneSource) -> None:
   """Raises UserError unless the scenes of a split can be scored in metres."""
+  reason = reason_against(source)
+  if reason:
+    raise UserError(f"--data {reason}")
+
+
+def reason_against(source: SceneSource) -> str:
+  """Returns why scenes cannot be scored in metres, and what to do; or "".
+
+  It goes on after the name of the data set.
+  """
   if source.num_views < 2:
-    raise UserError(
-      "--data has one camera, and one camera cannot tell where an object is. "
-      "Use a data set with two cameras or more (python -m data_gen "
-      "--camera_rig)."
+    return (
+      "has one camera, and one camera cannot tell where an object is. Use a "
+      "data set with two cameras or more (python -m data_gen --camera_rig)."
     )
   if schema.OBJECTS_SHAPE in source.features:
-    raise UserError(
-      "--data has scenes with several objects, and pixels do not tell which "
-      "of them is the main one. Use a data set without --num_objects, "
-      "--num_clutter and --num_transients."
+    return (
+      "has scenes with several objects, and pixels do not tell which of them "
+      "is the main one. Use a data set without --num_objects, --num_clutter "
+      "and --num_transients."
     )
   if not source.shape_names:
-    raise UserError(
-      "--data is footage: its records lack the object's shape, size and "
-      "orientation, and may lack its track. Use rendered scenes (python -m "
-      "data_gen)."
+    return (
+      "is footage: its records lack the object's shape, size and orientation, "
+      "and may lack its track. Use rendered scenes (python -m data_gen)."
     )
   if source.image_size < _MIN_IMAGE_SIZE:
-    raise UserError(
-      f"--data has frames of {source.image_size} pixels, and SSIM needs "
+    return (
+      f"has frames of {source.image_size} pixels, and SSIM needs "
       f"{_MIN_IMAGE_SIZE} at least. Use a data set with larger frames."
     )
+  return ""
 
 
 def indices_of(
@@ -105,34 +125,46 @@ def indices_of(
   return [scene_id - first for scene_id in scene_ids]
 
 
-def load_scene(source: SceneSource, index: int) -> ScoredScene:
+def load_scene(
+  source: SceneSource,
+  index: int,
+  views: Sequence[int] | None = None,
+  frames: slice = slice(None),
+) -> ScoredScene:
   """Returns a scene of a source that `check_source` let pass.
+
+  Args:
+    source: Of one split.
+    index: Of the scene in it.
+    views: Cameras; None for all.
+    frames: That count.
 
   Raises:
     UserError: Its record lacks the object's path, size or orientation.
   """
-  scene = source.scene(index, [key for key in _KEYS if key in source.features])
+  if views is None:
+    views = range(source.num_views)
+  scene = source.views(index, views, _KEYS)
   for key in (schema.TRAJECTORY, schema.ORIENTATION, schema.SIZE):
     if not np.isfinite(scene[key]).all():
       raise UserError(
         f"--data: the {key} of scene {scene[schema.SCENE_ID]} is not known, so "
         "there is nothing to score against. Leave the scene out of the videos."
       )
-  num_views = source.num_views
   background = background_of(scene)
   if background.ndim == 3:
-    background = np.repeat(background[None], num_views, axis=0)
+    background = np.repeat(background[None], len(views), axis=0)
   return ScoredScene(
-    frames=scene[schema.FRAMES],
-    masks=scene[schema.MASKS] > 0,
+    frames=scene[schema.FRAMES][:, frames],
+    masks=scene[schema.MASKS][:, frames] > 0,
     background=background,
     intrinsics=scene[schema.INTRINSICS].astype(float),
     camera_from_world=scene[schema.CAMERA_FROM_WORLD].astype(float),
-    trajectory=scene[schema.TRAJECTORY].astype(float),
+    trajectory=scene[schema.TRAJECTORY][frames].astype(float),
     solid=KnownSolid(
       shape=source.shape_names[scene[schema.SHAPE]],
       size=float(scene[schema.SIZE]),
-      orientation=scene[schema.ORIENTATION].astype(float),
+      orientation=scene[schema.ORIENTATION][frames].astype(float),
     ),
     color=scene[schema.COLOR].astype(float),
     motion=source.motion_names[scene[schema.MOTION]],
