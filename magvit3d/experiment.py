@@ -309,6 +309,7 @@ class Experiment:
       self._data.splits(),
       tokenizer_params,
       params,
+      evaluate.VERSION,
     )
 
   def _is_evaluate_complete(self) -> bool:
@@ -324,19 +325,17 @@ class Experiment:
     tokenizer_params = self._networks.tokenizer_params()
     params = self._networks.transformer_params(tokenizer_params)
     settings = self._config["evaluation"]
-    clips = self._data.some_samples(
-      settings["split"],
-      settings["num_clips"],
-      self._networks.num_views("evaluation"),
-    )
-    names = self._data.clips(settings["split"]).scenes.class_names
+    num_views = self._networks.num_views("evaluation")
     evaluate.evaluate(
       self._workdir / "evaluation",
       self._networks.token_model(),
       tokenizer_params,
       params,
-      clips,
-      class_names=names,
+      self._data.held_out_scenes(
+        settings["split"],
+        settings["num_clips"],
+        num_views if num_views > 1 else None,
+      ),
       settings=settings,
       seed=self._config["seed"],
       mesh=self._mesh,

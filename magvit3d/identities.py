@@ -94,10 +94,16 @@ def evaluation_key(
   splits: Mapping[str, Any],
   tokenizer_params: PyTree,
   transformer_params: PyTree,
+  version: int,
 ) -> str:
-  """Names all that the scores of a run depend on; see `token_key`."""
+  """Names all that the scores of a run depend on; see `token_key`.
+
+  `version` is that of the scores themselves.
+  """
   return key_of(
     {
+      "version": version,
+      "dtype": config["dtype"],
       "tokenizer": fingerprint(tokenizer_params),
       "transformer": fingerprint(transformer_params),
       "data": splits,

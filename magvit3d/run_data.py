@@ -26,9 +26,13 @@ from magvit3d.data.scene_clips import (
   TrainingSceneClips,
   check_num_views,
   fold_views,
+  spread_views,
 )
 from magvit3d.errors import UserError, as_user_errors
+from magvit3d.evaluation.held_out import HeldOutScenes
 from magvit3d.models import cameras
+
+_SCENE_KEYS = ("frames", "masks", "labels", "background", *cameras.KEYS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,14 +195,42 @@ class RunData:
     """
     if num_views == 1:
       return self.some_clips(split, count)
+    source = SceneClips(self.clips(split).scenes, num_views, self.window)
+    count = max(count // num_views, 1)
+    return load_clips(source, spread_indices(source, count), _SCENE_KEYS)
+
+  def held_out_scenes(
+    self, split: str, num_clips: int, num_views: int | None
+  ) -> HeldOutScenes:
+    """Returns scenes with up to `num_clips` clips, spread over a split.
+
+    Args:
+      split: Of the data.
+      num_clips: Of all scenes.
+      num_views: Of a scene; None for all its cameras.
+    """
+    self._check_some(split, num_clips)
     scenes = self.clips(split).scenes
     source = SceneClips(scenes, num_views, self.window)
-    count = max(count // num_views, 1)
-    keys = ("frames", "masks", "labels", "background", *cameras.KEYS)
-    return load_clips(source, spread_indices(source, count), keys)
+    num_scenes = max(num_clips // source.views_per_sample, 1)
+    indices = spread_indices(source, num_scenes)
+    return HeldOutScenes(
+      load_clips(source, indices, _SCENE_KEYS),
+      scenes.class_names,
+      split,
+      scenes,
+      indices.tolist(),
+      spread_views(source.views_per_sample, scenes.num_views).tolist(),
+      self.window.middle,
+    )
 
   def some_clips(self, split: str, count: int) -> dict[str, np.ndarray]:
     """Returns up to `count` clips, spread over a split; see `load_clips`."""
+    self._check_some(split, count)
+    source = self.clips(split)
+    return load_clips(source, spread_indices(source, count))
+
+  def _check_some(self, split: str, count: int) -> None:
     source = self.clips(split)
     if not count or not len(source):
       raise UserError(
@@ -206,7 +238,6 @@ class RunData:
         f"{self.folder} are none. Make scenes (config.data.num_{split}), and "
         "look at some (num_validation_clips, num_clips)."
       )
-    return load_clips(source, spread_indices(source, count))
 
   def num_classes(self) -> int:
     """Returns the number of classes, also of data that are not made yet."""

@@ -17,6 +17,7 @@ from magvit3d.evaluation import (
   tokenizer_scores,
   transformer_scores,
 )
+from magvit3d.evaluation.held_out import HeldOutScenes
 from magvit3d.tokens.decoding import DecodingSteps
 from magvit3d.tokens.token_model import TokenBatch, TokenModel
 
@@ -51,6 +52,10 @@ def run(clips, monkeypatch, tmp_path):
   def run(reconstruction, tokens, clips=clips):
     cond_tokens = np.stack([tokens] * len(model.tasks), axis=1)
     batch = TokenBatch(tokens, cond_tokens, clips["labels"])
+    scenes = {
+      key: value if key == "labels" else value[:, None]
+      for key, value in clips.items()
+    }
 
     def decode(params, tokens):
       # Samples of classes are not scored: any clips do.
@@ -79,8 +84,7 @@ def run(clips, monkeypatch, tmp_path):
       model,
       {},
       {},
-      clips,
-      class_names=names,
+      HeldOutScenes(scenes, names, "test"),
       settings=config["evaluation"],
       seed=0,
       mesh=sharding.make_mesh(),

@@ -17,8 +17,11 @@ Clips = UInt8[np.ndarray, "v t h w 3"]
 class SceneTally:
   """Clips of scenes beside baselines and floors.
 
-  Args:
+  Attributes:
     given_frames: First frames of the clips that the model was given.
+
+  Args:
+    given_frames: These.
     shape_names: Of the data set, in the order of the tables.
     motion_names: Likewise.
   """
@@ -29,7 +32,7 @@ class SceneTally:
     shape_names: Sequence[str],
     motion_names: Sequence[str],
   ):
-    self._given_frames = given_frames
+    self.given_frames = given_frames
     self._names = {"shape": shape_names, "motion": motion_names}
     self._labels: dict[str, list[str]] = {"shape": [], "motion": []}
     self._truth: list[np.ndarray] = []
@@ -54,7 +57,7 @@ class SceneTally:
       floors: Further clips beside the true frames.
       baselines: Further ones beside those of `scene_scores.score_baselines`.
     """
-    given = self._given_frames
+    given = self.given_frames
 
     def scored(clips):
       return {
@@ -103,6 +106,6 @@ class SceneTally:
         [[path.scores["ade"] for path in paths] for paths in rows], np.float32
       ),
       "truth": np.array(self._truth, np.float32),
-      "given_frames": np.array(self._given_frames),
+      "given_frames": np.array(self.given_frames),
       **{label: np.array(names) for label, names in self._labels.items()},
     }

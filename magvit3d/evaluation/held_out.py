@@ -1,0 +1,49 @@
+"""The held-out scenes that a run is scored on."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from data_gen.scene_source import SceneSource
+from magvit3d.evaluation import scored_scenes
+from magvit3d.evaluation.scored_scenes import ScoredScene
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOutScenes:
+  """Some scenes of a split.
+
+  Attributes:
+    samples: A batch of `SceneClips`, (n, v, ...), with the cameras if v > 1.
+    class_names: By label.
+    split: Of the data.
+    source: Of the split; None for samples without records.
+    indices: Of the scenes in it.
+    views: Cameras that the samples have.
+    frames: That the samples have, of each clip; None for all.
+  """
+
+  samples: Mapping[str, np.ndarray]
+  class_names: Sequence[str]
+  split: str
+  source: SceneSource | None = None
+  indices: Sequence[int] = ()
+  views: Sequence[int] = ()
+  frames: slice | None = None
+
+  def why_not_scored(self) -> str:
+    """Returns why there is no score in metres, as a sentence; or ""."""
+    if self.source is None:
+      return "There are no records to score against."
+    if len(self.views) < 2:
+      return "One camera cannot tell where an object is."
+    reason = scored_scenes.reason_against(self.source)
+    return f"The data set {reason}" if reason else ""
+
+  def scored(self) -> Iterator[ScoredScene]:
+    """Yields the scenes with what is known of them, in the samples' order."""
+    for index in self.indices:
+      yield scored_scenes.load_scene(
+        self.source, index, self.views, self.frames or slice(None)
+      )

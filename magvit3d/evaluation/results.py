@@ -1,0 +1,166 @@
+"""What an evaluation finds: tables, checks, matrices, plots, arrays to show."""
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from magvit3d import atomic_file
+
+NO_OBJECTS = (
+  "No clip has a mask, so there are no scores of the foreground (n = 0)."
+)
+
+
+class Results:
+  """Collects results, and writes them for the report.
+
+  Args:
+    split: On which they were measured.
+    has_objects: Whether any clip has a mask.
+
+  Attributes:
+    shown: Clips for the report, `evaluation/clips.npz`.
+    paths: See `scene_tally`, `evaluation/paths.npz`.
+  """
+
+  def __init__(self, split: str, has_objects: bool):
+    self._split = split
+    self._has_objects = has_objects
+    self._entries: dict[str, list[dict[str, Any]]] = {
+      name: [] for name in ("tables", "checks", "confusions", "plots")
+    }
+    self.shown: dict[str, np.ndarray] = {}
+    self.paths: dict[str, np.ndarray] = {}
+
+  def add_table(
+    self,
+    title: str,
+    note: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    n: int,
+    baselines: Sequence[str] = (),
+  ) -> None:
+    """Adds a table.
+
+    Args:
+      title: Of the table.
+      note: What one must know to read it.
+      columns: Heads, that of the names included.
+      rows: Each a name and its values.
+      n: Samples.
+      baselines: Names of the rows that need no network.
+    """
+    self._entries["tables"].append(
+      {
+        "title": title,
+        "note": note if self._has_objects else f"{note} {NO_OBJECTS}",
+        "split": self._split,
+        "n": n,
+        "columns": list(columns),
+        "rows": [list(row) for row in rows],
+        "baselines": list(baselines),
+      }
+    )
+
+  def add_check(
+    self,
+    name: str,
+    value: float | None,
+    threshold: float,
+    comparison: str,
+    unit: str,
+  ) -> None:
+    """Adds a target; one without a value is only named in the log.
+
+    Args:
+      name: What is checked.
+      value: What was measured; None without any mask.
+      threshold: The target.
+      comparison: ">=" or "<=", what `value` must be to it.
+      unit: Of both.
+    """
+    if value is None:
+      logging.warning("Not checked: %s. %s", name, NO_OBJECTS)
+      return
+    passed = value >= threshold if comparison == ">=" else value <= threshold
+    logging.info(
+      "%s: %.3f %s (target: %s %.3f) %s",
+      name,
+      value,
+      unit,
+      "at least" if comparison == ">=" else "at most",
+      threshold,
+      "- passed" if passed else "- MISSED",
+    )
+    self._entries["checks"].append(
+      {
+        "name": name,
+        "value": float(value),
+        "threshold": threshold,
+        "comparison": comparison,
+        "passed": bool(passed),
+        "unit": unit,
+      }
+    )
+
+  def add_confusion(
+    self, title: str, note: str, names: Sequence[str], counts: np.ndarray
+  ) -> None:
+    """Adds a confusion matrix: counts (true, answered)."""
+    self._entries["confusions"].append(
+      {
+        "title": title,
+        "note": note,
+        "split": self._split,
+        "n": int(counts.sum()),
+        "names": list(names),
+        "counts": counts.tolist(),
+      }
+    )
+
+  def add_plot(
+    self,
+    title: str,
+    note: str,
+    labels: tuple[str, str],
+    series: Sequence[Mapping[str, Any]],
+  ) -> None:
+    """Adds lines to draw.
+
+    Args:
+      title: Of the plot.
+      note: What one must know to read it.
+      labels: Of the axes x and y.
+      series: Each with `name`, `x`, `y` and `is_baseline`.
+    """
+    self._entries["plots"].append(
+      {
+        "title": title,
+        "note": note,
+        "x_label": labels[0],
+        "y_label": labels[1],
+        "series": [dict(line) for line in series],
+      }
+    )
+
+  def write(self, folder: pathlib.Path, facts: Mapping[str, Any]) -> None:
+    """Writes clips.npz, paths.npz, and last scores.json.
+
+    Args:
+      folder: `evaluation` of a run.
+      facts: What scores.json says besides.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(folder / "clips.npz", **self.shown)
+    if self.paths:
+      np.savez_compressed(folder / "paths.npz", **self.paths)
+    else:
+      (folder / "paths.npz").unlink(missing_ok=True)
+    text = json.dumps(dict(facts) | self._entries, indent=2) + "\n"
+    atomic_file.write_text(folder / "scores.json", text)

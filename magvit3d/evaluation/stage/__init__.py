@@ -1,0 +1,1 @@
+"""The parts of the evaluate stage, each of which adds to the results."""

@@ -1,0 +1,149 @@
+"""How well the transformer goes on with clips, and fills in views."""
+
+import numpy as np
+
+from magvit3d.evaluation import (
+  path_tables,
+  prediction_scores,
+  run_paths,
+  transformer_scores,
+)
+from magvit3d.evaluation.results import Results
+from magvit3d.evaluation.scene_tally import RECONSTRUCTIONS, SceneTally
+from magvit3d.evaluation.stage.outputs import (
+  RunOutputs,
+  side_by_side,
+  to_uint8,
+)
+
+FRAME_PREDICTION = "frame_prediction"
+_COPIES = {
+  "copy_last": "copy of the last given frame",
+  "nearest_view": "copy of the nearest given view",
+}
+
+
+def is_prediction(task) -> bool:
+  """Returns whether `PredictedClips` can score a task."""
+  return task.name == FRAME_PREDICTION or task.num_given_views > 0
+
+
+class PredictedClips:
+  """The clips that the transformer makes for a task, one for each that is.
+
+  Args:
+    outputs: Of the run.
+    task_index: Of a task that `is_prediction`.
+  """
+
+  def __init__(self, outputs: RunOutputs, task_index: int):
+    self._outputs = outputs
+    self._task = task = outputs.model.tasks[task_index]
+    tokens = outputs.tokens
+    self._is_given, poses = None, None
+    if task.num_given_views:
+      self._is_given = transformer_scores.draw_given_views(
+        np.random.default_rng(outputs.seed),
+        len(tokens.labels),
+        outputs.model.num_views,
+        task.num_given_views,
+      )
+      poses = tokens.cameras.camera_from_world
+    grids = outputs.generate(task_index, tokens, self._is_given)
+    self._predicted = outputs.decode(grids)
+    self._simple = prediction_scores.baselines(
+      task, outputs.clips, self._is_given, poses
+    )
+    self._first = task.condition.cond_frames if task.condition else 0
+
+  def _describe(self) -> str:
+    if self._is_given is None:
+      return f"The first {self._first} frames are given"
+    given = (
+      f"{self._task.num_given_views} of {self._outputs.model.num_views} views "
+      "are given"
+    )
+    if self._first:
+      given += f", and the first {self._first} frames of the others"
+    return given
+
+  @property
+  def _title(self) -> str:
+    return "" if self._is_given is None else f": {self._task.name}"
+
+  def score_pixels(self, results: Results) -> None:
+    """Adds the scores of the clips that were asked, and clips to show."""
+    outputs, first = self._outputs, self._first
+    named = {
+      "transformer": self._predicted,
+      "floor: true frames through the tokenizer": outputs.reconstruction,
+    } | self._simple
+    is_asked = np.ones(len(outputs.real), bool)
+    if self._is_given is not None:
+      is_asked = ~self._is_given.ravel()
+    results.add_table(
+      f"Predicted{self._title}" if self._title else "Predicted clips",
+      f"{self._describe()}; scores are of the rest. One sample a clip.",
+      ["", "PSNR, dB", "SSIM", "foreground PSNR, dB"],
+      prediction_scores.score_rows(named, outputs.clips, is_asked, first),
+      n=int(is_asked.sum()),
+      baselines=list(self._simple),
+    )
+    prefix = "prediction" if self._is_given is None else self._task.name
+    column = "copy_last" if self._is_given is None else "nearest_view"
+    shown = np.flatnonzero(is_asked)[: outputs.settings["num_shown_clips"]]
+    columns = {
+      "reconstructed": outputs.reconstruction,
+      "predicted": self._predicted,
+      column: self._simple[_COPIES[column]],
+    }
+    results.shown |= {
+      f"{prefix}/real": outputs.clips["frames"][shown],
+      f"{prefix}/captions": outputs.captions[shown],
+      f"{prefix}/given_frames": np.array(first),
+    } | {
+      f"{prefix}/{name}": to_uint8(clips[shown])
+      for name, clips in columns.items()
+    }
+
+  def score_paths(self, results: Results) -> SceneTally | None:
+    """Adds the scores in metres, from the views that were asked.
+
+    Of frame prediction also paths and clips to show.
+
+    Returns:
+      The scores; None if fewer than two views were asked.
+    """
+    outputs = self._outputs
+    is_asked, baselines = None, {}
+    if self._is_given is not None:
+      is_asked = ~self._is_given
+      if is_asked.sum(axis=1).min() < 2:
+        return None
+      nearest = self._simple[_COPIES["nearest_view"]]
+      baselines["nearest_view"] = outputs.by_scene(nearest)
+    tally = run_paths.score_paths(
+      outputs.held_out,
+      self._first,
+      {"predicted": outputs.by_scene(self._predicted)},
+      floors={RECONSTRUCTIONS: outputs.by_scene(outputs.reconstruction)},
+      baselines=baselines,
+      is_asked=is_asked,
+    )
+    seen = "all views" if is_asked is None else "the views that are not given"
+    path_tables.add_tables(
+      results,
+      f"Predicted paths{self._title}",
+      f"{self._describe()}; scores are of the rest, from {seen}.",
+      tally.lines(outputs.seed),
+    )
+    if self._task.name == FRAME_PREDICTION:
+      num_views = len(outputs.held_out.views)
+      run_paths.keep_paths(
+        results,
+        outputs.held_out,
+        tally,
+        side_by_side(outputs.clips["frames"], num_views),
+        side_by_side(to_uint8(self._predicted), num_views),
+      )
+    return tally
