@@ -267,7 +267,12 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   evaluation.batch_size = 24  # Clips, over all devices.
   evaluation.num_clips = 600  # At most; spread evenly over the split.
   evaluation.num_shown_clips = 12  # In the report.
-  evaluation.num_samples_per_class = 2
+  evaluation.num_samples_per_class = 16
+  evaluation.num_shown_samples_per_class = 2
+  # Training scenes that probes and the classifier of samples are fitted on,
+  # and steps of each; 0 scenes: none of these. See docs/evaluation.md.
+  evaluation.num_probe_scenes = 2000
+  evaluation.num_probe_steps = 2000
   # Targets that the report checks.
   evaluation.min_foreground_gain_db = 3.0
   evaluation.max_color_error_ratio = 0.25  # None: not checked.
@@ -353,6 +358,9 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   training.checkpoint_every_steps = 250
   training.num_validation_clips = 48
   config.evaluation.num_clips = 144
+  config.evaluation.num_samples_per_class = 8
+  config.evaluation.num_probe_scenes = 600
+  config.evaluation.num_probe_steps = 300
   # In so few steps two of the four colours are learnt, the others stay grey.
   # With two colours alone all are right, but finer tokens are harder to
   # predict: an error ratio of 0.67 to 0.71 against the target of 2/3.

@@ -340,6 +340,9 @@ class Experiment:
       seed=self._config["seed"],
       mesh=self._mesh,
       key=self._evaluation_key(tokenizer_params, params),
+      clips_of=lambda split: self._data.scene_clips(
+        split, num_views if num_views > 1 else None
+      ),
     )
 
   @property

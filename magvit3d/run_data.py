@@ -195,9 +195,18 @@ class RunData:
     """
     if num_views == 1:
       return self.some_clips(split, count)
-    source = SceneClips(self.clips(split).scenes, num_views, self.window)
+    source = self.scene_clips(split, num_views)
     count = max(count // num_views, 1)
     return load_clips(source, spread_indices(source, count), _SCENE_KEYS)
+
+  def scene_clips(self, split: str, num_views: int | None) -> SceneClips:
+    """Returns the scenes of a split as samples.
+
+    Args:
+      split: Of the data.
+      num_views: Of a scene; None for all its cameras.
+    """
+    return SceneClips(self.clips(split).scenes, num_views, self.window)
 
   def held_out_scenes(
     self, split: str, num_clips: int, num_views: int | None
@@ -210,8 +219,8 @@ class RunData:
       num_views: Of a scene; None for all its cameras.
     """
     self._check_some(split, num_clips)
-    scenes = self.clips(split).scenes
-    source = SceneClips(scenes, num_views, self.window)
+    source = self.scene_clips(split, num_views)
+    scenes = source.scenes
     num_scenes = max(num_clips // source.views_per_sample, 1)
     indices = spread_indices(source, num_scenes)
     return HeldOutScenes(

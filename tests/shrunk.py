@@ -47,7 +47,10 @@ _FIELDS = {
   "evaluation.batch_size": 4,
   "evaluation.num_clips": 6,
   "evaluation.num_shown_clips": 2,
-  "evaluation.num_samples_per_class": 1,
+  "evaluation.num_samples_per_class": 2,
+  "evaluation.num_shown_samples_per_class": 1,
+  "evaluation.num_probe_scenes": 8,
+  "evaluation.num_probe_steps": 3,
   "oracle_gate": False,
 }
 for _stage in ("train_tokenizer", "train_transformer"):

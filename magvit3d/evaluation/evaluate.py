@@ -2,7 +2,7 @@
 
 import datetime
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -11,6 +11,7 @@ from jaxtyping import PyTree
 
 import magvit3d
 from magvit3d import processes
+from magvit3d.data.scene_clips import SceneClips
 from magvit3d.evaluation import score_files
 from magvit3d.evaluation.held_out import HeldOutScenes
 from magvit3d.evaluation.results import Results
@@ -18,6 +19,7 @@ from magvit3d.evaluation.scene_tally import SceneTally
 from magvit3d.evaluation.stage import (
   hidden_tokens,
   predictions,
+  probes,
   reconstruction,
   samples,
 )
@@ -38,6 +40,7 @@ def evaluate(
   seed: int,
   mesh: Mesh,
   key: str,
+  clips_of: Callable[[str], SceneClips] | None = None,
 ) -> None:
   """Scores a run and writes `scores.json` and what the report shows.
 
@@ -52,12 +55,18 @@ def evaluate(
     seed: Of masks and samples.
     mesh: Devices.
     key: Names all that the scores depend on.
+    clips_of: Returns the scenes of a split, to fit probes on and to compare
+      samples with; None leaves these scores out, as does the setting
+      `num_probe_scenes=0`.
   """
   outputs = RunOutputs(
     model, tokenizer_params, params, held_out, settings, seed, mesh
   )
   results = Results(settings["split"], bool(outputs.is_object.any()))
   tallies = _score(outputs, results)
+  if clips_of is not None and settings["num_probe_scenes"]:
+    scenes = probes.read_scenes(outputs, clips_of)
+    probes.score(outputs, results, scenes, clips_of(settings["split"]))
   if not processes.is_main():
     return
   folder.mkdir(parents=True, exist_ok=True)

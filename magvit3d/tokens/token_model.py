@@ -155,6 +155,76 @@ class TokenModel(TaskSequences):
       self._image_size,
     )
 
+  def features(
+    self,
+    params: PyTree,
+    tokens: Int[Array, "b t h w"],
+    cameras: Cameras | None = None,
+  ) -> Float[Array, "b t h w d"]:
+    """What the transformer's last layer makes of tokens, none of them hidden.
+
+    It sees neither class nor condition.
+    """
+    nothing = jnp.zeros(tokens.shape, bool)
+    masked = masking.apply_mask(
+      tokens, tokens, nothing, nothing, None, "mask+refine"
+    )
+    labels = jnp.zeros(tokens.shape[0], jnp.int32)
+    sequence = self.sequence(masked, labels, tokens, 0)
+    return self._hidden_states(
+      params,
+      sequence.uncond_masked_inputs,
+      jnp.zeros_like(sequence.segment_ids),
+      cameras,
+    )
+
+  def given_features(
+    self,
+    params: PyTree,
+    cond_tokens: Int[Array, "b t h w"],
+    task_index: int,
+    cameras: Cameras | None = None,
+  ) -> Float[Array, "b t h w d"]:
+    """The same of what a task gives, before anything is decoded.
+
+    Args:
+      params: Of the transformer.
+      cond_tokens: What the task shows.
+      task_index: Of a task that is not class-conditional.
+      cameras: Of the views.
+    """
+    mode = self.tasks[task_index].mask_mode
+    cond_mask = self.cond_mask(task_index)
+    masked = masking.apply_mask(
+      cond_tokens,
+      cond_tokens,
+      cond_mask,
+      masking.is_maskable(cond_mask, mode, cond_tokens.shape),
+      mode,
+      "mask+refine",
+    )
+    labels = jnp.zeros(cond_tokens.shape[0], jnp.int32)
+    sequence = self.sequence(masked, labels, cond_tokens, task_index)
+    return self._hidden_states(
+      params, sequence.masked_inputs, sequence.segment_ids, cameras
+    )
+
+  def _hidden_states(self, params, ids, segment_ids, cameras):
+    last = f"BertLayer_{self.transformer.num_layers - 1}"
+    _, found = self.transformer.apply(
+      {"params": params},
+      ids,
+      segment_ids if self.transformer.num_segments else None,
+      self._camera_argument(cameras),
+      capture_intermediates=lambda module, _: module.name == last,
+      mutable=["intermediates"],
+    )
+    states = found["intermediates"][last]["__call__"][0]
+    states = states[:, self.prefix_length :]
+    return states.reshape(
+      ids.shape[0], -1, *self.latent_shape[1:], states.shape[-1]
+    )
+
   def guided_logits(
     self,
     params: PyTree,

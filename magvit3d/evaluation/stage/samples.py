@@ -18,7 +18,7 @@ def show(outputs: RunOutputs, results: Results) -> None:
   if _TASK not in task_names:
     return
   class_names = outputs.held_out.class_names
-  count = outputs.settings["num_samples_per_class"]
+  count = outputs.settings["num_shown_samples_per_class"]
   labels = np.repeat(np.arange(len(class_names)), count)
   grids = outputs.generate(
     task_names.index(_TASK), outputs.nothing_given(labels)

@@ -1,0 +1,1 @@
+"""Probes: what little effort reads off frozen tokens and features."""

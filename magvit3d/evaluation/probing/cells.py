@@ -1,0 +1,181 @@
+"""Scenes as cells that probes read: of tokens, of the transformer, of pixels.
+
+A cell is a vector that stands for a place and a time in what one camera sees.
+All kinds have the same cells, at most MAX_SIDE x MAX_SIDE in a frame of the
+token grid, so that probes of different kinds see equally fine.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from magvit3d.data.clips import load_clips
+from magvit3d.data.scene_clips import SceneClips, fold_views
+from magvit3d.evaluation.batched import map_batches
+from magvit3d.evaluation.stage.outputs import RunOutputs
+from magvit3d.models import cameras
+from magvit3d.models.cameras import Cameras
+
+TOKENS, TRANSFORMER, PIXELS = "tokens", "transformer", "pixels"
+MAX_SIDE = 8
+_PIXELS_PER_CELL = 4  # At most, along each side.
+_SCENES_AT_A_TIME = 32
+_KEYS = ("frames", "masks", "background", "labels", "trajectory", *cameras.KEYS)
+
+
+@dataclasses.dataclass(frozen=True)
+class CellScenes:
+  """Some scenes of a split as probes read them.
+
+  Attributes:
+    whole: By kind, cells of all frames, float16 (n, m, d).
+    given: By kind, cells of the first frames alone, the others unseen; empty
+      without frame prediction.
+    grid: (v, t, h, w), whose product is m.
+    tokens: Token grids of the transformer's samples, (k, t, h, w).
+    labels: Classes (n,).
+    trajectory: (n, t, 3), metres.
+  """
+
+  whole: Mapping[str, Float[np.ndarray, "n m _"]]
+  given: Mapping[str, Float[np.ndarray, "n m _"]]
+  grid: tuple[int, int, int, int]
+  tokens: Int[np.ndarray, "k t h w"]
+  labels: Int[np.ndarray, " n"]
+  trajectory: Float[np.ndarray, "n t2 3"]
+
+
+class CellReader:
+  """Reads scenes as cells.
+
+  Args:
+    outputs: Networks of the run.
+    task_index: Of frame prediction; None without.
+  """
+
+  def __init__(self, outputs: RunOutputs, task_index: int | None):
+    self._outputs = outputs
+    self._model = outputs.model
+    self._task_index = task_index
+    codebook = outputs.tokenizer_params["quantizer"]["codebook"]
+    self._codebook = np.asarray(codebook)
+    self._side = _largest_divisor(self._model.latent_shape[1], MAX_SIDE)
+    self._features = _make_features(outputs, task_index)
+
+  @property
+  def given_frames(self) -> int | None:
+    """First frames that `CellScenes.given` is of; None without prediction."""
+    if self._task_index is None:
+      return None
+    return self._model.tasks[self._task_index].condition.cond_frames
+
+  def token_cells(
+    self, grids: Int[np.ndarray, "k t h w"]
+  ) -> Float[np.ndarray, "k m d"]:
+    """Returns cells of the grids of the transformer's samples."""
+    return self._pooled(
+      self._codebook[grids], len(grids), self._model.num_views
+    )
+
+  def read(self, source: SceneClips, indices: Sequence[int]) -> CellScenes:
+    """Returns some scenes of a source."""
+    parts = []
+    for start in range(0, len(indices), _SCENES_AT_A_TIME):
+      chosen = indices[start : start + _SCENES_AT_A_TIME]
+      parts.append(self._read(load_clips(source, chosen, _KEYS)))
+    return CellScenes(
+      grid=parts[0].grid,
+      **{
+        field: jax.tree.map(
+          lambda *arrays: np.concatenate(arrays),
+          *(getattr(part, field) for part in parts),
+        )
+        for field in ("whole", "given", "tokens", "labels", "trajectory")
+      },
+    )
+
+  def _read(self, scenes: Mapping[str, np.ndarray]) -> CellScenes:
+    n, v, t = scenes["frames"].shape[:3]
+    model, outputs = self._model, self._outputs
+    samples = scenes if model.num_views > 1 else fold_views(scenes)
+    tokens = outputs.tokenize(outputs.tokenizer_params, samples)
+    whole = {
+      TOKENS: self._pooled(self._codebook[tokens.tokens], n, v),
+      TRANSFORMER: self._pooled(self._features(tokens, False), n, v),
+      PIXELS: self._pixel_cells(scenes["frames"]),
+    }
+    given = {}
+    if self._task_index is not None:
+      task = model.tasks[self._task_index]
+      shown = tokens.cond_tokens[:, self._task_index]
+      first = scenes["frames"][:, :, : self.given_frames]
+      still = np.repeat(first[:, :, -1:], t - first.shape[2], axis=2)
+      given = {
+        TOKENS: self._pooled(self._codebook[shown], n, v),
+        PIXELS: self._pixel_cells(np.concatenate([first, still], axis=2)),
+      }
+      if not task.class_conditional:  # The class would tell of the motion.
+        features = self._features(tokens, True)
+        given[TRANSFORMER] = self._pooled(features, n, v)
+    grid = (v, model.latent_shape[0], self._side, self._side)
+    return CellScenes(
+      whole, given, grid, tokens.tokens, scenes["labels"], scenes["trajectory"]
+    )
+
+  def _pooled(self, grids, n, v) -> np.ndarray:
+    """Float16 (n, m, d) of grids (k, t, h, w, d), averaged over squares."""
+    t, h, w = self._model.latent_shape
+    side, d = self._side, grids.shape[-1]
+    cells = grids.reshape(n * v * t, side, h // side, side, w // side, d)
+    cells = cells.mean((2, 4), dtype=np.float32)
+    return cells.reshape(n, -1, d).astype(np.float16)
+
+  def _pixel_cells(self, frames: UInt8[np.ndarray, "n v t h w 3"]):
+    """Float16 (n, m, d): the pixels of each cell's place and time."""
+    n, v, t, h, w, _ = frames.shape
+    num_latent, side = self._model.latent_shape[0], self._side
+    size = _largest_divisor(h // side, _PIXELS_PER_CELL)
+    fine = size * side
+    small = frames.reshape(n * v * t, fine, h // fine, fine, w // fine, 3)
+    small = small.mean((2, 4), dtype=np.float32) / 255
+    cells = small.reshape(
+      n * v, num_latent, t // num_latent, side, size, side, size, 3
+    )
+    cells = cells.transpose(0, 1, 3, 5, 2, 4, 6, 7)
+    m = v * num_latent * side * side
+    return cells.reshape(n, m, -1).astype(np.float16)
+
+
+def _make_features(outputs: RunOutputs, task_index: int | None):
+  """Returns `(tokens, is_given_only) -> features`, float32 (k, t, h, w, d)."""
+  model = outputs.model
+
+  @functools.partial(jax.jit, static_argnums=1)
+  def read(batch, is_given_only):
+    seen_by = Cameras.from_batch(batch)
+    if is_given_only:
+      return model.given_features(
+        outputs.params, batch["cond_tokens"][:, task_index], task_index, seen_by
+      )
+    return model.features(outputs.params, batch["tokens"], seen_by)
+
+  def run(tokens, is_given_only):
+    arrays = {"tokens": tokens.tokens, "cond_tokens": tokens.cond_tokens}
+    if tokens.cameras:
+      arrays |= dataclasses.asdict(tokens.cameras)
+    return map_batches(
+      lambda batch: read(batch, is_given_only),
+      arrays,
+      outputs.batch_size,
+      outputs.mesh,
+    )
+
+  return run
+
+
+def _largest_divisor(number: int, limit: int) -> int:
+  return next(d for d in range(limit, 0, -1) if number % d == 0)

@@ -1,0 +1,258 @@
+"""What frozen tokens and features tell of shape, motion and position.
+
+Probes are fitted on training scenes, their settings chosen on validation
+scenes, and the test scenes are read once, when all probes are ready.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from magvit3d.data.clips import spread_indices
+from magvit3d.data.scene_clips import SceneClips
+from magvit3d.evaluation.probing import questions
+from magvit3d.evaluation.probing.attention_probe import Targets, TrainedProbe
+from magvit3d.evaluation.probing.cells import CellReader, CellScenes
+from magvit3d.evaluation.probing.ridge import Ridge
+from magvit3d.evaluation.results import Results
+from magvit3d.evaluation.stage.outputs import RunOutputs
+from magvit3d.evaluation.stage.predictions import FRAME_PREDICTION
+
+_ROW_NAMES = {
+  "tokens": "tokens",
+  "transformer": "transformer's features",
+  "pixels": "pixels",
+}
+_MOST_FREQUENT = "most frequent answer"
+
+
+@dataclasses.dataclass(frozen=True)
+class ProbeScenes:
+  """Scenes that probes are fitted and chosen on.
+
+  Attributes:
+    reader: That made them.
+    train: To fit on.
+    validation: To choose on.
+  """
+
+  reader: CellReader
+  train: CellScenes
+  validation: CellScenes
+
+
+def read_scenes(
+  outputs: RunOutputs, clips_of: Callable[[str], SceneClips]
+) -> ProbeScenes:
+  """Returns up to `num_probe_scenes` scenes to fit on, others to choose on.
+
+  Args:
+    outputs: Of the run.
+    clips_of: Returns the scenes of a split.
+  """
+  names = [task.name for task in outputs.model.tasks]
+  index = names.index(FRAME_PREDICTION) if FRAME_PREDICTION in names else None
+  reader = CellReader(outputs, index)
+  count = outputs.settings["num_probe_scenes"]
+
+  def read(split):
+    source = clips_of(split)
+    return reader.read(source, spread_indices(source, count).tolist())
+
+  return ProbeScenes(reader, read("train"), read("validation"))
+
+
+def score(
+  outputs: RunOutputs, results: Results, scenes: ProbeScenes, test: SceneClips
+) -> None:
+  """Adds the scores of all probes.
+
+  Args:
+    outputs: Of the run.
+    results: Where they go.
+    scenes: To fit on.
+    test: Scenes to score on: those of `outputs.held_out`.
+  """
+  names = questions.class_questions(test.scenes)
+  is_known = np.isfinite(scenes.train.trajectory).all()
+  given_frames = None
+  if is_known and scenes.train.given:
+    given_frames = scenes.reader.given_frames
+  probes = _fit(outputs, scenes, test, names, given_frames)
+  held_out = scenes.reader.read(test, outputs.held_out.indices)
+  _add_classes(results, probes, scenes, held_out, test, names)
+  if given_frames is not None:
+    _add_positions(results, probes, scenes, held_out, given_frames)
+
+
+_Answer = Callable[[CellScenes], Mapping[str, np.ndarray]]
+_Probes = dict[tuple[str, str, str], _Answer]
+
+
+def _fit(outputs, scenes, test, names, given_frames) -> _Probes:
+  """Returns probes by what is asked, what they read, and how."""
+  sizes = {question: len(answers) for question, answers in names.items()}
+
+  def classes_of(part):
+    return questions.class_answers(test.scenes, part.labels)
+
+  def places_of(part):
+    return questions.positions(part.trajectory, given_frames)
+
+  probes: _Probes = {}
+  for kind in scenes.train.whole:
+    settings = (outputs, scenes, "whole", kind)
+    probes["classes", kind, "ridge"] = _fit_ridge(
+      *settings[1:],
+      lambda part: {
+        name: np.eye(sizes[name])[labels]
+        for name, labels in classes_of(part).items()
+      },
+    )
+    probes["classes", kind, "attention"] = _fit_attention(
+      *settings, lambda part: Targets(classes_of(part), {}), sizes
+    )
+  for kind in scenes.train.given if given_frames is not None else ():
+    settings = (outputs, scenes, "given", kind)
+    probes["positions", kind, "ridge"] = _fit_ridge(*settings[1:], places_of)
+    probes["positions", kind, "attention"] = _fit_attention(
+      *settings, lambda part: Targets({}, places_of(part)), {}
+    )
+  return probes
+
+
+def _fit_ridge(scenes, which, kind, targets_of) -> _Answer:
+  def features_of(part):
+    cells = getattr(part, which)[kind]
+    return cells.reshape(len(cells), -1)
+
+  def columns_of(part):
+    return np.concatenate(list(targets_of(part).values()), axis=1)
+
+  ridge = Ridge(
+    features_of(scenes.train),
+    columns_of(scenes.train),
+    features_of(scenes.validation),
+    columns_of(scenes.validation),
+  )
+  targets = targets_of(scenes.train)
+  ends = np.cumsum([columns.shape[1] for columns in targets.values()])
+
+  def answer(part):
+    columns = np.split(ridge(features_of(part)), ends[:-1], axis=1)
+    return dict(zip(targets, columns, strict=True))
+
+  return answer
+
+
+def _fit_attention(outputs, scenes, which, kind, targets_of, sizes) -> _Answer:
+  validation = scenes.validation
+  probe = TrainedProbe(
+    getattr(scenes.train, which)[kind],
+    scenes.train.grid,
+    targets_of(scenes.train),
+    sizes,
+    validation=(getattr(validation, which)[kind], targets_of(validation)),
+    num_steps=outputs.settings["num_probe_steps"],
+    seed=outputs.seed,
+  )
+  return lambda part: probe(getattr(part, which)[kind])
+
+
+def _add_classes(results, probes, scenes, held_out, test, names) -> None:
+  right = questions.class_answers(test.scenes, held_out.labels)
+  known = questions.class_answers(test.scenes, scenes.train.labels)
+  rows = []
+  for (asked, kind, how), answer in probes.items():
+    if asked != "classes":
+      continue
+    found = {
+      name: logits.argmax(axis=1) for name, logits in answer(held_out).items()
+    }
+    rows.append(
+      [
+        f"{_ROW_NAMES[kind]}, {how}",
+        *(questions.accuracy(found[name], right[name]) for name in names),
+      ]
+    )
+    if how == "attention":
+      for name, answers in names.items():
+        results.add_confusion(
+          f"{name.capitalize()} from {_ROW_NAMES[kind]}",
+          "Attention probe. Rows: the truth; columns: the answer.",
+          answers,
+          questions.confusion(found[name], right[name], len(answers)),
+        )
+  most_frequent = [
+    np.bincount(known[name], minlength=len(names[name])).argmax()
+    for name in names
+  ]
+  rows.append(
+    [
+      _MOST_FREQUENT,
+      *(
+        questions.accuracy(np.full_like(right[name], answer), right[name])
+        for name, answer in zip(names, most_frequent, strict=True)
+      ),
+    ]
+  )
+  results.add_table(
+    "Probes: classes",
+    f"Share of right answers from all frames of {held_out.grid[0]} views. "
+    f"{_describe(scenes)}",
+    ["", *names],
+    rows,
+    n=len(held_out.labels),
+    baselines=[row[0] for row in rows if _is_baseline(row[0])],
+  )
+
+
+def _add_positions(results, probes, scenes, held_out, given_frames) -> None:
+  right = questions.positions(held_out.trajectory, given_frames)
+  known = questions.positions(scenes.train.trajectory, given_frames)
+  found = {
+    f"{_ROW_NAMES[kind]}, {how}": answer(held_out)
+    for (asked, kind, how), answer in probes.items()
+    if asked == "positions"
+  }
+  baselines = questions.baseline_positions(
+    held_out.trajectory,
+    given_frames,
+    {name: places.mean(0) for name, places in known.items()},
+  )
+  rows = [
+    [
+      row_name,
+      *(
+        questions.distance(guess[name], right[name]) if name in guess else None
+        for name in right
+      ),
+    ]
+    for row_name, guess in (found | baselines).items()
+  ]
+  results.add_table(
+    "Probes: position",
+    f"Mean distance in metres, from the first {given_frames} frames of "
+    f"{held_out.grid[0]} views; t is the last of these. Constant velocity and "
+    f"last position are told the true path up to t. {_describe(scenes)}",
+    ["", *(f"{name}, m" for name in right)],
+    rows,
+    n=len(held_out.labels),
+    baselines=[row[0] for row in rows if _is_baseline(row[0])],
+  )
+
+
+def _is_baseline(row_name: str) -> bool:
+  return row_name.startswith(_ROW_NAMES["pixels"]) or not any(
+    row_name.startswith(name) for name in _ROW_NAMES.values()
+  )
+
+
+def _describe(scenes: ProbeScenes) -> str:
+  return (
+    f"Fitted on {len(scenes.train.labels)} training scenes, chosen on "
+    f"{len(scenes.validation.labels)} of validation; the networks are frozen. "
+    "Ridge: linear. Attention: a small network that looks at all cells once. "
+    "Pixels: the same probes on the images."
+  )
