@@ -11,7 +11,7 @@ import numpy as np
 
 import magvit3d
 from data_gen.scene_source import SceneSource
-from magvit3d import atomic_file
+from magvit3d import atomic_file, output_file
 from magvit3d.errors import UserError
 from magvit3d.evaluation import scene_scores, score_summary, scored_scenes
 from magvit3d.evaluation.scene_scores import Scores
@@ -116,7 +116,7 @@ def write(request: Request, source: SceneSource, lines: Sequence[Line]) -> None:
     atomic_file.write_text(table, score_summary.to_csv(lines))
     atomic_file.write_text(request.output, text)
   except OSError as error:
-    raise _not_writable(request.output, error) from error
+    raise output_file.not_writable(request.output, error) from error
 
 
 def check_output(output: pathlib.Path) -> None:
@@ -126,24 +126,7 @@ def check_output(output: pathlib.Path) -> None:
       f"--output={output} must end in .json; a .csv of the same name is "
       "written beside it."
     )
-  for path in (output, output.with_suffix(".csv")):
-    if path.is_dir():
-      raise UserError(f"--output={output}: {path} is a folder. Name a file.")
-  try:
-    output.parent.mkdir(parents=True, exist_ok=True)
-    # The work takes minutes: that it cannot be kept is better known before.
-    trial = output.with_name(f".{output.name}.trial")
-    trial.touch()
-    trial.unlink()
-  except OSError as error:
-    raise _not_writable(output, error) from error
-
-
-def _not_writable(output: pathlib.Path, error: OSError) -> UserError:
-  return UserError(
-    f"--output={output} cannot be written ({error.strerror or error}). Free "
-    "some space, or name another file."
-  )
+  output_file.check(output, [output.with_suffix(".csv")])
 
 
 def _open(path: pathlib.Path, flag: str, source: SceneSource) -> SceneVideos:
