@@ -143,6 +143,10 @@ def _find(folder: pathlib.Path, flag: str) -> dict[str, pathlib.Path]:
   """Returns files and folders of frames by the clips' names, sorted."""
   if not folder.is_dir():
     raise DataError(f"{flag}={folder} is no folder.")
+  if _frames_of(folder):
+    raise DataError(
+      f"{flag}={folder} holds pictures: put them into one folder for each clip."
+    )
   found: dict[str, pathlib.Path] = {}
   for path in _walk(folder, flag):
     name = path.relative_to(folder)

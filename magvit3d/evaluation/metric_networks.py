@@ -179,11 +179,6 @@ class MetricNetworks:
         f"({prefix}i3d_weights) needs {MIN_GENERATED_CLIPS} or more. Hundreds "
         "give a number to rely on."
       )
-    if not num_real or not num_generated:
-      raise UserError(
-        f"There are {num_real} real and {num_generated} generated clips; "
-        "scores need some of both."
-      )
 
 
 def _i3d_logits(params: PyTree, batch: dict[str, Array]) -> Array:

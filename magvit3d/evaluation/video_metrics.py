@@ -84,14 +84,28 @@ def score(
     UserError: There are too few clips, or the networks do not read them; or
       there is LPIPS and no `real_of`.
   """
-  shape = real[:1].shape[1:] if len(real) else ()
-  other = generated[:1].shape[1:] if len(generated) else shape
+  if not len(real) or not len(generated):
+    raise UserError(
+      f"There are {len(real)} real and {len(generated)} generated clips; "
+      "scores need some of both."
+    )
+  shape, other = real[:1].shape[1:], generated[:1].shape[1:]
   if shape != other:
     raise UserError(
       f"The real clips have the shape {shape} and the generated ones "
       f"{other}; scores need the same for both."
     )
-  networks.check_clips(len(real), len(generated), shape or (0, 0, 0, 3))
+  networks.check_clips(len(real), len(generated), shape)
+  if networks.c3d and not 1 <= num_parts <= len(generated):
+    raise UserError(
+      f"{len(generated)} generated clips cannot be divided into {num_parts} "
+      "parts for the inception score."
+    )
+  if networks.lpips and real_of is None:
+    raise UserError(
+      f"LPIPS ({networks.paths.prefix}lpips_weights) compares each generated "
+      "clip with its real one, and it is not known which that is."
+    )
   entries = []
   if networks.i3d:
     log(f"I3D reads {2 * len(real) + len(generated)} clips.")
@@ -100,11 +114,6 @@ def score(
     log(f"C3D reads {2 * len(real) + len(generated)} clips.")
     entries.append(_score_inception(networks, real, generated, num_parts))
   if networks.lpips:
-    if real_of is None:
-      raise UserError(
-        f"LPIPS ({networks.paths.prefix}lpips_weights) compares each generated "
-        "clip with its real one, and it is not known which that is."
-      )
     log(f"LPIPS reads {2 * len(generated)} pairs of clips.")
     entries.append(_score_lpips(networks, _Chosen(real, real_of), generated))
   return entries
@@ -182,11 +191,6 @@ def _score_fvd(
 def _score_inception(
   networks: MetricNetworks, real: Clips, generated: Clips, num_parts: int
 ) -> Entry:
-  if not 1 <= num_parts <= len(generated):
-    raise UserError(
-      f"{len(generated)} generated clips cannot be divided into {num_parts} "
-      "parts for the inception score."
-    )
   found = inception_score(networks.c3d(clips=generated), num_parts)
   return Entry(
     INCEPTION_SCORE,

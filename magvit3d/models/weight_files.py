@@ -114,7 +114,7 @@ def fill(
   if text:
     raise UserError(f"{path} {listed('has no numbers in', text)}. {advice}")
   flat = {
-    leaf: np.ascontiguousarray(convert(np.asarray(arrays[key])), np.float32)
+    leaf: np.asarray(convert(np.asarray(arrays[key])), np.float32, order="C")
     for leaf, key in keys.items()
   }
   wrong = {
