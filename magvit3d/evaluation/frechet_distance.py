@@ -88,6 +88,4 @@ def _covariance_root(
   """Returns R with R'R the covariance; k is the smaller of n and d."""
   rows = rows.astype(np.float64)
   centred = (rows - rows.mean(axis=0)) / np.sqrt(len(rows) - 1)
-  if len(rows) <= rows.shape[1]:
-    return centred
   return np.linalg.qr(centred, mode="r")
