@@ -94,7 +94,7 @@ def test_fvd_is_the_distance_of_the_networks_logits(weights, clips):
   assert (entry.num_real, entry.num_generated) == (11, 6)
   path = weights["i3d_weights"]
   assert entry.weights == {path: _sha256(path)}
-  assert "two halves, of 5 clips" in entry.note
+  assert "its halves of 6 and 5 clips" in entry.note
 
 
 @pytest.mark.usefixtures("small_networks")
@@ -154,7 +154,7 @@ def test_scores_do_not_depend_on_the_batch_size(weights, clips):
 @pytest.mark.usefixtures("small_networks")
 def test_an_evaluation_gets_the_scores_whose_weights_it_has(weights, clips):
   real = clips[0][:_NUM_GENERATED]
-  paths = WeightPaths(weights["i3d_weights"], None, [weights["lpips_weights"]])
+  paths = WeightPaths(weights["i3d_weights"], lpips=weights["lpips_weights"])
 
   def score(paths, is_paired, real=real):
     return scores.score_clips(

@@ -52,7 +52,7 @@ class WeightPaths:
 
   i3d: str | None = None
   c3d: str | None = None
-  lpips: Sequence[str] | None = None
+  lpips: str | Sequence[str] | None = None
   prefix: str = "--"
   frames_field: str = "--num_frames"
 
@@ -134,7 +134,8 @@ class MetricNetworks:
     if paths.c3d is not None:
       self.c3d = make(_c3d_logits, *video_weights.load_c3d(paths.c3d))
     if paths.lpips:
-      self.backbone, params, files = lpips_weights.load_lpips(paths.lpips)
+      names = [paths.lpips] if isinstance(paths.lpips, str) else paths.lpips
+      self.backbone, params, files = lpips_weights.load_lpips(names)
       self.lpips = make(_lpips_distances(self.backbone), params, *files)
 
   def check_clips(

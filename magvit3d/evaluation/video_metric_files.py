@@ -114,7 +114,7 @@ def to_text(entries: Sequence[Entry]) -> str:
   columns = video_metrics.COLUMNS
   lines = [f"{columns[0]:<28}" + "".join(f"{c:>22}" for c in columns[1:])]
   for name, *values in video_metrics.table_rows(entries):
-    lines.append(f"{name:<28}" + "".join(f"{v:>22.4f}" for v in values))
+    lines.append(f"{name:<28}" + "".join(f"{v:>22.5g}" for v in values))
   lines += [f"{entry.metric}: {entry.note}" for entry in entries]
   return "\n".join(lines)
 

@@ -182,8 +182,8 @@ def _score_fvd(
     len(real),
     len(generated),
     networks.i3d.checksums,
-    f"Lower is better. real: between its two halves, of {len(real) // 2} "
-    "clips or one more each; fewer clips make it larger. "
+    f"Lower is better. real: between its halves of {len(features[::2])} and "
+    f"{len(features[1::2])} clips; fewer clips make it larger. "
     f"{found.note}".strip(),
   )
 
