@@ -11,7 +11,7 @@ import numpy as np
 
 import magvit3d
 from data_gen.scene_source import SceneSource
-from magvit3d import atomic_file
+from magvit3d import atomic_file, output_file
 from magvit3d.errors import UserError
 from magvit3d.evaluation import score_summary, scored_scenes
 from magvit3d.evaluation.scene_tally import RECONSTRUCTIONS, SceneTally
@@ -111,7 +111,7 @@ def score(
   try:
     write(request.output, lines, request.seed, content)
   except OSError as error:
-    raise _not_writable(request.output, error) from error
+    raise output_file.not_writable(request.output, error) from error
   return lines
 
 
@@ -163,24 +163,7 @@ def check_output(output: pathlib.Path) -> None:
       f"--output={output} must end in .json; a .csv of the same name is "
       "written beside it."
     )
-  for path in (output, output.with_suffix(".csv")):
-    if path.is_dir():
-      raise UserError(f"--output={output}: {path} is a folder. Name a file.")
-  try:
-    output.parent.mkdir(parents=True, exist_ok=True)
-    # The work takes minutes: that it cannot be kept is better known before.
-    trial = output.with_name(f".{output.name}.trial")
-    trial.touch()
-    trial.unlink()
-  except OSError as error:
-    raise _not_writable(output, error) from error
-
-
-def _not_writable(output: pathlib.Path, error: OSError) -> UserError:
-  return UserError(
-    f"--output={output} cannot be written ({error.strerror or error}). Free "
-    "some space, or name another file."
-  )
+  output_file.check(output, [output.with_suffix(".csv")])
 
 
 def _open(path: pathlib.Path, flag: str, source: SceneSource) -> SceneVideos:

@@ -1,0 +1,200 @@
+"""Reads weights of published networks from a user's file.
+
+A `.safetensors` or an `.npz` file holds arrays by name. It must hold exactly
+the arrays of the network, so that no layer stays random. Pickled files are
+refused: opening one can run any program it holds.
+"""
+
+import dataclasses
+import hashlib
+import pathlib
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+from flax import linen as nn
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import PyTree
+
+from magvit3d.errors import UserError
+
+Leaf = tuple[str, ...]  # Names of a parameter's modules, and its own.
+
+_PICKLED = (".pth", ".pt", ".bin", ".pkl", ".ckpt", ".tar")
+_NUM_NAMED = 4  # Keys that a message names.
+_TORCH_LEAVES = {
+  "kernel": "weight",
+  "scale": "weight",
+  "bias": "bias",
+  "moving_mean": "running_mean",
+  "moving_variance": "running_var",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightFile:
+  """What a file holds.
+
+  Attributes:
+    path: As messages call it.
+    arrays: By name.
+    sha256: Of the file, in hexadecimal: says which weights were used.
+  """
+
+  path: str
+  arrays: Mapping[str, np.ndarray]
+  sha256: str
+
+
+def read(path: str, network: str) -> WeightFile:
+  """Reads a file.
+
+  Args:
+    path: Of a `.safetensors` or an `.npz` file.
+    network: What messages say that its weights are of.
+
+  Raises:
+    UserError: The file is missing, unreadable, or of a type we do not open.
+  """
+  arrays = _read_arrays(pathlib.Path(path), network)
+  with open(path, "rb") as file:
+    digest = hashlib.file_digest(file, "sha256").hexdigest()
+  return WeightFile(path, arrays, digest)
+
+
+def parameter_shapes(
+  network: nn.Module, input_shape: tuple[int, ...]
+) -> dict[Leaf, tuple[int, ...]]:
+  """Returns the shapes of a network's parameters, without computing them."""
+  inputs = jax.ShapeDtypeStruct(input_shape, jnp.float32)
+  tree = jax.eval_shape(network.init, jax.random.key(0), inputs)["params"]
+  return {leaf: array.shape for leaf, array in flatten_dict(tree).items()}
+
+
+def fill(
+  shapes: Mapping[Leaf, tuple[int, ...]],
+  arrays: Mapping[str, np.ndarray],
+  keys: Mapping[Leaf, str],
+  *,
+  path: str,
+  network: str,
+  advice: str,
+  convert: Callable[[np.ndarray], np.ndarray] = np.asarray,
+) -> PyTree:
+  """Returns parameters, NumPy float32, taken from a file's arrays.
+
+  Args:
+    shapes: Of the parameters.
+    arrays: Of the file, without those that may be passed over.
+    keys: Where the file has each parameter.
+    path: What messages call the file.
+    network: What messages call what it should hold.
+    advice: What to do if it holds something else: a sentence.
+    convert: Turns an array of the file into the layout of ours.
+
+  Raises:
+    UserError: The arrays are not exactly those, or are no finite numbers.
+  """
+  wanted, found = set(keys.values()), set(arrays)
+  problems = [
+    listed("lacks", wanted - found),
+    listed("has unexpected", found - wanted),
+  ]
+  if any(problems):
+    raise UserError(
+      f"{path} does not hold {network}: it "
+      f"{' and '.join(filter(None, problems))}. {advice}"
+    )
+  text = {key for key in wanted if not _is_numeric(arrays[key])}
+  if text:
+    raise UserError(f"{path} {listed('has no numbers in', text)}. {advice}")
+  flat = {
+    leaf: np.asarray(convert(np.asarray(arrays[key])), np.float32, order="C")
+    for leaf, key in keys.items()
+  }
+  wrong = {
+    f"{keys[leaf]} (shape {arrays[keys[leaf]].shape})"
+    for leaf, value in flat.items()
+    if value.shape != shapes[leaf]
+  }
+  if wrong:
+    raise UserError(
+      f"{path} holds another network than {network}, or has another layout: "
+      f"it {listed('has mis-shaped', wrong)}. {advice}"
+    )
+  broken = {
+    keys[leaf] for leaf, value in flat.items() if not np.all(np.isfinite(value))
+  }
+  if broken:
+    raise UserError(
+      f"{path} {listed('has NaN or infinite values in', broken)}. The file "
+      "is damaged, or its training had diverged; take another."
+    )
+  return unflatten_dict(flat)
+
+
+def torch_key(leaf: Leaf) -> str:
+  """Returns PyTorch's name of a parameter whose modules have its names."""
+  return f"{'.'.join(leaf[:-1])}.{_TORCH_LEAVES[leaf[-1]]}"
+
+
+def from_torch_layout(value: np.ndarray) -> np.ndarray:
+  """Moves output channels last: (o, i, h, w) -> (h, w, i, o), and so on."""
+  axes = {4: (2, 3, 1, 0), 2: (1, 0)}.get(value.ndim)
+  return value if axes is None else value.transpose(axes)
+
+
+def listed(verb: str, names: Collection[str]) -> str:
+  """'lacks a, b and 3 more'; empty where there are no names."""
+  if not names:
+    return ""
+  shown = ", ".join(sorted(names)[:_NUM_NAMED])
+  rest = len(names) - _NUM_NAMED
+  return f"{verb} {shown}" + (f" and {rest} more" if rest > 0 else "")
+
+
+def _is_numeric(array: np.ndarray) -> bool:
+  # JAX's, since it knows bfloat16.
+  return jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(
+    array.dtype, jnp.integer
+  )
+
+
+def _read_arrays(path: pathlib.Path, network: str) -> dict[str, np.ndarray]:
+  if path.suffix in _PICKLED:
+    raise UserError(
+      f"{path} is a pickle file, which could run any program when opened, and "
+      "is not read. Convert it where you trust it, with torch and safetensors "
+      'installed: python -c "import torch, safetensors.torch as s; '
+      f"s.save_file(torch.load('{path.name}', weights_only=True), "
+      f"'{path.stem}.safetensors')\""
+    )
+  if path.suffix not in (".safetensors", ".npz"):
+    raise UserError(
+      f"{path}: weights are read from .safetensors or .npz files, not "
+      f"{path.suffix or 'files without a suffix'!r}."
+    )
+  if not path.is_file():
+    raise UserError(f"{path}: there is no such file of {network} weights.")
+  try:
+    if path.suffix == ".safetensors":
+      return safetensors.numpy.load_file(path)
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+      return dict(arrays)
+  except (
+    safetensors.SafetensorError,
+    zipfile.BadZipFile,
+    zlib.error,
+    ValueError,
+    EOFError,
+    OSError,
+  ) as error:
+    raise UserError(
+      f"{path} cannot be read ({error}). It may be cut short; copy or convert "
+      "it again."
+    ) from error

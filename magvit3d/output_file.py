@@ -1,0 +1,34 @@
+"""Files named by --output, checked before the work that fills them."""
+
+import pathlib
+from collections.abc import Sequence
+
+from magvit3d.errors import UserError
+
+
+def check(output: pathlib.Path, beside: Sequence[pathlib.Path] = ()) -> None:
+  """Raises UserError unless `output` can be written.
+
+  Args:
+    output: The file; its folder is made.
+    beside: Other files in its folder.
+  """
+  for path in (output, *beside):
+    if path.is_dir():
+      raise UserError(f"--output={output}: {path} is a folder. Name a file.")
+  try:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # The work takes minutes: that it cannot be kept is better known before.
+    trial = output.with_name(f".{output.name}.trial")
+    trial.touch()
+    trial.unlink()
+  except OSError as error:
+    raise not_writable(output, error) from error
+
+
+def not_writable(output: pathlib.Path, error: OSError) -> UserError:
+  """Returns the error to raise where writing failed."""
+  return UserError(
+    f"--output={output} cannot be written ({error.strerror or error}). Free "
+    "some space, or name another file."
+  )
