@@ -16,10 +16,12 @@ from jaxtyping import PyTree
 
 from magvit3d import (
   config_checks,
+  energy,
   identities,
   network_checks,
   oracle_gate,
   overfit,
+  passport,
   processes,
   run_files,
   sharding,
@@ -81,7 +83,10 @@ class Experiment:
       )
     self._check_batches()
     run_files.make_workdir(workdir)
-    self._record = run_files.StageRecord(workdir, STAGES, processes.is_main())
+    is_main = processes.is_main()
+    self._record = run_files.StageRecord(
+      workdir, STAGES, is_main, energy.of_this_process() if is_main else ()
+    )
 
   def _check_batches(self) -> None:
     """Raises UserError if batches do not divide into samples and devices."""
@@ -340,6 +345,11 @@ class Experiment:
       seed=self._config["seed"],
       mesh=self._mesh,
       key=self._evaluation_key(tokenizer_params, params),
+      run=passport.describe(
+        {"tokenizer": tokenizer_params, "transformer": params},
+        self._data.folder,
+        tokens_per_clip=math.prod(self._networks.latent_shape),
+      ),
       clips_of=lambda split: self._data.scene_clips(
         split, num_views if num_views > 1 else None
       ),

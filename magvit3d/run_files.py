@@ -1,7 +1,10 @@
 """Files of a run's work folder that belong to no stage.
 
 config.json   the config it was started with last
-stages.json   for each stage: status, seconds spent, start, reason
+stages.json   for each stage: status, seconds spent, start, reason; `energy`
+              of each device that tells: joules, and the seconds they were
+              counted for; `was_killed` where an attempt left no word, so that
+              its time and energy are missing
 """
 
 import datetime
@@ -9,11 +12,11 @@ import json
 import os
 import pathlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from magvit3d import atomic_file
+from magvit3d import atomic_file, energy
 from magvit3d.errors import UserError
 from magvit3d.training.loop import Interrupted
 
@@ -21,12 +24,13 @@ DONE = "done"
 
 
 class StageRecord:
-  """Status and duration of a run's stages, in stages.json.
+  """Status, duration and energy of a run's stages, in stages.json.
 
   Args:
     workdir: Folder of the run.
     names: All stages, in order.
     is_writing: Whether this process writes the file; others only know.
+    counters: Of energy.
   """
 
   def __init__(
@@ -34,8 +38,10 @@ class StageRecord:
     workdir: pathlib.Path,
     names: tuple[str, ...],
     is_writing: bool = True,
+    counters: Sequence[energy.Counter] = (),
   ):
     self._is_writing = is_writing
+    self._counters = counters
     self._path = workdir / "stages.json"
     self._stages = {
       name: {"status": "pending", "seconds": 0.0} for name in names
@@ -65,28 +71,35 @@ class StageRecord:
 
   @contextmanager
   def running(self, name: str) -> Iterator[None]:
-    """Times a stage and notes how it ended; seconds add up over resumes."""
-    stage = self._stages[name]
-    seconds = stage.get("seconds") or 0.0
+    """Measures a stage and notes how it ended; resumes add up."""
+    before = self._stages[name]
+    seconds = before.get("seconds") or 0.0
     start = time.monotonic()
     now = datetime.datetime.now().astimezone()
-    stage = {"started": stage.get("started", now.isoformat("T", "seconds"))}
-    self._write(name, stage | {"status": "running", "seconds": seconds})
+    stage = {"started": before.get("started", now.isoformat("T", "seconds"))}
+    if before.get("was_killed") or before.get("status") == "running":
+      stage["was_killed"] = True
+    used = _energy(before, {}, 0.0)
+    self._write(name, stage | {"status": "running", "seconds": seconds} | used)
 
-    def write(status: str, reason: str | None = None) -> None:
-      spent = {"seconds": seconds + time.monotonic() - start}
-      cause = {"reason": reason} if reason else {}
-      self._write(name, stage | spent | {"status": status} | cause)
+    with energy.Meter(self._counters) as meter:
 
-    try:
-      yield
-    except (Interrupted, KeyboardInterrupt) as error:
-      write("pending", str(error) or "interrupted")
-      raise
-    except BaseException as error:
-      write("failed", str(error) or type(error).__name__)
-      raise
-    write(DONE)
+      def write(status: str, reason: str | None = None) -> None:
+        spent = time.monotonic() - start
+        sums = {"seconds": seconds + spent}
+        sums |= _energy(before, meter.joules(), spent)
+        cause = {"reason": reason} if reason else {}
+        self._write(name, stage | sums | {"status": status} | cause)
+
+      try:
+        yield
+      except (Interrupted, KeyboardInterrupt) as error:
+        write("pending", str(error) or "interrupted")
+        raise
+      except BaseException as error:
+        write("failed", str(error) or type(error).__name__)
+        raise
+      write(DONE)
 
   def _write(self, name: str, stage: Mapping[str, Any]) -> None:
     self._stages[name] = dict(stage)
@@ -96,6 +109,23 @@ class StageRecord:
 
 def _without_reason(stage: Mapping[str, Any]) -> dict[str, Any]:
   return {key: value for key, value in stage.items() if key != "reason"}
+
+
+def _energy(
+  stage: Mapping[str, Any], joules: Mapping[str, float], seconds: float
+) -> dict[str, Any]:
+  """The field `energy` of a stage, with `joules` in `seconds` added.
+
+  It is there, and empty, where nothing tells.
+  """
+  sums = dict(stage.get("energy") or {})
+  for device, used in joules.items():
+    before = sums.get(device, {"joules": 0.0, "seconds": 0.0})
+    sums[device] = {
+      "joules": before["joules"] + used,
+      "seconds": before["seconds"] + seconds,
+    }
+  return {"energy": sums}
 
 
 def write_json(path: pathlib.Path, content: Any) -> None:

@@ -89,6 +89,7 @@ def run(clips, monkeypatch, tmp_path):
       seed=0,
       mesh=sharding.make_mesh(),
       key="key",
+      run={"date": "today"},
     )
     return json.loads((tmp_path / "scores.json").read_text())
 

@@ -23,7 +23,7 @@ _SECTIONS = (
   "Training",
   "Data",
   "Stages",
-  "Environment",
+  "Passport",
   "Configuration",
 )
 

@@ -1,15 +1,12 @@
 """The evaluate stage: scores and clips of held-out scenes, for the report."""
 
-import datetime
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
-import magvit3d
 from magvit3d import processes
 from magvit3d.data.scene_clips import SceneClips
 from magvit3d.evaluation import score_files
@@ -40,6 +37,7 @@ def evaluate(
   seed: int,
   mesh: Mesh,
   key: str,
+  run: Mapping[str, Any],
   clips_of: Callable[[str], SceneClips] | None = None,
 ) -> None:
   """Scores a run and writes `scores.json` and what the report shows.
@@ -55,6 +53,7 @@ def evaluate(
     seed: Of masks and samples.
     mesh: Devices.
     key: Names all that the scores depend on.
+    run: What the report says of the run, see `passport`.
     clips_of: Returns the scenes of a split, to fit probes on and to compare
       samples with; None leaves these scores out, as does the setting
       `num_probe_scenes=0`.
@@ -72,8 +71,7 @@ def evaluate(
   folder.mkdir(parents=True, exist_ok=True)
   for name, tally in tallies.items():
     _write_paths(folder / f"paths_{name}.json", tally, outputs)
-  run = _describe_run(tokenizer_params, params)
-  results.write(folder, {"key": key, "run": run})
+  results.write(folder, {"key": key, "run": dict(run)})
 
 
 def _score(outputs: RunOutputs, results: Results) -> dict[str, SceneTally]:
@@ -110,20 +108,3 @@ def _write_paths(
     "given_frames": tally.given_frames,
   }
   score_files.write(output, tally.lines(outputs.seed), outputs.seed, facts)
-
-
-def _describe_run(tokenizer_params: PyTree, params: PyTree) -> dict[str, Any]:
-  def count(tree):
-    return sum(x.size for x in jax.tree.leaves(tree))
-
-  devices = jax.devices()
-  return {
-    "devices": f"{len(devices)} x {devices[0].device_kind}",
-    "parameters": {
-      "tokenizer": count(tokenizer_params),
-      "transformer": count(params),
-    },
-    "code_version": magvit3d.__version__,
-    "jax_version": jax.__version__,
-    "date": datetime.datetime.now().astimezone().isoformat("T", "seconds"),
-  }

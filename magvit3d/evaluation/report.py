@@ -21,7 +21,12 @@ import numpy as np
 from PIL import Image
 
 from magvit3d import atomic_file
-from magvit3d.evaluation import clip_sections, curves, metrics_file
+from magvit3d.evaluation import (
+  clip_sections,
+  curves,
+  metrics_file,
+  run_passport,
+)
 
 STAGES = ("data", "tokenizer", "transformer", "evaluate", "report")
 _STATUS_STYLE = {"done": "good", "failed": "bad", "running": "busy"}
@@ -76,7 +81,9 @@ def write_report(workdir: pathlib.Path) -> pathlib.Path:
     "Stages": _say_missing(stages_problem)
     if stages_problem
     else _stages(stages),
-    "Environment": _environment(scores.get("run")),
+    "Passport": run_passport.section(
+      run_passport.read(workdir, config, stages, scores)
+    ),
     "Configuration": _say_missing(config_problem)
     if config_problem
     else _config(config),
@@ -233,22 +240,6 @@ def _stages(stages: dict) -> str:
   )
 
 
-def _environment(run: object) -> str:
-  if not isinstance(run, dict) or not run:
-    return _say_missing(
-      "evaluation/scores.json does not say where the run was evaluated."
-    )
-  rows = "".join(
-    f"<tr><td>{html.escape(key)}</td>"
-    f'<td class="reason">{html.escape(_value(value))}</td></tr>'
-    for key, value in _flatten(run)
-  )
-  return (
-    f'<div class="scroll"><table class="text"><tbody>{rows}</tbody></table>'
-    "</div>"
-  )
-
-
 def _config(config: dict) -> str:
   text = json.dumps(config, indent=2, ensure_ascii=False)
   return (
@@ -293,16 +284,6 @@ def _load_clips(path: pathlib.Path) -> tuple[dict[str, np.ndarray], str]:
 
 def _items(value: object) -> list:
   return value if isinstance(value, list) else []
-
-
-def _flatten(tree: dict, prefix: str = "") -> list[tuple[str, object]]:
-  flat = []
-  for key, value in tree.items():
-    if isinstance(value, dict):
-      flat += _flatten(value, f"{prefix}{key}.")
-    else:
-      flat.append((f"{prefix}{key}", value))
-  return flat
 
 
 def _is_finite(value: object) -> bool:

@@ -1,0 +1,63 @@
+"""What a data set's manifest says, as a run's passport tells it."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from typing import Any
+
+from data_gen import schema
+from data_gen.options import DatasetOptions
+
+_SAID_ELSEWHERE = ("preset", "seed")  # As are the scenes of each split.
+
+
+def describe(folder: pathlib.Path) -> dict[str, Any]:
+  """Returns what identifies a data set; empty where there is no manifest.
+
+  Args:
+    folder: Of the data set.
+
+  Returns:
+    `manifest` (its path), `sha256` of its bytes, `dataset`, `seed`,
+    `code_version` that made it, `scenes` by split, and `arguments` that differ
+    from the defaults of `python -m data_gen` (footage: all of them).
+  """
+  path = folder / schema.MANIFEST_NAME
+  try:
+    data = path.read_bytes()
+    content = json.loads(data)
+  except (OSError, ValueError):
+    return {}
+  if not isinstance(content, dict):
+    return {}
+  splits = _dict(content.get("splits"))
+  return {
+    "manifest": str(path),
+    "sha256": hashlib.sha256(data).hexdigest(),
+    "dataset": content.get("dataset"),
+    "seed": content.get("seed"),
+    "code_version": content.get("code_version"),
+    "scenes": {
+      name: _dict(split).get("num_scenes") for name, split in splits.items()
+    },
+    "arguments": _changed(_dict(content.get("arguments"))),
+  }
+
+
+def _changed(arguments: dict[str, Any]) -> dict[str, Any]:
+  defaults = {}
+  if "calibration" not in arguments:  # Of footage, with flags of its own.
+    fields = dataclasses.fields(DatasetOptions)
+    defaults = {field.name: field.default for field in fields}
+  scenes = [f"num_{split}" for split in schema.SPLITS]
+  return {
+    name: f"{len(value)} files" if name == "files" else value
+    for name, value in arguments.items()
+    if name not in (*_SAID_ELSEWHERE, *scenes)
+    and not (name in defaults and value == defaults[name])
+  }
+
+
+def _dict(value: object) -> dict[str, Any]:
+  return value if isinstance(value, dict) else {}
