@@ -273,6 +273,12 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   # and steps of each; 0 scenes: none of these. See docs/evaluation.md.
   evaluation.num_probe_scenes = 2000
   evaluation.num_probe_steps = 2000
+  # Shares of a clip's tokens that are told; the others are filled in.
+  evaluation.token_budgets = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1.0)
+  # Weights that others trained, for their metrics; see docs/video_metrics.md.
+  evaluation.i3d_weights = placeholder(str)
+  evaluation.c3d_weights = placeholder(str)
+  evaluation.lpips_weights = placeholder(str)
   # Targets that the report checks.
   evaluation.min_foreground_gain_db = 3.0
   evaluation.max_color_error_ratio = 0.25  # None: not checked.

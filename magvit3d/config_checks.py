@@ -1,5 +1,6 @@
 """What can be told of a config before anything is built."""
 
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,10 +65,36 @@ def check_fields(config: Mapping[str, Any]) -> None:
         raise UserError(
           f"config.{section}.{field}={value} counts steps; use 1 or more."
         )
+  _check_evaluation(config["evaluation"])
   MonitoringOptions.from_config(config["monitoring"])
   check_reading(config)
   check_skipping(config)
   _check_samples(config)
+
+
+def _check_evaluation(settings: Mapping[str, Any]) -> None:
+  """Checks now what would be met when training is over."""
+  counts = ("num_probe_scenes", "num_probe_steps", "num_samples_per_class")
+  for field in counts:
+    least = 0 if field == "num_probe_scenes" else 1
+    if settings[field] < least:
+      raise UserError(
+        f"config.evaluation.{field}={settings[field]} must be {least} or more."
+      )
+  shares = settings["token_budgets"]
+  if not all(0 <= share <= 1 for share in shares):
+    raise UserError(
+      f"config.evaluation.token_budgets={tuple(shares)} are shares of a clip's "
+      "tokens; use numbers from 0 to 1."
+    )
+  for field in ("i3d_weights", "c3d_weights", "lpips_weights"):
+    for path in (settings[field] or "").split(","):
+      if path and not pathlib.Path(path).is_file():
+        raise UserError(
+          f"config.evaluation.{field}={settings[field]}: {path} is no file. "
+          "Name one with weights (docs/video_metrics.md), or leave it out: "
+          "the metric is then not computed."
+        )
 
 
 def check_skipping(config: Mapping[str, Any]) -> None:

@@ -11,16 +11,19 @@ from magvit3d import processes
 from magvit3d.data.scene_clips import SceneClips
 from magvit3d.evaluation import score_files
 from magvit3d.evaluation.held_out import HeldOutScenes
+from magvit3d.evaluation.metric_networks import MetricNetworks
 from magvit3d.evaluation.results import Results
 from magvit3d.evaluation.scene_tally import SceneTally
 from magvit3d.evaluation.stage import (
+  budgets,
   hidden_tokens,
   predictions,
   probes,
+  published_networks,
   reconstruction,
   samples,
 )
-from magvit3d.evaluation.stage.outputs import RunOutputs
+from magvit3d.evaluation.stage.outputs import RunOutputs, to_uint8
 from magvit3d.tokens.token_model import TokenModel
 
 VERSION = 2  # Scores of another version are made anew.
@@ -58,14 +61,34 @@ def evaluate(
       samples with; None leaves these scores out, as does the setting
       `num_probe_scenes=0`.
   """
+  networks = published_networks.load(settings, mesh)
   outputs = RunOutputs(
     model, tokenizer_params, params, held_out, settings, seed, mesh
   )
+  if networks:  # What they cannot read is better known before the work.
+    shape = outputs.clips["frames"].shape
+    networks.check_clips(shape[0], shape[0], shape[1:])
   results = Results(settings["split"], bool(outputs.is_object.any()))
-  tallies = _score(outputs, results)
+  tallies = _score(outputs, results, networks)
+  drawn = samples.draw(outputs)
+  if drawn:
+    samples.show(outputs, results, drawn)
+    if networks:
+      published_networks.score(
+        networks,
+        results,
+        "Samples of a class, by published networks",
+        outputs.clips["frames"],
+        to_uint8(outputs.decode(drawn.grids)),
+        is_paired=False,
+      )
   if clips_of is not None and settings["num_probe_scenes"]:
     scenes = probes.read_scenes(outputs, clips_of)
-    probes.score(outputs, results, scenes, clips_of(settings["split"]))
+    test = clips_of(settings["split"])
+    probes.score(outputs, results, scenes, test)
+    budgets.score(outputs, results, scenes.train.tokens)
+    if drawn:
+      samples.score(outputs, results, drawn, scenes, test)
   if not processes.is_main():
     return
   folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +97,9 @@ def evaluate(
   results.write(folder, {"key": key, "run": dict(run)})
 
 
-def _score(outputs: RunOutputs, results: Results) -> dict[str, SceneTally]:
+def _score(
+  outputs: RunOutputs, results: Results, networks: MetricNetworks | None
+) -> dict[str, SceneTally]:
   """Fills the results; returns what was scored in metres, by name."""
   tallies = {}
   why_not_scored = outputs.held_out.why_not_scored()
@@ -88,11 +113,19 @@ def _score(outputs: RunOutputs, results: Results) -> dict[str, SceneTally]:
       continue
     predicted = predictions.PredictedClips(outputs, index)
     predicted.score_pixels(results)
+    if networks and not task.num_given_views:
+      published_networks.score(
+        networks,
+        results,
+        "Predicted clips, by published networks",
+        outputs.clips["frames"],
+        predicted.clips,
+        is_paired=True,
+      )
     if not why_not_scored:
       tally = predicted.score_paths(results)
       if tally is not None:
         tallies[task.name] = tally
-  samples.show(outputs, results)
   return tallies
 
 

@@ -4,6 +4,7 @@ Their weights come from a user's files. Without weights there is no network: a
 random one's distances would mean nothing.
 """
 
+import copy
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -137,6 +138,12 @@ class MetricNetworks:
       names = [paths.lpips] if isinstance(paths.lpips, str) else paths.lpips
       self.backbone, params, files = lpips_weights.load_lpips(names)
       self.lpips = make(_lpips_distances(self.backbone), params, *files)
+
+  def without_lpips(self) -> "MetricNetworks":
+    """Returns the networks that need no pairs of clips."""
+    others = copy.copy(self)
+    others.lpips = None
+    return others
 
   def check_clips(
     self, num_real: int, num_generated: int, clip_shape: Sequence[int]

@@ -36,6 +36,11 @@ class Results:
     self.shown: dict[str, np.ndarray] = {}
     self.paths: dict[str, np.ndarray] = {}
 
+  @property
+  def tables(self) -> list[dict[str, Any]]:
+    """The tables so far, as `scores.json` has them."""
+    return self._entries["tables"]
+
   def add_table(
     self,
     title: str,

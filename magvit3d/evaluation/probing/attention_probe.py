@@ -1,8 +1,8 @@
 """A small network that looks at all cells of a scene: the attention probe.
 
-Learned queries attend to the cells once, each with several heads, and what
-they gather goes through one hidden layer. Where a cell is, in which view and at
-what time, is told by coordinates beside its vector.
+In each frame of each view, learned queries attend to the cells once; what they
+gather, and where they look, goes through two hidden layers. The weights of a
+query are the same in all frames and views.
 """
 
 import dataclasses
@@ -16,55 +16,53 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-WIDTH, NUM_QUERIES, HIDDEN = 64, 16, 128
+WIDTH, NUM_QUERIES, NUM_GATHERED, HIDDEN = 64, 8, 16, 128
 _LEARNING_RATE, _WEIGHT_DECAY, _WARMUP_STEPS = 2e-3, 0.05, 20
-_DROPPED_CELLS = 0.3  # Share that a query does not see, in training.
 _BATCH_SIZE = 32
 _NUM_VALIDATIONS = 10
 _SMALL = 1e-6
+# Places in [-1, 1] vary less than what is gathered.
+_PLACE_SCALE = 4.0
 
 
 class AttentionProbe(nn.Module):
   """See the module's docstring.
 
   Attributes:
+    grid: (v, t, h, w) of the cells.
     num_outputs: Width of the answer, k.
   """
 
+  grid: tuple[int, int, int, int]
   num_outputs: int
 
   @nn.compact
   def __call__(
-    self,
-    cells: Float[Array, "b m d"],
-    places: Float[Array, "m p"],
-    *,
-    train: bool = False,
+    self, cells: Float[Array, "b m d"]
   ) -> tuple[Float[Array, "b k"], Float[Array, "b f"]]:
-    """Returns answers, and the hidden layer's features.
+    """Returns answers, and the last hidden layer's features."""
+    b = cells.shape[0]
+    _, _, h, w = self.grid
+    x = nn.gelu(nn.Dense(WIDTH, name="cells")(cells))
+    x = x.reshape(-1, h * w, WIDTH)  # Frames of all views.
+    scores = nn.Dense(NUM_QUERIES, name="queries")(x)
+    weights = nn.softmax(scores, axis=1)
+    gathered = nn.Dense(NUM_GATHERED, name="values")(x)
+    seen = jnp.einsum("nmq,nmd->nqd", weights, gathered)
+    looked_at = jnp.einsum("nmq,mp->nqp", weights, _places(h, w))
+    x = jnp.concatenate(
+      [seen.reshape(b, -1), _PLACE_SCALE * looked_at.reshape(b, -1)], axis=-1
+    )
+    for name in ("hidden", "features"):
+      x = nn.gelu(nn.Dense(HIDDEN, name=name)(x))
+    return nn.Dense(self.num_outputs, name="answer")(x), x
 
-    Args:
-      cells: Of scenes.
-      places: Coordinates of the cells.
-      train: Whether queries overlook some cells (rng "dropout").
-    """
-    b, m, _ = cells.shape
-    shape = (b, m, places.shape[1])
-    x = jnp.concatenate([cells, jnp.broadcast_to(places, shape)], axis=-1)
-    keys = nn.Dense(WIDTH, name="keys")(x)
-    values = nn.Dense(WIDTH, name="values")(x)
-    init = nn.initializers.normal(1.0)
-    queries = self.param("queries", init, (NUM_QUERIES, WIDTH))
-    scores = jnp.einsum("bmd,qd->bqm", keys, queries) / np.sqrt(WIDTH)
-    if train:
-      is_dropped = jax.random.bernoulli(
-        self.make_rng("dropout"), _DROPPED_CELLS, scores.shape
-      )
-      scores = jnp.where(is_dropped, -jnp.inf, scores)
-    seen = jnp.einsum("bqm,bmd->bqd", nn.softmax(scores), values)
-    x = nn.LayerNorm(name="norm")(seen.reshape(b, -1))
-    features = nn.gelu(nn.Dense(HIDDEN, name="hidden")(x))
-    return nn.Dense(self.num_outputs, name="answer")(features), features
+
+def _places(h: int, w: int) -> Float[np.ndarray, "m 2"]:
+  """Row and column of a frame's cells, in [-1, 1]."""
+  axes = [(2 * np.arange(size) + 1) / size - 1 for size in (h, w)]
+  places = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+  return places.reshape(-1, 2).astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +104,6 @@ class TrainedProbe:
     num_steps: int,
     seed: int,
   ):
-    self._places = coordinates(grid)
     self._mean, self._deviation = _moments(cells)
     self._scales = {
       name: (values.mean(0), np.maximum(values.std(0), _SMALL))
@@ -120,7 +117,7 @@ class TrainedProbe:
       for name, start, end in zip(sizes, ends, ends[1:], strict=False)
     }
     self._num_classes = num_classes
-    self._network = AttentionProbe(int(ends[-1]))
+    self._network = AttentionProbe(tuple(grid), int(ends[-1]))
     self._params = self._train(cells, targets, validation, num_steps, seed)
 
   def __call__(
@@ -155,9 +152,7 @@ class TrainedProbe:
   def _forward(self):
     @jax.jit
     def forward(params, cells):
-      return self._network.apply(
-        {"params": params}, self._standardised(cells), self._places
-      )
+      return self._network.apply({"params": params}, self._standardised(cells))
 
     return forward
 
@@ -193,22 +188,18 @@ class TrainedProbe:
   def _train(self, cells, targets, validation, num_steps, seed) -> PyTree:
     rng = np.random.default_rng(seed)
     params = self._network.init(
-      jax.random.key(seed), jnp.zeros((1, *cells.shape[1:])), self._places
+      jax.random.key(seed), jnp.zeros((1, *cells.shape[1:]))
     )["params"]
     schedule = optax.warmup_cosine_decay_schedule(
-      0.0, _LEARNING_RATE, min(_WARMUP_STEPS, num_steps), max(num_steps, 1)
+      0.0, _LEARNING_RATE, min(_WARMUP_STEPS, num_steps // 2), num_steps
     )
     optimizer = optax.adamw(schedule, weight_decay=_WEIGHT_DECAY)
 
     @jax.jit
-    def step(params, state, key, cells, asked):
+    def step(params, state, cells, asked):
       def loss_fn(params):
         raw, _ = self._network.apply(
-          {"params": params},
-          self._standardised(cells),
-          self._places,
-          train=True,
-          rngs={"dropout": key},
+          {"params": params}, self._standardised(cells)
         )
         return self._loss(raw, asked)
 
@@ -223,28 +214,14 @@ class TrainedProbe:
     every = max(num_steps // _NUM_VALIDATIONS, 1)
     for number in range(num_steps):
       rows = rng.integers(len(cells), size=min(_BATCH_SIZE, len(cells)))
-      key = jax.random.fold_in(jax.random.key(seed), number)
       batch = {name: values[rows] for name, values in asked.items()}
-      params, state = step(params, state, key, cells[rows], batch)
+      params, state = step(params, state, cells[rows], batch)
       if (number + 1) % every == 0 or number + 1 == num_steps:
         raw, _ = self._apply(validation[0], params)
         loss = float(self._loss(jnp.asarray(raw), validation_asked))
         if loss < best_loss:
           best, best_loss = params, loss
     return best
-
-
-def coordinates(grid: tuple[int, int, int, int]) -> Float[np.ndarray, "m p"]:
-  """Returns where cells are: time, row and column in [-1, 1], and the view.
-
-  Also each time and each view as a vector of zeros and a one.
-  """
-  axes = [np.arange(size) for size in grid]
-  places = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 4)
-  sizes = np.array(grid[1:])
-  spread = (2 * places[:, 1:] + 1) / sizes - 1
-  one_hot = [np.eye(grid[axis])[places[:, axis]] for axis in (0, 1)]
-  return np.concatenate([spread, *one_hot], axis=1).astype(np.float32)
 
 
 def _moments(cells) -> tuple[np.ndarray, np.ndarray]:

@@ -43,7 +43,7 @@ class Ridge:
     centred = kernel - self._row_means - self._row_means[:, None] + self._mean
     values, vectors = np.linalg.eigh(centred)
     values = np.maximum(values, 0)
-    scale = max(float(values.mean()), np.finfo(np.float64).tiny)
+    scale = float(values.mean()) or 1.0  # Of features that do not vary.
     rotated = vectors.T @ (targets - self._mean_target)
     seen = self._centred_products(validation_features) @ vectors
     errors = []

@@ -1,6 +1,7 @@
 """How well the transformer goes on with clips, and fills in views."""
 
 import numpy as np
+from jaxtyping import UInt8
 
 from magvit3d.evaluation import (
   path_tables,
@@ -55,6 +56,11 @@ class PredictedClips:
       task, outputs.clips, self._is_given, poses
     )
     self._first = task.condition.cond_frames if task.condition else 0
+
+  @property
+  def clips(self) -> UInt8[np.ndarray, "n t h w 3"]:
+    """What the transformer made, and what it was given."""
+    return to_uint8(self._predicted)
 
   def _describe(self) -> str:
     if self._is_given is None:
@@ -144,6 +150,6 @@ class PredictedClips:
         outputs.held_out,
         tally,
         side_by_side(outputs.clips["frames"], num_views),
-        side_by_side(to_uint8(self._predicted), num_views),
+        side_by_side(self.clips, num_views),
       )
     return tally

@@ -1,37 +1,207 @@
-"""Clips that the transformer makes of a class alone."""
+"""Clips that the transformer makes of a class alone, and what they are worth.
+
+A classifier is fitted on the tokens of real training samples. Its accuracy on
+real held-out ones comes first: what it says of generated ones is worth no more.
+"""
+
+import dataclasses
 
 import numpy as np
+from jaxtyping import Int
 
+from magvit3d.data.scene_clips import SceneClips
+from magvit3d.evaluation import token_distances
+from magvit3d.evaluation.frechet_distance import frechet_distance
+from magvit3d.evaluation.probing import questions
+from magvit3d.evaluation.probing.attention_probe import Targets, TrainedProbe
+from magvit3d.evaluation.probing.cells import TOKENS, CellScenes
 from magvit3d.evaluation.results import Results
 from magvit3d.evaluation.stage.outputs import (
   RunOutputs,
   side_by_side,
   to_uint8,
 )
+from magvit3d.evaluation.stage.probes import ProbeScenes
 
+FRECHET = "frechet_magvit3d_token_classifier"
 _TASK = "full_generation"
+_GENERATED = "generated"
+_REAL = "floor: real, held out"
+_RANDOM = "codes drawn at random"
 
 
-def show(outputs: RunOutputs, results: Results) -> None:
-  """Adds samples of each class to the clips to show, and a real one."""
+@dataclasses.dataclass(frozen=True)
+class Samples:
+  """What was made of classes.
+
+  Attributes:
+    grids: Tokens of the transformer's samples.
+    labels: The classes, as many of each, in a row.
+  """
+
+  grids: Int[np.ndarray, "n t h w"]
+  labels: Int[np.ndarray, " n"]
+
+
+def draw(outputs: RunOutputs) -> Samples | None:
+  """Returns samples of all classes; None without such a task."""
   task_names = [task.name for task in outputs.model.tasks]
   if _TASK not in task_names:
-    return
-  class_names = outputs.held_out.class_names
-  count = outputs.settings["num_shown_samples_per_class"]
-  labels = np.repeat(np.arange(len(class_names)), count)
+    return None
+  num_classes = len(outputs.held_out.class_names)
+  count = outputs.settings["num_samples_per_class"]
+  labels = np.repeat(np.arange(num_classes), count)
   grids = outputs.generate(
     task_names.index(_TASK), outputs.nothing_given(labels)
   )
-  num_views = outputs.model.num_views
-  clips = side_by_side(to_uint8(outputs.decode(grids)), num_views)
+  return Samples(grids, labels)
+
+
+def show(outputs: RunOutputs, results: Results, samples: Samples) -> None:
+  """Adds some samples of each class to the clips to show, and a real one."""
+  class_names = outputs.held_out.class_names
+  num_classes, num_views = len(class_names), outputs.model.num_views
+  count = outputs.settings["num_shown_samples_per_class"]
+  chosen = token_distances.balanced(samples.labels, count, num_classes)
+  clips = side_by_side(
+    to_uint8(outputs.decode(samples.grids[chosen])), num_views
+  )
   known = side_by_side(outputs.clips["frames"], num_views)
   real = []
-  for label in range(len(class_names)):
+  for label in range(num_classes):
     of_class = np.flatnonzero(outputs.samples["labels"] == label)
     real.append(known[of_class[0]] if of_class.size else 0 * known[0])
   results.shown |= {
-    "samples/frames": clips.reshape(len(class_names), count, *clips.shape[1:]),
+    "samples/frames": clips.reshape(num_classes, -1, *clips.shape[1:]),
     "samples/class_names": np.array(class_names),
     "samples/real": np.stack(real),
   }
+
+
+def score(
+  outputs: RunOutputs,
+  results: Results,
+  samples: Samples,
+  scenes: ProbeScenes,
+  test: SceneClips,
+) -> None:
+  """Adds class accuracy, Frechet distance, variety and nearest neighbours.
+
+  Args:
+    outputs: Of the run.
+    results: Where they go.
+    samples: What is scored.
+    scenes: Training scenes, and others to choose the classifier on.
+    test: Scenes of the split that is scored on.
+  """
+  names = questions.class_questions(test.scenes)
+
+  def answers_of(labels):
+    return questions.class_answers(test.scenes, labels)
+
+  train, validation = (
+    _as_samples(part, outputs.model.num_views)
+    for part in (scenes.train, scenes.validation)
+  )
+  grid = (outputs.model.num_views, *scenes.train.grid[1:])
+  classifier = TrainedProbe(
+    train[0],
+    grid,
+    Targets(answers_of(train[1]), {}),
+    {question: len(answers) for question, answers in names.items()},
+    validation=(validation[0], Targets(answers_of(validation[1]), {})),
+    num_steps=outputs.settings["num_probe_steps"],
+    seed=outputs.seed,
+  )
+  real_grids, real_labels = outputs.tokens.tokens, outputs.samples["labels"]
+  random = np.random.default_rng(outputs.seed).integers(
+    outputs.model.vocabulary.codebook_size, size=samples.grids.shape
+  )
+  rows, features = [], {}
+  for row_name, grids, labels in (
+    (_GENERATED, samples.grids, samples.labels),
+    (_REAL, real_grids, real_labels),
+    (_RANDOM, random, samples.labels),
+  ):
+    cells = scenes.reader.token_cells(grids)
+    features[row_name] = classifier.features(cells)
+    logits, right = classifier(cells), answers_of(labels)
+    found = {name: logits[name].argmax(axis=1) for name in names}
+    rows.append(
+      [
+        row_name,
+        len(grids),
+        *(questions.accuracy(found[name], right[name]) for name in names),
+      ]
+    )
+    if row_name == _RANDOM:
+      continue
+    for name, answers in names.items():
+      results.add_confusion(
+        f"{name.capitalize()}: {row_name.removeprefix('floor: ')}",
+        "The classifier of samples. Rows: the class that was asked for, or is "
+        "true; columns: what the classifier sees.",
+        answers,
+        questions.confusion(found[name], right[name], len(answers)),
+      )
+  _add_distances(results, rows, features, samples, outputs, scenes, names)
+
+
+def _add_distances(
+  results, rows, features, samples, outputs, scenes, names
+) -> None:
+  """Adds the table of samples: accuracy, and what tells of memorising."""
+  known = scenes.train.tokens
+  real_grids, real_labels = outputs.tokens.tokens, outputs.samples["labels"]
+  real = features[_REAL]
+  distances = {
+    _GENERATED: frechet_distance(real, features[_GENERATED]),
+    # Halves: no set is compared with itself.
+    _REAL: frechet_distance(real[::2], real[1::2]),
+    _RANDOM: frechet_distance(real, features[_RANDOM]),
+  }
+  spreads = {
+    _GENERATED: token_distances.spread(samples.grids, samples.labels),
+    _REAL: token_distances.spread(real_grids, real_labels),
+  }
+  nearest = {
+    _GENERATED: token_distances.nearest(samples.grids, known),
+    _REAL: token_distances.nearest(real_grids, known),
+  }
+  # Nearer to training data than all but one in a hundred real samples.
+  limit = float(np.quantile(nearest[_REAL], 0.01))
+  for row in rows:
+    name = row[0]
+    row += [distances[name].value, spreads.get(name)]
+    near = nearest.get(name)
+    row += (
+      [None, None]
+      if near is None
+      else [float(near.mean()), float((near < limit).mean())]
+    )
+  results.add_table(
+    "Samples of a class",
+    "Accuracy: of a classifier of tokens, fitted on "
+    f"{len(scenes.train.labels)} real training scenes; it cannot say more of "
+    "generated samples than of real ones. Random codes: by chance. "
+    f"{FRECHET}: Frechet distance of this classifier's "
+    f"{real.shape[1]} features to those of real held-out samples, of the "
+    "latter between halves; it compares runs of the same data and n only, and "
+    f"is no FVD. {distances[_GENERATED].note} Variety: share of tokens that "
+    "differ between two samples of a class. Nearest: share that differ from "
+    "the nearest training sample; memorised: samples that are nearer than 99 "
+    "in 100 real ones.",
+    ["", "n", *names, FRECHET, "variety", "nearest", "memorised"],
+    rows,
+    n=len(samples.labels),
+    baselines=[_RANDOM],
+  )
+
+
+def _as_samples(scenes: CellScenes, num_views: int) -> tuple:
+  """Cells and labels of what the transformer sees at once."""
+  cells, labels = scenes.whole[TOKENS], scenes.labels
+  per_scene = scenes.grid[0] // num_views
+  n, m, d = cells.shape
+  cells = cells.reshape(n * per_scene, m // per_scene, d)
+  return cells, np.repeat(labels, per_scene)
