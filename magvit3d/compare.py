@@ -1,0 +1,64 @@
+"""Compares runs on one page: scores, checks, curves, configs, passports.
+
+  python -m magvit3d.compare runs/a runs/b --output=comparison.html
+
+What is on the page: docs/comparison.md.
+"""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from magvit3d import run_program
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Writes the page; returns the exit status."""
+  flags = _make_parser().parse_args(argv)
+  return run_program.run(lambda: _compare(flags))
+
+
+def _make_parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    description=__doc__,
+    allow_abbrev=False,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  parser.add_argument(
+    "runs",
+    type=_path,
+    nargs="+",
+    metavar="DIR",
+    help="work folders of two or more runs that have been evaluated",
+  )
+  parser.add_argument(
+    "--output",
+    type=_path,
+    required=True,
+    metavar="FILE.html",
+    help="page to write",
+  )
+  return parser
+
+
+def _path(text: str) -> pathlib.Path:
+  return pathlib.Path(text).expanduser()
+
+
+def _compare(flags: argparse.Namespace) -> None:
+  from magvit3d import output_file
+  from magvit3d.evaluation import compared_runs, comparison
+
+  runs = compared_runs.load(flags.runs)
+  comparison.check_output(runs, flags.output)
+  output_file.check(flags.output)
+  try:
+    comparison.write(runs, flags.output)
+  except OSError as error:
+    raise output_file.not_writable(flags.output, error) from error
+  print(f"Written: {flags.output}")
+
+
+if __name__ == "__main__":
+  sys.exit(main())
