@@ -74,7 +74,7 @@ def short_names(folders: Sequence[pathlib.Path]) -> list[str]:
   depths = [1] * len(folders)
   while True:
     names = [
-      "/".join(folder.parts[-depth:])
+      str(pathlib.PurePath(*folder.parts[-depth:]))
       for folder, depth in zip(folders, depths, strict=True)
     ]
     is_shared = [names.count(name) > 1 for name in names]

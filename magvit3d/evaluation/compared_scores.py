@@ -16,7 +16,7 @@ _DOWN = (
 )
 _UP_TITLES = ("probes: classes",)  # Their columns name questions.
 # Columns that hold a baseline, or a count.
-_NEITHER = r"most frequent|^real|^copy|^n$|\b(clips|tokens|bits)\b"
+_NEITHER = r"most frequent|^real|^copy|^first frame|^n$|\b(clips|tokens|bits)\b"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +40,15 @@ class Block:
 
   Attributes:
     title: Of the table.
-    facts: Split, n and note of each run that has it.
+    facts: Split and n, by name of each run that has it.
+    notes: The same for what one must know to read it.
     groups: Name of a row, whether it is a baseline, and its scores.
     warnings: Why its numbers cannot be compared.
   """
 
   title: str
   facts: dict[str, str]
+  notes: dict[str, str]
   groups: list[tuple[str, bool, list[Line]]]
   warnings: list[str]
 
@@ -138,12 +140,14 @@ def _align(title: str, runs: Sequence[Run], may_mark: bool) -> Block:
       else (name, is_baseline, lines)
       for name, is_baseline, lines in groups
     ]
-  facts = {
-    run.name: _facts(table)
+  present = {
+    run.name: table
     for run, table in zip(runs, tables, strict=True)
     if table is not None
   }
-  return Block(title, facts, groups, warnings)
+  facts = {name: _facts(table) for name, table in present.items()}
+  notes = {name: str(t["note"]) for name, t in present.items() if t.get("note")}
+  return Block(title, facts, notes, groups, warnings)
 
 
 def _mark(title: str, row: str, line: Line) -> Line:
@@ -186,10 +190,8 @@ def _differences(title, runs, tables) -> list[str]:
 
 def _facts(table) -> str:
   split = table.get("split")
-  facts = [f"{split} split" if split else "split unknown"]
-  facts.append(f"n = {table.get('n', 'unknown')}")
-  note = f" {table['note']}" if table.get("note") else ""
-  return f"{', '.join(facts)}.{note}"
+  known = f"{split} split" if split else "split unknown"
+  return f"{known}, n = {table.get('n', 'unknown')}"
 
 
 def _columns(table) -> list[str]:

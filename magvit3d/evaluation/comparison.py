@@ -15,9 +15,10 @@ from magvit3d.evaluation.compared_runs import Run
 from magvit3d.evaluation.compared_scores import MISSING, Block
 from magvit3d.evaluation.fact_texts import flatten, value_text
 
+_WANTED = {">=": "at least", "<=": "at most"}
 _BEST_NOTE = (
-  "Green: the best of these runs by its mean, where it is known whether more or "
-  "less is better. In brackets are 95% intervals over scenes; where they "
+  "Green: the best of these runs by its mean, where it is known whether more "
+  "or less is better. In brackets are 95% intervals over scenes; where they "
   "overlap, the difference may be chance. Baselines and floors are not marked."
 )
 _UNMARKED_NOTE = "No value is marked as best, see the top of the page."
@@ -121,8 +122,8 @@ def _table(head: str, rows: list[str], is_text: bool = False) -> str:
 def _group(name: str, num_runs: int, badge: str = "", style: str = "") -> str:
   mark = f"<span>{badge}</span>" if badge else ""
   return (
-    f'<tr class="group {style}"><td>{html.escape(name)}{mark}</td>'
-    f'<td colspan="{num_runs}"></td></tr>'
+    f'<tr class="group {style}"><td colspan="{num_runs + 1}">'
+    f"{html.escape(name)}{mark}</td></tr>"
   )
 
 
@@ -149,8 +150,10 @@ def _check(run: Run, name: str) -> str:
       value = html.escape(
         f"{value_text(check.get('value'))} {check.get('unit') or ''}".strip()
       )
+      comparison = str(check.get("comparison"))
       wanted = html.escape(
-        f"{check.get('comparison')} {value_text(check.get('threshold'))}"
+        f"{_WANTED.get(comparison, comparison)} "
+        f"{value_text(check.get('threshold'))}"
       )
       return (
         f'{value} <span class="badge {badge}">{word}</span>'
@@ -163,8 +166,10 @@ def _scores(runs: Sequence[Run], blocks: list[Block], is_marked: bool) -> str:
   if not blocks:
     return _missing("None of the runs has tables.")
   note = _BEST_NOTE if is_marked else _UNMARKED_NOTE
-  parts = [f'<p class="note">{note}</p>']
-  return "".join(parts + [_block(runs, block) for block in blocks])
+  shown = "".join(
+    f'<div class="block">{_block(runs, block)}</div>' for block in blocks
+  )
+  return f'<p class="note">{note}</p><div class="blocks">{shown}</div>'
 
 
 def _block(runs: Sequence[Run], block: Block) -> str:
@@ -182,21 +187,32 @@ def _block(runs: Sequence[Run], block: Block) -> str:
         f'<tr class="{style}"><td>{html.escape(line.column or name)}</td>'
         f"{cells}</tr>"
       )
-  facts = list(dict.fromkeys(block.facts.values()))
-  if len(facts) == 1:
-    notes = f'<p class="note">{html.escape(facts[0])}</p>'
-  else:
-    notes = "".join(
-      f'<p class="note"><b>{html.escape(run)}:</b> {html.escape(text)}</p>'
-      for run, text in block.facts.items()
+  warnings = "".join(map(_missing, block.warnings))
+  notes = ""
+  if block.notes:
+    notes = (
+      "<details><summary>How to read it</summary>"
+      f"{_by_run(block.notes, len(runs))}</details>"
     )
   return (
     f"<h3>{html.escape(block.title)}</h3>"
-    f"<details><summary>How to read it</summary>{notes}</details>"
-    + "".join(
-      f'<p class="missing">{html.escape(w)}</p>' for w in block.warnings
-    )
+    f"{_by_run(block.facts, len(runs))}{notes}{warnings}"
     + _table(_head(runs), rows)
+  )
+
+
+def _by_run(texts: dict[str, str], num_runs: int) -> str:
+  """Each run's text, or the only one."""
+  different = set(texts.values())
+  if len(different) == 1 and len(texts) == num_runs:
+    return f'<p class="note">{html.escape(different.pop())}</p>'
+  by_text = {}
+  for run, text in texts.items():
+    by_text.setdefault(text, []).append(run)
+  return "".join(
+    f'<p class="note"><b>{html.escape(", ".join(names))}:</b> '
+    f"{html.escape(text)}</p>"
+    for text, names in by_text.items()
   )
 
 
@@ -237,7 +253,8 @@ def _configs(runs: Sequence[Run]) -> str:
       rows.append(_row(field, [html.escape(text) for text in texts]))
   if not rows:
     return "<p>The runs have the same config.</p>"
-  return '<p class="note">Fields that differ.</p>' + _table(
+  note = f"Fields that differ; {MISSING}: the run's config has none."
+  return f'<p class="note">{note}</p>' + _table(
     _head(runs, "config"), rows, is_text=True
   )
 
