@@ -1,6 +1,6 @@
 """What a data set's manifest says, as a run's passport tells it."""
 
-import dataclasses
+import contextlib
 import hashlib
 import json
 import pathlib
@@ -48,8 +48,9 @@ def describe(folder: pathlib.Path) -> dict[str, Any]:
 def _changed(arguments: dict[str, Any]) -> dict[str, Any]:
   defaults = {}
   if "calibration" not in arguments:  # Of footage, with flags of its own.
-    fields = dataclasses.fields(DatasetOptions)
-    defaults = {field.name: field.default for field in fields}
+    with contextlib.suppress(ValueError):  # A preset of another version.
+      preset = arguments.get("preset", DatasetOptions.preset)
+      defaults = DatasetOptions(preset=preset).arguments()
   scenes = [f"num_{split}" for split in schema.SPLITS]
   return {
     name: f"{len(value)} files" if name == "files" else value
