@@ -7,6 +7,7 @@ import re
 import urllib.parse
 
 import pytest
+import shrunk
 from small_comparisons import make_run, make_table
 
 from magvit3d import compare
@@ -292,3 +293,23 @@ def test_an_output_that_cannot_be_is_refused(two, tmp_path, capsys):
   assert report.read_text() == "a report"
   below = two[0] / "config.json" / "page.html"
   assert "cannot be written" in _fail(capsys, *two, f"--output={below}")
+
+
+def test_the_command_of_the_documents_runs(tmp_path, monkeypatch):
+  commands = [
+    re.findall(r"python -m (magvit3d.compare .*)", path.read_text())
+    for path in (
+      shrunk.ROOT / "README.md",
+      shrunk.ROOT / "docs" / "comparison.md",
+    )
+  ]
+  assert commands[0] == commands[1]
+  (command,) = commands[0]
+  for name in "ab":
+    make_run(tmp_path / "runs" / name, [])
+  monkeypatch.chdir(tmp_path)
+  assert compare.main(command.split()[1:]) == 0
+  assert (
+    'href="runs/b/report/index.html"'
+    in (tmp_path / "comparison.html").read_text()
+  )
