@@ -62,10 +62,7 @@ def find_counters(
 
 def _cpu_counters(powercap: pathlib.Path) -> list[Counter]:
   counters = []
-  # Zones with a second number are parts of a package.
-  for zone in sorted(powercap.glob("intel-rapl:*[0-9]")):
-    if zone.name.count(":") != 1:
-      continue
+  for zone in sorted(powercap.glob("intel-rapl:*")):
     try:
       name = (zone / "name").read_text().strip()
       period = int((zone / "max_energy_range_uj").read_text()) + 1
@@ -78,7 +75,7 @@ def _cpu_counters(powercap: pathlib.Path) -> list[Counter]:
       counter.read()
     except (OSError, ValueError):
       continue  # Often only root may read it.
-    if name.startswith("package"):  # Others hold packages, or are in them.
+    if name.startswith("package"):  # Others are parts, or the whole machine.
       counters.append(counter)
   return counters
 

@@ -101,6 +101,15 @@ def test_equal_scores_have_no_best(tmp_path):
   assert _stars(_page([tmp_path / "a", tmp_path / "b"])) == 0
 
 
+def test_floors_have_no_best(tmp_path):
+  for name, psnr in (("a", 30.0), ("b", 31.0)):
+    table = make_table(22.5, 0.15)
+    table["rows"].append(["floor: reconstructions", psnr, 0.05, None])
+    make_run(tmp_path / name, [table])
+  page = _page([tmp_path / "a", tmp_path / "b"])
+  assert ["PSNR, dB", "30", "31"] in _lines(page) and _stars(page) == 0
+
+
 def test_a_score_that_is_not_finite_is_never_best(tmp_path):
   for name, psnr in zip("abc", (float("nan"), 20.0, 21.0), strict=True):
     make_run(tmp_path / name, [make_table(psnr, 0.15)])

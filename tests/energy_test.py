@@ -70,6 +70,7 @@ def test_packages_are_counted_and_their_parts_are_not(zone):
   zone("intel-rapl:0:0", "core", 0)
   zone("intel-rapl:1", "package-1", 200_000)
   zone("intel-rapl:2", "psys", 0)
+  zone("intel-rapl-mmio:0", "package-0", 0)  # The same one again.
   counters = energy.find_counters(powercap=zone.folder)
   with energy.Meter(counters) as meter:
     zone("intel-rapl:0", "package-0", 350_000)
