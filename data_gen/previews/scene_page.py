@@ -51,7 +51,7 @@ def make_page(data: DataSet, index: int) -> str:
     facts=_facts(facts.describe_scene(data, scene, things), things[0]),
     objects=_objects_table(data, things) if len(things) > 1 else "",
     data=_as_script(_content(data, scene, things, world, shown, notes)),
-    script=read_text("geometry.js") + read_text("scene.js"),
+    script="".join(map(read_text, ("geometry.js", "space.js", "scene.js"))),
   )
 
 
@@ -90,19 +90,7 @@ def _content(data, scene, things, world, shown, notes):
     "intrinsics": scene[schema.INTRINSICS].tolist(),
     "cameraFromWorld": scene[schema.CAMERA_FROM_WORLD].tolist(),
     "path": _points(scene[schema.TRAJECTORY]),
-    "world": {
-      "bounds": world.bounds.tolist(),
-      "ground": world.ground.tolist(),
-      "floor": world.floor_m,
-      "frusta": world.frusta.tolist(),
-      "frustumEdges": view3d.FRUSTUM_EDGES,
-      "target": world.target.tolist(),
-      "distance": world.distance,
-      "azimuth": world.azimuth,
-      "elevation": world.elevation,
-      "fieldOfView": float(view3d.FIELD_OF_VIEW),
-      "near": view3d.NEAR_M,
-    },
+    "world": world.as_json(),
     "objects": [
       {
         "color": thing.color,
