@@ -116,7 +116,7 @@ def test_the_table_of_objects_tells_their_lifetimes(rich, tmp_path):
 
 
 def test_no_text_of_the_data_ends_the_script():
-  text = scene_page._as_script({"name": "</script><b>"})
+  text = scene_page.as_script({"name": "</script><b>"})
   assert "<" not in text and json.loads(text) == {"name": "</script><b>"}
 
 

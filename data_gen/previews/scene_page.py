@@ -50,7 +50,7 @@ def make_page(data: DataSet, index: int) -> str:
     visible_chart=_visible_chart(things[0]),
     facts=_facts(facts.describe_scene(data, scene, things), things[0]),
     objects=_objects_table(data, things) if len(things) > 1 else "",
-    data=_as_script(_content(data, scene, things, world, shown, notes)),
+    data=as_script(_content(data, scene, things, world, shown, notes)),
     script="".join(map(read_text, ("geometry.js", "space.js", "scene.js"))),
   )
 
@@ -125,8 +125,8 @@ def _points(path):
   return [p.tolist() if np.isfinite(p).all() else None for p in path]
 
 
-def _as_script(content):
-  """JSON that no HTML parser takes for the end of the script."""
+def as_script(content):
+  """Returns JSON that no HTML parser takes for the end of the script."""
   return json.dumps(content, allow_nan=False).replace("<", "\\u003c")
 
 

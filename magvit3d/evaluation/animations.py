@@ -35,6 +35,7 @@ def strip_frames(
   clips: list[UInt8[np.ndarray, "t h w 3"]],
   given_frames: int | None = None,
   predicted_columns: tuple[int, ...] = (),
+  is_stacked: bool = False,
 ) -> UInt8[np.ndarray, "t height width 3"]:
   """Returns the frames of a strip that shows `clips` from left to right.
 
@@ -42,20 +43,23 @@ def strip_frames(
     clips: Clips of one shape.
     given_frames: Frames that a model saw; None where none is marked.
     predicted_columns: Clips whose other frames get the colour of predictions.
+    is_stacked: Whether the clips lie below each other instead.
   """
   num_frames, height, width, _ = clips[0].shape
-  border = max(1, width // _WIDTH_PER_BORDER_PX)
+  border = max(1, min(height, width) // _WIDTH_PER_BORDER_PX)
   gap = bar_height = 2 * border
   cell_height, cell_width = height + 2 * border, width + 2 * border
-  strip_width = len(clips) * (cell_width + gap) - gap
-  strip_height = cell_height + gap + bar_height
+  num_rows, num_columns = (len(clips), 1) if is_stacked else (1, len(clips))
+  strip_width = num_columns * (cell_width + gap) - gap
+  strip_height = num_rows * (cell_height + gap) + bar_height
   strip = np.full((num_frames, strip_height, strip_width, 3), _PAPER, np.uint8)
   given = num_frames if given_frames is None else given_frames
-  for column, clip in enumerate(clips):
-    left = column * (cell_width + gap)
-    cell = strip[:, :cell_height, left : left + cell_width]
+  for number, clip in enumerate(clips):
+    row, column = (number, 0) if is_stacked else (0, number)
+    top, left = row * (cell_height + gap), column * (cell_width + gap)
+    cell = strip[:, top : top + cell_height, left : left + cell_width]
     cell[:] = GIVEN_COLOR
-    if column in predicted_columns:
+    if number in predicted_columns:
       cell[given:] = PREDICTED_COLOR
     cell[:, border:-border, border:-border] = clip
   bar = strip[:, -bar_height:]
@@ -69,10 +73,13 @@ def strip_frames(
   return strip
 
 
-def animation_uri(frames: UInt8[np.ndarray, "t h w 3"]) -> str:
-  """Returns `frames` as an endless animated WebP in a `data:` URI."""
-  data = encode_webp(frames, lossless=True)
-  if len(data) > _MAX_LOSSLESS_BYTES:
+def animation_uri(frames: UInt8[np.ndarray, "t h w 3"], **options: Any) -> str:
+  """Returns `frames` as an endless animated WebP in a `data:` URI.
+
+  `options` are Pillow's; without any, a large animation is stored with loss.
+  """
+  data = encode_webp(frames, **(options or {"lossless": True}))
+  if not options and len(data) > _MAX_LOSSLESS_BYTES:
     data = encode_webp(frames, lossless=False, quality=_LOSSY_QUALITY)
   return f"data:image/webp;base64,{base64.b64encode(data).decode('ascii')}"
 

@@ -32,7 +32,7 @@ def prediction(arrays: Mapping[str, np.ndarray]) -> str:
   tasks = [
     key.removesuffix("/predicted")
     for key in arrays
-    if key.endswith("/predicted")
+    if key.endswith("/predicted") and key != "gallery/predicted"
   ]
   titled = len(tasks) > 1
   return "".join(
