@@ -7,7 +7,6 @@ import numpy as np
 from magvit3d.evaluation import page_texts
 
 _MAX_LEVEL_HEADS = 5  # With more classes the heads of columns stand upright.
-_DARK_SHARE = 0.55  # From here on text on the shade is white.
 
 
 def tables(confusions: object) -> str:
@@ -22,7 +21,7 @@ def tables(confusions: object) -> str:
       "evaluation/scores.json has no confusions: nothing was classified, or "
       "an older version of the evaluate stage wrote it."
     )
-  return "".join(map(_table, confusions))
+  return f'<div class="confusions">{"".join(map(_table, confusions))}</div>'
 
 
 def _table(confusion):
@@ -41,7 +40,7 @@ def _table(confusion):
     f"accuracy {hits / total:.1%}" if total else "accuracy unknown",
   ]
   note = confusion.get("note")
-  note = f" {html.escape(str(note))}" if note else ""
+  note = f". {html.escape(str(note))}" if note else ""
   is_upright = len(names) > _MAX_LEVEL_HEADS
   heads = "".join(
     f"<th><span>{html.escape(name.replace('_', ' '))}</span></th>"
@@ -53,12 +52,12 @@ def _table(confusion):
     for number, (name, row) in enumerate(zip(names, counts, strict=True))
   )
   return (
-    f'<p class="caption"><b>{html.escape(title)}</b> '
+    f'<div><p class="caption"><b>{html.escape(title)}</b> '
     f"({html.escape('; '.join(facts))}){note}</p>"
     f'<div class="scroll"><table class="confusion'
     f'{" upright" if is_upright else ""}"><thead><tr>'
     f"<th>true ↓ answered →</th>{heads}<th>all</th></tr></thead>"
-    f"<tbody>{rows}</tbody></table></div>"
+    f"<tbody>{rows}</tbody></table></div></div>"
   )
 
 
@@ -68,7 +67,6 @@ def _cells(row, true_class):
   for answer, count in enumerate(row):
     share = count / total if total else 0.0
     kinds = ["hit"] if answer == true_class else []
-    kinds += ["dark"] if share >= _DARK_SHARE else []
     kinds += [] if count else ["none"]
     percent = f"<small>{share:.0%}</small>" if count else ""
     kind = f' class="{" ".join(kinds)}"' if kinds else ""

@@ -9,7 +9,6 @@ from magvit3d.evaluation import animations, page_texts
 
 _RANKS = ("best", "median", "worst")
 _KEYS = ("real", "predicted", "class_names", "rank", "ade", "scene_id")
-_CLIP_CSS_PX = 288  # Width of the views side by side, at least.
 # All galleries together: the file stays below 10 MB.
 _MAX_BYTES = 3_000_000
 
@@ -50,11 +49,12 @@ def section(
     figures = "".join(
       _figure(arrays, row, given, options, linked_ids) for row in rows
     )
-    errors = ", ".join(_ade(arrays, row) for row in rows)
+    errors = " / ".join(_ade(arrays, row).removesuffix(" m") for row in rows)
+    title = html.escape(name.replace("_", " "))
     parts.append(
-      f"<details{'' if number else ' open'}><summary>{html.escape(name)} "
-      f'<small>{errors}</small></summary><div class="clips">{figures}</div>'
-      "</details>"
+      f"<details{'' if number else ' open'}><summary>{title} "
+      f'<small>ADE {errors} m</small></summary><div class="gallery">{figures}'
+      "</div></details>"
     )
   seen = (
     "Which frames were given is not recorded."
@@ -97,15 +97,14 @@ def _figure(arrays, row, given, options, linked_ids):
   scene = int(arrays["scene_id"][row])
   rank = html.escape(str(arrays["rank"][row]))
   name = html.escape(str(arrays["class_names"][row]))
-  scale = max(1, -(-_CLIP_CSS_PX // arrays["real"].shape[3]))
   link = (
     f' <a href="#paths" data-scene="{scene}">Show in 3D</a>'
     if scene in linked_ids
     else ""
   )
   return (
-    f'<figure class="strip" style="width:{frames.shape[2] * scale}px">'
-    f"<figcaption>{rank}: {_ade(arrays, row)} "
+    '<figure class="strip">'
+    f"<figcaption><span>{rank}: {_ade(arrays, row)}</span>"
     f'<span class="note">scene {scene}{link}</span></figcaption>'
     f'<img loading="lazy" width="{frames.shape[2]}" height="{frames.shape[1]}" '
     f'src="{animations.animation_uri(frames, **options)}" '

@@ -1,11 +1,13 @@
 """The report's plots of one score against another, such as rate and PSNR."""
 
 import html
+import itertools
 
 from magvit3d.evaluation import line_plots, page_texts
 
-_BASELINE_COLOR = "#5b636e"
-_PREDICTED_COLOR = "#c2410c"  # Of the first line that is no baseline.
+# Lines of baselines are dashed; the first of the others is the model's.
+_BASELINE_COLORS = ("#5b636e", "#a16207", "#be185d", "#0e7490")
+_COLORS = ("#c2410c", "#1d4ed8", "#15803d", "#7e22ce")
 
 
 def plots(described: object) -> str:
@@ -47,18 +49,19 @@ def _plot(plot):
 
 
 def _lines(series):
-  lines, num_baselines = [], 0
-  colors = (_PREDICTED_COLOR, *line_plots.COLORS)
+  lines = []
+  colors = {
+    True: itertools.cycle(_BASELINE_COLORS),
+    False: itertools.cycle(_COLORS),
+  }
   for entry in series:
     is_baseline = bool(entry.get("is_baseline"))
-    num_baselines += is_baseline
-    color = colors[(len(lines) - num_baselines + is_baseline) % len(colors)]
     pairs = zip(entry.get("x") or (), entry.get("y") or (), strict=False)
     lines.append(
       line_plots.Line(
         str(entry.get("name")),
         [(_number(x), _number(y)) for x, y in pairs],
-        _BASELINE_COLOR if is_baseline else color,
+        next(colors[is_baseline]),
         is_dashed=is_baseline,
       )
     )

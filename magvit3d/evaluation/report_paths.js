@@ -43,7 +43,7 @@ function startPaths(content) {
   function drawTicks(pen) {
     const { context, scale } = pen;
     const middle = toCanvas(pen, [0, 0, 0]);
-    context.textAlign = "center";
+    const taken = [];
     context.textBaseline = "middle";
     context.lineWidth = scale;
     ["x", "y", "z"].forEach((name, axis) => {
@@ -63,7 +63,10 @@ function startPaths(content) {
       const length = Math.hypot(...along);
       if (length < 70 * scale) return;  // Seen along the axis.
       let out = times([-along[1], along[0]], 1 / length);
-      if (dot(out, minus(ends[1], middle)) < 0) out = times(out, -1);
+      const outwards = minus(ends[1], middle);
+      if (out[0] * outwards[0] + out[1] * outwards[1] < 0) out = times(out, -1);
+      const isBeside = Math.abs(out[0]) > 0.5;
+      context.textAlign = !isBeside ? "center" : out[0] > 0 ? "left" : "right";
       const step = length / (2 * half) < 110 * scale ? half : 0.5;
       context.fillStyle = context.strokeStyle = style.soft;
       context.font = `${11 * scale}px system-ui, sans-serif`;
@@ -74,11 +77,15 @@ function startPaths(content) {
         context.moveTo(...place);
         context.lineTo(...at(5));
         context.stroke();
-        context.fillText(String(value).replace("-", "−"), ...at(15));
+        const textPlace = at(isBeside ? 9 : 15);
+        // Axes that meet in a corner would write over each other.
+        if (taken.some((other) => Math.hypot(...minus(other, textPlace)) < 18 * scale)) continue;
+        taken.push(textPlace);
+        context.fillText(String(value).replace("-", "−"), ...textPlace);
       }
       context.fillStyle = style.ink;
       context.font = `600 ${12 * scale}px system-ui, sans-serif`;
-      context.fillText(`${name}, m`, ...ends[1].map((p, i) => p + out[i] * 34 * scale));
+      context.fillText(`${name}, m`, ...ends[1].map((p, i) => p + out[i] * (isBeside ? 44 : 34) * scale));
     });
   }
 
@@ -141,8 +148,9 @@ function startPaths(content) {
       const point = scene.paths[source][frame];
       if (point) strokeLines(pen, [[point, dropped[frame]]], `${content.colors[source]}80`, 1);
     }
-    // The prediction lies above the others.
-    order.sort((a, b) => (a === 1) - (b === 1));
+    // Above the others lie the true path and, on top, the prediction.
+    const height = (source) => (source < 2 ? source + 1 : 0);
+    order.sort((a, b) => height(a) - height(b));
     for (const source of order) drawPath(pen, source);
     context.lineWidth = 1.5 * scale;
     for (const source of order) {
