@@ -8,6 +8,7 @@ set: then they fail.
 
 import base64
 import fcntl
+import io
 import json
 import os
 import pathlib
@@ -17,7 +18,9 @@ import signal
 import subprocess
 import time
 
+import numpy as np
 import pytest
+from PIL import Image
 
 _TIMEOUT_S = 60  # Of an answer; the machine may be busy.
 _FLAGS = (
@@ -236,6 +239,14 @@ class Page:
     put("touchMove", ends)
     put("touchEnd", [])
     self.draw()
+
+  def pixels(self, selector: str, number: int = 0) -> np.ndarray:
+    """Returns what the canvas of this number shows, uint8 (h, w, 4)."""
+    uri = self.evaluate(
+      f"document.querySelectorAll({selector!r})[{number}].toDataURL()"
+    )
+    with Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))) as image:
+      return np.asarray(image)
 
   def screenshot(self, path: pathlib.Path, is_full: bool = True) -> None:
     """Writes a PNG of the whole page, or of what the window shows."""

@@ -167,21 +167,6 @@ def test_what_a_record_does_not_know_is_called_unknown(footage, tmp_path):
   assert "The path is unknown" in page
 
 
-_PIXELS = """
-const pixels = (canvas) => canvas.getContext("2d").getImageData(
-  0, 0, canvas.width, canvas.height).data;
-const places = (canvas, isThere) => {
-  const data = pixels(canvas);
-  const found = [];
-  for (let i = 0; i < data.length; i += 4) {
-    if (isThere(data.subarray(i, i + 4))) found.push(i / 4);
-  }
-  return found;
-};
-const get = (id) => document.getElementById(id);
-"""
-
-
 def test_a_page_in_a_browser_plays_and_turns(rich, tmp_path, chromium):
   _read_page(rich, tmp_path)
   with chromium.open(tmp_path / "scene.html", 390) as page:
@@ -232,30 +217,22 @@ def test_a_page_in_a_browser_draws_what_the_cameras_see(
   path = tmp_path / "scene.html"
   with chromium.open(path, width, "#frame=3") as page:
     assert page.sideways <= 0
-    page.evaluate(_PIXELS)
-    text = page.evaluate("get('frame-text').textContent")
-    clip = page.evaluate("[...pixels(document.querySelector('.clip canvas'))]")
-    page.evaluate("get('outlines').click()")
+    text = page.evaluate("document.getElementById('frame-text').textContent")
+    clip = page.pixels(".clip canvas")
     page.evaluate(
-      "get('eye').value = '1'; get('eye').dispatchEvent(new Event('change'))"
+      "document.getElementById('outlines').click();"
+      "document.getElementById('eye').value = '1';"
+      "document.getElementById('eye').dispatchEvent(new Event('change'))"
     )
     page.draw()
-    size = page.evaluate("get('space').width")
-    color = list(bytes.fromhex(content["objects"][0]["color"][1:]))
-    dot = page.evaluate(
-      "places(get('space'), (pixel) => "
-      f"{color}.every((value, i) => value === pixel[i]))"
-    )
-    over = "document.querySelectorAll('.clip canvas')[1]"
-    outlined = page.evaluate(f"places({over}, (pixel) => pixel[3])")
-    overlay = page.evaluate(f"{over}.width")
+    space = page.pixels("#space")
+    overlay = page.pixels(".clip canvas", 1)
     assert not page.problems
   assert text == "frame 3 of 5"
-  clip = np.array(clip).reshape(SIZE, SIZE, 4)[..., :3]
-  np.testing.assert_array_equal(clip, scene[schema.FRAMES][0, 3])
+  np.testing.assert_array_equal(clip[..., :3], scene[schema.FRAMES][0, 3])
   # Outlines lie around the pixels at the edges of the masks.
-  y, x = np.divmod(np.array(outlined), overlay)
-  factor = overlay / SIZE
+  y, x = np.nonzero(overlay[..., 3])
+  factor = len(overlay) / SIZE
   masks = np.pad(scene[schema.MASKS][0, 3].astype(int), 1)
   near = [
     masks[i : i + SIZE, j : j + SIZE] for i in (0, 1, 2) for j in range(3)
@@ -272,7 +249,8 @@ def test_a_page_in_a_browser_draws_what_the_cameras_see(
     scene[schema.INTRINSICS][1],
     scene[schema.CAMERA_FROM_WORLD][1],
   )
-  place = (pixel + 0.5) * size / SIZE - 0.5
-  y, x = np.divmod(np.array(dot), size)
+  place = (pixel + 0.5) * len(space) / SIZE - 0.5
+  color = list(bytes.fromhex(content["objects"][0]["color"][1:]))
+  y, x = np.nonzero((space[..., :3] == color).all(-1))
   distance = np.hypot(x - place[0], y - place[1])
   assert (distance < 5).sum() > 50  # Its disc, with a radius of 7.
