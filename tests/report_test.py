@@ -8,7 +8,13 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from report_inputs import FRAMES, SCRIPT, make_clips, make_workdir
+from report_inputs import (
+  FRAMES,
+  SCRIPT,
+  make_clips,
+  make_paths,
+  make_workdir,
+)
 
 from magvit3d.evaluation import report
 
@@ -182,4 +188,6 @@ def test_the_old_report_stays_when_a_new_one_cannot_be_written(
 @pytest.mark.slow
 def test_twelve_clips_of_128_pixels_stay_below_ten_megabytes(tmp_path):
   make_workdir(tmp_path, num_clips=12, size=128, frames=16)
+  paths = make_paths(num_scenes=200, num_frames=16)
+  np.savez_compressed(tmp_path / "evaluation" / "paths.npz", **paths)
   assert report.write_report(tmp_path).stat().st_size < 10e6

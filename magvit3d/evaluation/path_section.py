@@ -41,13 +41,15 @@ def problem(paths: Arrays) -> str:
   if paths["truth"].ndim != 3 or not paths["truth"].size:
     return "evaluation/paths.npz holds no scenes."
   num_scenes, num_frames, _ = paths["truth"].shape
-  num_sources = len(paths["names"])
+  num_sources, num_views = len(paths["names"]), paths["intrinsics"].shape[1]
   wanted = {
     "scene_id": (num_scenes,),
     "captions": (num_scenes,),
     "shape": (num_scenes,),
     "motion": (num_scenes,),
     "truth": (num_scenes, num_frames, 3),
+    "intrinsics": (num_scenes, num_views, 3, 3),
+    "camera_from_world": (num_scenes, num_views, 3, 4),
     "positions": (num_sources, num_scenes, num_frames, 3),
     "is_found": (num_sources, num_scenes, num_frames),
     "ade": (num_sources, num_scenes),
