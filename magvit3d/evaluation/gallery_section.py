@@ -106,7 +106,7 @@ def _figure(arrays, row, given, options, linked_ids):
     '<figure class="strip">'
     f"<figcaption><span>{rank}: {_ade(arrays, row)}</span>"
     f'<span class="note">scene {scene}{link}</span></figcaption>'
-    f'<img loading="lazy" width="{frames.shape[2]}" height="{frames.shape[1]}" '
+    f'<img width="{frames.shape[2]}" height="{frames.shape[1]}" '
     f'src="{animations.animation_uri(frames, **options)}" '
     f'alt="{rank} prediction of {name}: true above, predicted below"></figure>'
   )
