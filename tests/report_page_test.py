@@ -265,8 +265,10 @@ def test_names_are_text_and_unknown_numbers_are_told(tmp_path, chromium):
   assert not re.search(r"\bNaN\b", path.read_text().split('id="path-data">')[1])
   with chromium.open(path, 390) as page:
     page.draw()
-    assert (
-      page.evaluate("document.querySelectorAll('b b, summary b').length") == 0
+    bold = "b b, summary b, .sources b, .confusion b, select b, .path-caption b"
+    assert page.evaluate(f"document.querySelectorAll('{bold}').length") == 0
+    assert _text(page, ".sources tbody tr:nth-child(2) th") == (
+      "<b>predicted</b>"
     )
     assert page.evaluate("document.querySelectorAll('details').length") == 16
     assert _text(page, "#path-caption") == "Scene 100: </script><b>bold</b>"
