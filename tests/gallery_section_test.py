@@ -67,6 +67,13 @@ def test_what_is_missing_is_named(clips):
   assert gallery_section.scene_ids({}) == []
 
 
+@pytest.mark.parametrize("key", ["predicted", "ade", "class_names"])
+def test_an_array_of_another_length_is_named(key, clips):
+  name = f"gallery/{key}"
+  page = gallery_section.section(clips | {name: clips[name][:-1]}, ())
+  assert f"is broken: {name} does not fit" in page
+
+
 def test_large_galleries_are_stored_with_loss_and_stay_small():
   rng = np.random.default_rng(0)
   clips = make_gallery(rng, 64, 8, [f"class {i}" for i in range(15)])

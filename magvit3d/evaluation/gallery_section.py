@@ -35,6 +35,13 @@ def section(
     )
   arrays = {key: clips[f"gallery/{key}"] for key in _KEYS}
   count = len(arrays["real"])
+  short = [key for key in _KEYS if len(arrays[key]) != count]
+  if short or arrays["predicted"].shape != arrays["real"].shape:
+    key = (*short, "predicted")[0]
+    return page_texts.say_missing(
+      f"evaluation/clips.npz is broken: gallery/{key} does not fit "
+      "gallery/real. Run the evaluate stage anew."
+    )
   if not count:
     return page_texts.say_missing("The galleries have no clips.")
   given = clips.get("gallery/given_frames")
