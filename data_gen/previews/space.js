@@ -52,17 +52,22 @@ function drawDot(pen, point, radius, fill, edge) {
   context.stroke();
 }
 
+// Where a text begins that would begin at `left`, so that it is all seen.
+function keepInside({ context, size, scale }, text, left) {
+  const width = context.measureText(text).width;
+  return Math.min(Math.max(left, 2 * scale), size - width - 2 * scale);
+}
+
 // A camera with its name, which stays inside the picture.
 function drawFrustum(pen, corners, edges, name, { line, ink, paper }) {
-  const { context, size, scale } = pen;
+  const { context, scale } = pen;
   strokeLines(pen, edges.map(([a, b]) => [corners[a], corners[b]]), line, 1.5);
   const place = toCanvas(pen, corners[0]);
   if (!place) return;
   context.font = `${12 * scale}px system-ui, sans-serif`;
   context.textBaseline = "middle";
   context.textAlign = "left";
-  const width = context.measureText(name).width;
-  const left = Math.min(Math.max(place[0] + 7 * scale, 2 * scale), size - width - 2 * scale);
+  const left = keepInside(pen, name, place[0] + 7 * scale);
   context.fillStyle = ink;
   context.strokeStyle = paper;
   context.lineWidth = 3 * scale;

@@ -44,6 +44,7 @@ function startPaths(content) {
     const { context, scale } = pen;
     const middle = toCanvas(pen, [0, 0, 0]);
     const taken = [];
+    context.textAlign = "left";
     context.textBaseline = "middle";
     context.lineWidth = scale;
     ["x", "y", "z"].forEach((name, axis) => {
@@ -66,7 +67,11 @@ function startPaths(content) {
       const outwards = minus(ends[1], middle);
       if (out[0] * outwards[0] + out[1] * outwards[1] < 0) out = times(out, -1);
       const isBeside = Math.abs(out[0]) > 0.5;
-      context.textAlign = !isBeside ? "center" : out[0] > 0 ? "left" : "right";
+      const write = (text, place) => {
+        const share = isBeside ? (out[0] > 0 ? 0 : 1) : 0.5;
+        const left = place[0] - share * context.measureText(text).width;
+        context.fillText(text, keepInside(pen, text, left), place[1]);
+      };
       const step = length / (2 * half) < 110 * scale ? half : 0.5;
       context.fillStyle = context.strokeStyle = style.soft;
       context.font = `${11 * scale}px system-ui, sans-serif`;
@@ -81,11 +86,11 @@ function startPaths(content) {
         // Axes that meet in a corner would write over each other.
         if (taken.some((other) => Math.hypot(...minus(other, textPlace)) < 18 * scale)) continue;
         taken.push(textPlace);
-        context.fillText(String(value).replace("-", "−"), ...textPlace);
+        write(String(value).replace("-", "−"), textPlace);
       }
       context.fillStyle = style.ink;
       context.font = `600 ${12 * scale}px system-ui, sans-serif`;
-      context.fillText(`${name}, m`, ...ends[1].map((p, i) => p + out[i] * (isBeside ? 44 : 34) * scale));
+      write(`${name}, m`, ends[1].map((p, i) => p + out[i] * (isBeside ? 44 : 34) * scale));
     });
   }
 
