@@ -7,12 +7,10 @@ policy knows the one script by its hash, and forbids the rest.
 """
 
 import base64
-import hashlib
 import html
 import io
 import json
 import pathlib
-import string
 
 from PIL import Image
 
@@ -23,7 +21,7 @@ from magvit3d.evaluation import (
   curves,
   gallery_section,
   metrics_file,
-  page_texts,
+  pages,
   path_section,
   plot_section,
   run_files,
@@ -99,7 +97,9 @@ def write_report(workdir: pathlib.Path) -> pathlib.Path:
     else _config(config),
   }
   name = str(config.get("experiment_name") or workdir.resolve().name)
-  page = _page(name, _lead(scores, stages), sections, script)
+  page = pages.make_page(
+    f"magvit3d: {name}", _lead(scores, stages), sections, script
+  )
   path = workdir / "report" / "index.html"
   atomic_file.write_text(path, page)
   return path
@@ -115,26 +115,6 @@ def _paths(paths, problem, clips) -> tuple[str, set[int], str]:
   rows = path_section.choose_scenes(paths, gallery_section.scene_ids(clips))
   shown_ids = {int(scene) for scene in paths["scene_id"][rows]}
   return path_section.section(paths, rows), shown_ids, path_section.script()
-
-
-def _page(name: str, lead: str, sections: dict[str, str], script: str) -> str:
-  digest = hashlib.sha256(script.encode()).digest()
-  source = f"'sha256-{base64.b64encode(digest).decode()}'"
-  template = page_texts.read_text("report.html")
-  return string.Template(template).substitute(
-    title=html.escape(f"magvit3d: {name}"),
-    style=page_texts.read_text("report.css"),
-    lead=lead,
-    navigation="".join(
-      f'<a href="#{title.lower()}">{title}</a>' for title in sections
-    ),
-    content="\n".join(
-      f'<section id="{title.lower()}"><h2>{title}</h2>{body}</section>'
-      for title, body in sections.items()
-    ),
-    script_source=source if script else "'none'",
-    script=f"<script>{script}</script>" if script else "",
-  )
 
 
 def _lead(scores: dict, stages: dict) -> str:

@@ -90,7 +90,11 @@ function startPaths(content) {
       }
       context.fillStyle = style.ink;
       context.font = `600 ${12 * scale}px system-ui, sans-serif`;
-      write(`${name}, m`, ends[1].map((p, i) => p + out[i] * (isBeside ? 44 : 34) * scale));
+      const top = ends[0][1] < ends[2][1] ? ends[0] : ends[2];
+      const namePlace = axis === 2
+        ? [top[0], top[1] - 18 * scale]
+        : ends[1].map((p, i) => p + out[i] * (isBeside ? 44 : 34) * scale);
+      write(`${name}, m`, namePlace);
     });
   }
 
