@@ -69,8 +69,15 @@ function startPaths(content) {
       const isBeside = Math.abs(out[0]) > 0.5;
       const write = (text, place) => {
         const share = isBeside ? (out[0] > 0 ? 0 : 1) : 0.5;
-        const left = place[0] - share * context.measureText(text).width;
-        context.fillText(text, keepInside(pen, text, left), place[1]);
+        const width = context.measureText(text).width;
+        const left = keepInside(pen, text, place[0] - share * width);
+        // Axes that meet in a corner would write over each other.
+        const box = [left - 2 * scale, left + width + 2 * scale, place[1]];
+        const isOver = (other) => box[0] < other[1] && other[0] < box[1]
+          && Math.abs(box[2] - other[2]) < 12 * scale;
+        if (taken.some(isOver)) return;
+        taken.push(box);
+        context.fillText(text, left, place[1]);
       };
       const step = length / (2 * half) < 110 * scale ? half : 0.5;
       context.fillStyle = context.strokeStyle = style.soft;
@@ -82,11 +89,7 @@ function startPaths(content) {
         context.moveTo(...place);
         context.lineTo(...at(5));
         context.stroke();
-        const textPlace = at(isBeside ? 9 : 15);
-        // Axes that meet in a corner would write over each other.
-        if (taken.some((other) => Math.hypot(...minus(other, textPlace)) < 18 * scale)) continue;
-        taken.push(textPlace);
-        write(String(value).replace("-", "−"), textPlace);
+        write(String(value).replace("-", "−"), at(isBeside ? 9 : 15));
       }
       context.fillStyle = style.ink;
       context.font = `600 ${12 * scale}px system-ui, sans-serif`;
