@@ -25,10 +25,9 @@ _WIDTH_PER_BORDER_PX = 40
 _FRAME_MS = 125
 _LAST_FRAME_MS = 750  # The end stays a moment before the clip starts again.
 
-# A strip without loss may have this many bytes; a larger one, such as a noisy
-# reconstruction at 128 pixels, is stored with loss.
-_MAX_LOSSLESS_BYTES = 180_000
-_LOSSY_QUALITY = 85
+_QUALITIES = (85, 70, 50, 30)  # With loss, where without is too large.
+# The parts of a page with animations share its 10 MB.
+MAX_SECTION_BYTES = 2_000_000
 
 
 def strip_frames(
@@ -73,14 +72,20 @@ def strip_frames(
   return strip
 
 
-def animation_uri(frames: UInt8[np.ndarray, "t h w 3"], **options: Any) -> str:
+def animation_uri(
+  frames: UInt8[np.ndarray, "t h w 3"], num_clips: int = 12
+) -> str:
   """Returns `frames` as an endless animated WebP in a `data:` URI.
 
-  `options` are Pillow's; without any, a large animation is stored with loss.
+  Args:
+    frames: Of one of `num_clips` animations in a part of the page. Its share
+      of the bytes decides how much is lost, if anything.
   """
-  data = encode_webp(frames, **(options or {"lossless": True}))
-  if not options and len(data) > _MAX_LOSSLESS_BYTES:
-    data = encode_webp(frames, lossless=False, quality=_LOSSY_QUALITY)
+  data = encode_webp(frames, lossless=True)
+  for quality in _QUALITIES:
+    if len(data) * 4 / 3 <= MAX_SECTION_BYTES / num_clips:
+      break
+    data = encode_webp(frames, lossless=False, quality=quality)
   return f"data:image/webp;base64,{base64.b64encode(data).decode('ascii')}"
 
 

@@ -9,8 +9,6 @@ from magvit3d.evaluation import animations, page_texts
 
 _RANKS = ("best", "median", "worst")
 _KEYS = ("real", "predicted", "class_names", "rank", "ade", "scene_id")
-# All galleries together: the file stays below 10 MB.
-_MAX_BYTES = 3_000_000
 
 
 def scene_ids(clips: Mapping[str, np.ndarray]) -> list[int]:
@@ -46,16 +44,13 @@ def section(
     return page_texts.say_missing("The galleries have no clips.")
   given = clips.get("gallery/given_frames")
   given = None if given is None else int(given)
-  options = _encoding(arrays, given)
   groups: dict[str, list[int]] = {}
   for row, name in enumerate(arrays["class_names"]):
     groups.setdefault(str(name), []).append(row)
   parts = []
   for number, (name, rows) in enumerate(groups.items()):
     rows.sort(key=lambda row: _place_of(arrays["rank"][row]))
-    figures = "".join(
-      _figure(arrays, row, given, options, linked_ids) for row in rows
-    )
+    figures = "".join(_figure(arrays, row, given, linked_ids) for row in rows)
     errors = " / ".join(_ade(arrays, row).removesuffix(" m") for row in rows)
     title = html.escape(name.replace("_", " "))
     parts.append(
@@ -77,19 +72,6 @@ def section(
   return f'<p class="note">{note}</p>' + "".join(parts)
 
 
-def _encoding(arrays, given):
-  """Options with which all galleries fit, tried on the first one."""
-  count = len(arrays["real"])
-  frames = _frames(arrays, 0, given)
-  choices = [{"lossless": True}]
-  choices += [{"lossless": False, "quality": q} for q in (85, 70, 50)]
-  for options in choices:
-    size = len(animations.encode_webp(frames, **options))
-    if size * count * 4 / 3 <= _MAX_BYTES:
-      return options
-  return choices[-1]
-
-
 def _frames(arrays, row, given):
   return animations.strip_frames(
     [arrays["real"][row], arrays["predicted"][row]],
@@ -99,9 +81,10 @@ def _frames(arrays, row, given):
   )
 
 
-def _figure(arrays, row, given, options, linked_ids):
+def _figure(arrays, row, given, linked_ids):
   frames = _frames(arrays, row, given)
   scene = int(arrays["scene_id"][row])
+  uri = animations.animation_uri(frames, len(arrays["real"]))
   rank = html.escape(str(arrays["rank"][row]))
   name = html.escape(str(arrays["class_names"][row]))
   link = (
@@ -114,7 +97,7 @@ def _figure(arrays, row, given, options, linked_ids):
     f"<figcaption><span>{rank}: {_ade(arrays, row)}</span>"
     f'<span class="note">scene {scene}{link}</span></figcaption>'
     f'<img width="{frames.shape[2]}" height="{frames.shape[1]}" '
-    f'src="{animations.animation_uri(frames, **options)}" '
+    f'src="{uri}" '
     f'alt="{rank} prediction of {name}: true above, predicted below"></figure>'
   )
 
