@@ -1,0 +1,40 @@
+"""How the report writes numbers, and says that something is not there."""
+
+import html
+import importlib.resources
+import math
+
+
+def is_finite(value: object) -> bool:
+  """Whether a value is a number that is neither NaN nor infinite."""
+  is_number = isinstance(value, int | float) and not isinstance(value, bool)
+  return is_number and math.isfinite(value)
+
+
+def value_text(value: object) -> str:
+  """Returns four significant digits of a number; counts in full."""
+  if value is None:
+    return "–"
+  if isinstance(value, bool) or not isinstance(value, int | float):
+    return str(value)
+  if not math.isfinite(value):
+    return "not finite"
+  if isinstance(value, int):
+    return f"{value:,}"
+  return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+
+
+def metres_text(value: float | None) -> str:
+  """Returns metres to the millimetre, or that they are unknown."""
+  return f"{value:.3f} m" if is_finite(value) else "unknown"
+
+
+def say_missing(reason: str) -> str:
+  """Returns a paragraph that stands where something is missing."""
+  return f'<p class="missing">{html.escape(reason)}</p>'
+
+
+def read_text(name: str) -> str:
+  """Returns a file that lies beside this one."""
+  package = importlib.resources.files("magvit3d.evaluation")
+  return package.joinpath(name).read_text(encoding="utf-8")
