@@ -365,7 +365,7 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   training.num_validation_clips = 48
   config.evaluation.num_clips = 144
   config.evaluation.num_samples_per_class = 8
-  config.evaluation.num_probe_scenes = 600
+  config.evaluation.num_probe_scenes = 300
   config.evaluation.num_probe_steps = 300
   # In so few steps two of the four colours are learnt, the others stay grey.
   # With two colours alone all are right, but finer tokens are harder to

@@ -222,6 +222,26 @@ def test_corrected_run_goes_on_after_an_error(workdir):
     ({"dtype": "float23"}, "config.dtype='float23'"),
     ({"data__file_format": "npz"}, "config.data.file_format='npz' is unknown"),
     ({"evaluation__split": "tset"}, "config.evaluation.split='tset'"),
+    (
+      {"evaluation__num_probe_scenes": -1},
+      "config.evaluation.num_probe_scenes=-1",
+    ),
+    (
+      {"evaluation__num_samples_per_class": 0},
+      "config.evaluation.num_samples_per_class=0",
+    ),
+    (
+      {"evaluation__token_budgets": (0.5, 64.0)},
+      "config.evaluation.token_budgets=(0.5, 64.0)",
+    ),
+    (
+      {"evaluation__i3d_weights": "missing.npz"},
+      "config.evaluation.i3d_weights=missing.npz",
+    ),
+    (
+      {"evaluation__lpips_weights": "setup.py,heads.npz"},
+      "heads.npz is no file",
+    ),
     ({"train_tokenizer__batch_size": 0}, "config.train_tokenizer.batch_size=0"),
     (
       {"train_transformer__log_every_steps": 0},

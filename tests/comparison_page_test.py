@@ -5,8 +5,6 @@ from small_comparisons import make_run, make_table
 
 from magvit3d import compare
 
-pytest.importorskip("browser")
-
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):

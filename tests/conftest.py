@@ -14,6 +14,7 @@ import gc
 import os
 import pathlib
 
+import browser
 import jax
 import pytest
 import small_run
@@ -49,3 +50,10 @@ def trained_run(tmp_path_factory):
 def scenes_run(tmp_path_factory):
   """The same of a transformer that sees three cameras, without evaluation."""
   return small_run.make_scenes(tmp_path_factory.mktemp("runs") / "multiview")
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory):
+  """A browser for all tests; without Chromium they are skipped, or fail."""
+  with browser.Browser(tmp_path_factory.mktemp("chromium")) as opened:
+    yield opened

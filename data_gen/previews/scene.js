@@ -11,7 +11,7 @@ function startPage(scene) {
   let frame = start ? Math.min(Number(start[1]), scene.numFrames - 1) : 0;
   let isPlaying = !start && !isReduced && scene.numFrames > 1;
   let lastTime = 0;
-  let view = { azimuth: 0, elevation: 0, zoom: 1 };
+  let view = startView(scene.world);
 
   // Pictures are decoded once; masks become lines between pixels.
   const pictures = {};
@@ -53,44 +53,6 @@ function startPage(scene) {
     return outlines[camera][frame];
   }
 
-  // Makes a canvas as fine as the screen; returns its context and its scale.
-  function fit(canvas) {
-    const scale = window.devicePixelRatio || 1;
-    const size = Math.max(1, Math.round(canvas.clientWidth * scale));
-    if (canvas.width !== size) canvas.width = canvas.height = size;
-    const context = canvas.getContext("2d");
-    context.clearRect(0, 0, size, size);
-    context.lineJoin = context.lineCap = "round";
-    return [context, size, scale];
-  }
-
-  function strokeLine(context, camera, a, b) {
-    if (!a || !b) return;
-    const line = projectLine(camera, a, b, scene.world.near);
-    if (!line) return;
-    context.beginPath();
-    // Pixel centres are whole numbers in data_gen, and halves on a canvas.
-    context.moveTo(line[0][0] + 0.5, line[0][1] + 0.5);
-    context.lineTo(line[1][0] + 0.5, line[1][1] + 0.5);
-    context.stroke();
-  }
-
-  function strokePath(context, camera, path, first, last) {
-    for (let i = first; i < last; i++) strokeLine(context, camera, path[i], path[i + 1]);
-  }
-
-  function drawDot(context, camera, point, radius, fill, edge) {
-    const place = point && inCamera(camera, point);
-    if (!place || place[2] < scene.world.near) return;
-    const [x, y] = toPixel(camera, place);
-    context.beginPath();
-    context.arc(x + 0.5, y + 0.5, radius, 0, 2 * Math.PI);
-    context.fillStyle = fill;
-    context.strokeStyle = edge;
-    context.fill();
-    context.stroke();
-  }
-
   const isAlive = (thing) => thing.first <= frame && frame <= thing.last;
   const isOn = (id) => get(id) !== null && get(id).checked;
 
@@ -114,10 +76,11 @@ function startPage(scene) {
     }
     if (isOn("path")) {
       const camera = enlarge(cameras[number], scene.size, size);
+      const pen = { context: over, camera, near: scene.world.near, size, scale };
       over.lineWidth = 1.25 * scale;
       over.strokeStyle = "#ffffffb0";
-      strokePath(over, camera, scene.path, 0, scene.numFrames - 1);
-      drawDot(over, camera, scene.path[frame], 3 * scale, "#fff", "#000");
+      strokePath(pen, scene.path, 0, scene.numFrames - 1);
+      drawDot(pen, scene.path[frame], 3 * scale, "#fff", "#000");
     }
   }
 
@@ -128,40 +91,23 @@ function startPage(scene) {
     const through = Number(get("eye").value);
     const camera = through >= 0
       ? enlarge(cameras[through], scene.size, size)
-      : makeEye(world.azimuth + view.azimuth, world.elevation + view.elevation,
-        world.distance / view.zoom, world.target, world.fieldOfView, size);
+      : eyeOf(view, world, size);
+    const pen = { context, camera, near: world.near, size, scale };
     const ink = color("--ink");
-    const edges = (lines, style, width) => {
-      context.strokeStyle = style;
-      context.lineWidth = width * scale;
-      for (const [a, b] of lines) strokeLine(context, camera, a, b);
-    };
-    edges(world.ground, color("--ground"), 1);
-    edges(world.bounds, color("--line-strong"), 1);
-    context.font = `${12 * scale}px system-ui, sans-serif`;
-    context.textBaseline = "middle";
+    strokeLines(pen, world.ground, color("--ground"), 1);
+    strokeLines(pen, world.bounds, color("--line-strong"), 1);
     world.frusta.forEach((corners, number) => {
       if (number === through) return;
-      const lines = world.frustumEdges.map(([a, b]) => [corners[a], corners[b]]);
-      edges(lines, scene.colors[number], 1.5);
-      const place = inCamera(camera, corners[0]);
-      if (place[2] < world.near) return;
-      const [x, y] = toPixel(camera, place);
-      const width = context.measureText(scene.names[number]).width;
-      const left = Math.min(Math.max(x + 7 * scale, 2 * scale), size - width - 2 * scale);
-      context.fillStyle = ink;
-      context.strokeStyle = color("--shade");
-      context.lineWidth = 3 * scale;
-      context.strokeText(scene.names[number], left, y - 8 * scale);
-      context.fillText(scene.names[number], left, y - 8 * scale);
+      drawFrustum(pen, corners, world.frustumEdges, scene.names[number],
+        { line: scene.colors[number], ink, paper: color("--shade") });
     });
-    drawAxes(context, camera, ink, scale);
+    drawAxes(pen, ink);
     for (const thing of scene.objects) {
       const dropped = thing.path.map((point) => point && [point[0], point[1], world.floor]);
       context.strokeStyle = color("--line-strong");
       context.lineWidth = scale;
-      strokePath(context, camera, dropped, thing.first, thing.last);
-      if (isAlive(thing)) strokeLine(context, camera, thing.path[frame], dropped[frame]);
+      strokePath(pen, dropped, thing.first, thing.last);
+      if (isAlive(thing)) strokeLine(pen, thing.path[frame], dropped[frame]);
     }
     for (const thing of [...scene.objects].reverse()) {
       const fill = thing.color || color("--soft");
@@ -169,27 +115,26 @@ function startPage(scene) {
       for (const [style, width] of [[ink, isMain ? 4 : 3], [fill, isMain ? 2.5 : 1.5]]) {
         context.strokeStyle = style;
         context.lineWidth = width * scale;
-        strokePath(context, camera, thing.path, thing.first, thing.last);
+        strokePath(pen, thing.path, thing.first, thing.last);
       }
       if (!isAlive(thing)) continue;
       context.lineWidth = 1.5 * scale;
-      drawDot(context, camera, thing.path[frame], (isMain ? 7 : 5) * scale, fill, ink);
+      drawDot(pen, thing.path[frame], (isMain ? 7 : 5) * scale, fill, ink);
     }
   }
 
   // x, y and z at the first corner of the bounds.
-  function drawAxes(context, camera, ink, scale) {
+  function drawAxes(pen, ink) {
     if (!scene.world.bounds.length) return;
+    const { context, scale } = pen;
     const origin = scene.world.bounds[0][0];
     context.fillStyle = context.strokeStyle = ink;
     context.lineWidth = 1.5 * scale;
     ["x", "y", "z"].forEach((name, axis) => {
       const end = origin.map((value, i) => value + (i === axis ? 0.3 : 0));
-      strokeLine(context, camera, origin, end);
-      const place = inCamera(camera, end.map((value, i) => value + (i === axis ? 0.07 : 0)));
-      if (place[2] < scene.world.near) return;
-      const [x, y] = toPixel(camera, place);
-      context.fillText(name, x - 3 * scale, y);
+      strokeLine(pen, origin, end);
+      const place = toCanvas(pen, end.map((value, i) => value + (i === axis ? 0.07 : 0)));
+      if (place) context.fillText(name, place[0] - 3 * scale, place[1]);
     });
   }
 
@@ -242,59 +187,21 @@ function startPage(scene) {
   }
 
   function reset() {
-    view = { azimuth: 0, elevation: 0, zoom: 1 };
+    view = startView(scene.world);
     get("eye").value = "-1";
     requestDraw();
   }
 
   function turn(dx, dy) {
-    const limit = Math.PI / 2 - 0.01;
-    const base = scene.world.elevation;
     get("eye").value = "-1";
-    view.azimuth -= dx;
-    view.elevation = Math.min(Math.max(base + view.elevation + dy, -limit), limit) - base;
+    turnView(view, dx, dy);
     requestDraw();
   }
 
   function zoom(factor) {
     get("eye").value = "-1";
-    view.zoom = Math.min(Math.max(view.zoom * factor, 0.4), 12);
+    zoomView(view, factor);
     requestDraw();
-  }
-
-  function listenToSpace(canvas) {
-    const pointers = new Map();
-    const spread = () => {
-      const [a, b] = [...pointers.values()];
-      return Math.hypot(a[0] - b[0], a[1] - b[1]);
-    };
-    canvas.addEventListener("pointerdown", (event) => {
-      canvas.setPointerCapture(event.pointerId);
-      pointers.set(event.pointerId, [event.clientX, event.clientY]);
-    });
-    canvas.addEventListener("pointermove", (event) => {
-      const old = pointers.get(event.pointerId);
-      if (!old) return;
-      const before = pointers.size === 2 ? spread() : 0;
-      pointers.set(event.pointerId, [event.clientX, event.clientY]);
-      if (pointers.size === 2) zoom(spread() / Math.max(before, 1));
-      else if (pointers.size === 1) turn((event.clientX - old[0]) / 120, (event.clientY - old[1]) / 120);
-    });
-    for (const name of ["pointerup", "pointercancel"]) {
-      canvas.addEventListener(name, (event) => pointers.delete(event.pointerId));
-    }
-    canvas.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      zoom(Math.exp(-event.deltaY / 500));
-    }, { passive: false });
-    canvas.addEventListener("keydown", (event) => {
-      const steps = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] };
-      if (event.key === "+" || event.key === "-") zoom(event.key === "+" ? 1.1 : 1 / 1.1);
-      else if (steps[event.key]) turn(...steps[event.key]);
-      else return;
-      event.preventDefault();
-      event.stopPropagation();
-    });
   }
 
   function listen() {
@@ -326,7 +233,7 @@ function startPage(scene) {
     });
     addEventListener("resize", requestDraw);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", requestDraw);
-    listenToSpace(get("space"));
+    listenToSpace(get("space"), turn, zoom);
   }
 
   get("speed").value = "8";

@@ -50,8 +50,8 @@ def make_page(data: DataSet, index: int) -> str:
     visible_chart=_visible_chart(things[0]),
     facts=_facts(facts.describe_scene(data, scene, things), things[0]),
     objects=_objects_table(data, things) if len(things) > 1 else "",
-    data=_as_script(_content(data, scene, things, world, shown, notes)),
-    script=read_text("geometry.js") + read_text("scene.js"),
+    data=as_script(_content(data, scene, things, world, shown, notes)),
+    script="".join(map(read_text, ("geometry.js", "space.js", "scene.js"))),
   )
 
 
@@ -90,19 +90,7 @@ def _content(data, scene, things, world, shown, notes):
     "intrinsics": scene[schema.INTRINSICS].tolist(),
     "cameraFromWorld": scene[schema.CAMERA_FROM_WORLD].tolist(),
     "path": _points(scene[schema.TRAJECTORY]),
-    "world": {
-      "bounds": world.bounds.tolist(),
-      "ground": world.ground.tolist(),
-      "floor": world.floor_m,
-      "frusta": world.frusta.tolist(),
-      "frustumEdges": view3d.FRUSTUM_EDGES,
-      "target": world.target.tolist(),
-      "distance": world.distance,
-      "azimuth": world.azimuth,
-      "elevation": world.elevation,
-      "fieldOfView": float(view3d.FIELD_OF_VIEW),
-      "near": view3d.NEAR_M,
-    },
+    "world": world.as_json(),
     "objects": [
       {
         "color": thing.color,
@@ -137,8 +125,8 @@ def _points(path):
   return [p.tolist() if np.isfinite(p).all() else None for p in path]
 
 
-def _as_script(content):
-  """JSON that no HTML parser takes for the end of the script."""
+def as_script(content):
+  """Returns JSON that no HTML parser takes for the end of the script."""
   return json.dumps(content, allow_nan=False).replace("<", "\\u003c")
 
 

@@ -57,6 +57,22 @@ class World:
   azimuth: float
   elevation: float
 
+  def as_json(self) -> dict:
+    """Returns what scripts draw it from."""
+    return {
+      "bounds": self.bounds.tolist(),
+      "ground": self.ground.tolist(),
+      "floor": self.floor_m,
+      "frusta": self.frusta.tolist(),
+      "frustumEdges": FRUSTUM_EDGES,
+      "target": self.target.tolist(),
+      "distance": self.distance,
+      "azimuth": self.azimuth,
+      "elevation": self.elevation,
+      "fieldOfView": float(FIELD_OF_VIEW),
+      "near": NEAR_M,
+    }
+
 
 @dataclasses.dataclass(frozen=True)
 class Stroke:
@@ -138,35 +154,67 @@ def frustum(
 
 def make_world(data: DataSet, scene: dict) -> World:
   """Returns what stands still in the 3D view of a scene."""
-  matrices = scene[schema.CAMERA_FROM_WORLD].astype(float)
+  return place_world(
+    data.bounds,
+    scene[schema.INTRINSICS],
+    scene[schema.CAMERA_FROM_WORLD],
+    data.source.image_size,
+    path=scene[schema.TRAJECTORY],
+    has_ground=data.has_ground,
+    is_flat=data.is_flat,
+  )
+
+
+def place_world(
+  bounds: np.ndarray | None,
+  intrinsics: np.ndarray,
+  camera_from_world: np.ndarray,
+  image_size: int,
+  *,
+  path: np.ndarray,
+  has_ground: bool = False,
+  is_flat: bool = False,
+) -> World:
+  """Returns the world of a box and cameras, which the eye sees all of.
+
+  Args:
+    bounds: Largest |x|, |y| and |z| of positions, (3,), metres, if limited.
+    intrinsics: Of the cameras, (V, 3, 3).
+    camera_from_world: Of the cameras, (V, 3, 4).
+    image_size: Height and width of their pictures, pixels.
+    path: What shall be seen too, (n, 3), metres; NaN where unknown.
+    has_ground: Whether there is a ground below the bounds.
+    is_flat: Whether all is in the plane z = 0, and seen from below.
+  """
+  matrices = camera_from_world.astype(float)
   centres = -np.einsum("vij,vi->vj", matrices[:, :, :3], matrices[:, :, 3])
-  path = scene[schema.TRAJECTORY].astype(float)
+  path = path.astype(float)
   path = path[np.isfinite(path).all(-1)]
-  bounds = np.zeros((0, 2, 3))
+  lines = np.zeros((0, 2, 3))
   inner = path if len(path) else _seen_point(matrices, centres)
-  if data.bounds is not None:
+  if bounds is not None:
     corners = np.array(
       [[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
     )
-    inner = corners * data.bounds
-    bounds = inner[np.array(_BOX_EDGES)]
+    inner = corners * bounds
+    lines = inner[np.array(_BOX_EDGES)]
   middle = (inner.min(0) + inner.max(0)) / 2
   depths = _FRUSTUM_SHARE * np.linalg.norm(centres - middle, axis=-1)
   frusta = np.stack(
     [
-      frustum(*camera, data.source.image_size, depth)
+      frustum(*camera, image_size, depth)
       for *camera, depth in zip(
-        scene[schema.INTRINSICS].astype(float), matrices, depths, strict=True
+        intrinsics.astype(float), matrices, depths, strict=True
       )
     ]
   )
   points = np.concatenate([inner, path, frusta.reshape(-1, 3)])
   target = (points.min(0) + points.max(0)) / 2
   # The flat figures are seen from below, as their camera sees them.
-  angles = np.radians(-62), np.radians(-40 if data.is_flat else 24)
+  angles = np.radians(-62), np.radians(-40 if is_flat else 24)
   return World(
-    bounds=bounds,
-    ground=_ground_lines(data) if data.has_ground else np.zeros((0, 2, 3)),
+    bounds=lines,
+    ground=_ground_lines(bounds) if has_ground else np.zeros((0, 2, 3)),
     floor_m=float(inner[:, 2].min()),
     frusta=frusta,
     target=target,
@@ -242,9 +290,9 @@ def _seen_point(matrices, centres):
   return np.linalg.solve(total, wanted)[None]
 
 
-def _ground_lines(data):
+def _ground_lines(bounds):
   """A grid below the bounds, (n, 2, 3)."""
-  x, y, z = data.bounds
+  x, y, z = bounds
   lines = [
     [[s, -y, -z], [s, y, -z]] for s in np.linspace(-x, x, _NUM_GROUND_LINES)
   ]

@@ -25,16 +25,16 @@ _WIDTH_PER_BORDER_PX = 40
 _FRAME_MS = 125
 _LAST_FRAME_MS = 750  # The end stays a moment before the clip starts again.
 
-# A strip without loss may have this many bytes; a larger one, such as a noisy
-# reconstruction at 128 pixels, is stored with loss.
-_MAX_LOSSLESS_BYTES = 180_000
-_LOSSY_QUALITY = 85
+_QUALITIES = (85, 70, 50, 30)  # With loss, where without is too large.
+# The parts of a page with animations share its 10 MB.
+MAX_SECTION_BYTES = 2_000_000
 
 
 def strip_frames(
   clips: list[UInt8[np.ndarray, "t h w 3"]],
   given_frames: int | None = None,
   predicted_columns: tuple[int, ...] = (),
+  is_stacked: bool = False,
 ) -> UInt8[np.ndarray, "t height width 3"]:
   """Returns the frames of a strip that shows `clips` from left to right.
 
@@ -42,20 +42,23 @@ def strip_frames(
     clips: Clips of one shape.
     given_frames: Frames that a model saw; None where none is marked.
     predicted_columns: Clips whose other frames get the colour of predictions.
+    is_stacked: Whether the clips lie below each other instead.
   """
   num_frames, height, width, _ = clips[0].shape
-  border = max(1, width // _WIDTH_PER_BORDER_PX)
+  border = max(1, min(height, width) // _WIDTH_PER_BORDER_PX)
   gap = bar_height = 2 * border
   cell_height, cell_width = height + 2 * border, width + 2 * border
-  strip_width = len(clips) * (cell_width + gap) - gap
-  strip_height = cell_height + gap + bar_height
+  num_rows, num_columns = (len(clips), 1) if is_stacked else (1, len(clips))
+  strip_width = num_columns * (cell_width + gap) - gap
+  strip_height = num_rows * (cell_height + gap) + bar_height
   strip = np.full((num_frames, strip_height, strip_width, 3), _PAPER, np.uint8)
   given = num_frames if given_frames is None else given_frames
-  for column, clip in enumerate(clips):
-    left = column * (cell_width + gap)
-    cell = strip[:, :cell_height, left : left + cell_width]
+  for number, clip in enumerate(clips):
+    row, column = (number, 0) if is_stacked else (0, number)
+    top, left = row * (cell_height + gap), column * (cell_width + gap)
+    cell = strip[:, top : top + cell_height, left : left + cell_width]
     cell[:] = GIVEN_COLOR
-    if column in predicted_columns:
+    if number in predicted_columns:
       cell[given:] = PREDICTED_COLOR
     cell[:, border:-border, border:-border] = clip
   bar = strip[:, -bar_height:]
@@ -69,11 +72,20 @@ def strip_frames(
   return strip
 
 
-def animation_uri(frames: UInt8[np.ndarray, "t h w 3"]) -> str:
-  """Returns `frames` as an endless animated WebP in a `data:` URI."""
+def animation_uri(
+  frames: UInt8[np.ndarray, "t h w 3"], num_clips: int = 12
+) -> str:
+  """Returns `frames` as an endless animated WebP in a `data:` URI.
+
+  Args:
+    frames: Of one of `num_clips` animations in a part of the page. Its share
+      of the bytes decides how much is lost, if anything.
+  """
   data = encode_webp(frames, lossless=True)
-  if len(data) > _MAX_LOSSLESS_BYTES:
-    data = encode_webp(frames, lossless=False, quality=_LOSSY_QUALITY)
+  for quality in _QUALITIES:
+    if len(data) * 4 / 3 <= MAX_SECTION_BYTES / num_clips:
+      break
+    data = encode_webp(frames, lossless=False, quality=quality)
   return f"data:image/webp;base64,{base64.b64encode(data).decode('ascii')}"
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from magvit3d.evaluation import animations
 
-_MAX_CLIPS = 12  # The file stays below 10 MB.
+_MAX_CLIPS = 12
 _MAX_SAMPLES = 6  # A class.
 _CLIP_CSS_PX = 128  # A clip's width on the page, at least.
 
@@ -32,17 +32,19 @@ def prediction(arrays: Mapping[str, np.ndarray]) -> str:
   tasks = [
     key.removesuffix("/predicted")
     for key in arrays
-    if key.endswith("/predicted")
+    if key.endswith("/predicted") and key != "gallery/predicted"
   ]
   titled = len(tasks) > 1
   return "".join(
     (f"<h3>{html.escape(task)}</h3>" if titled else "")
-    + _task_prediction(arrays, task)
+    + _task_prediction(arrays, task, max(len(tasks), 1))
     for task in tasks or ["prediction"]
   )
 
 
-def _task_prediction(arrays: Mapping[str, np.ndarray], task: str) -> str:
+def _task_prediction(
+  arrays: Mapping[str, np.ndarray], task: str, num_tasks: int
+) -> str:
   names = ("real", "reconstructed", "predicted", "copy_last", "nearest_view")
   missing = _missing(arrays, [f"{task}/{n}" for n in names[:3]])
   if missing:
@@ -68,7 +70,12 @@ def _task_prediction(arrays: Mapping[str, np.ndarray], task: str) -> str:
     )
   heads = [name.replace("_", " ") for name in names]
   return f'<p class="note">{note}</p>' + _rows(
-    captions, heads, columns, given, predicted_columns=(2, 3)
+    captions,
+    heads,
+    columns,
+    given,
+    predicted_columns=(2, 3),
+    num_parts=num_tasks,
   )
 
 
@@ -107,11 +114,16 @@ def _rows(
   given_frames: int | None = None,
   predicted_columns: tuple[int, ...] = (),
   max_rows: int = _MAX_CLIPS,
+  num_parts: int = 1,
 ) -> str:
+  shown = list(zip(captions, *columns, strict=True))[:max_rows]
+  num_clips = len(shown) * num_parts
   rows = [
-    _strip(caption, heads, list(clips), given_frames, predicted_columns)
-    for caption, *clips in zip(captions, *columns, strict=True)
-  ][:max_rows]
+    _strip(
+      caption, heads, list(clips), given_frames, predicted_columns, num_clips
+    )
+    for caption, *clips in shown
+  ]
   left_out = len(captions) - len(rows)
   note = f'<p class="note">{left_out} more clips are in clips.npz.</p>'
   return f'<div class="clips">{"".join(rows)}</div>' + (
@@ -125,8 +137,10 @@ def _strip(
   clips: list[np.ndarray],
   given_frames: int | None,
   predicted_columns: tuple[int, ...],
+  num_clips: int,
 ) -> str:
   frames = animations.strip_frames(clips, given_frames, predicted_columns)
+  uri = animations.animation_uri(frames, num_clips)
   scale = max(1, -(-_CLIP_CSS_PX // clips[0].shape[2]))
   labels = "".join(f"<span>{html.escape(head)}</span>" for head in heads)
   alt = html.escape(f"{caption}: {', '.join(heads)}", quote=True)
@@ -134,7 +148,7 @@ def _strip(
     f'<figure class="strip" style="width:{frames.shape[2] * scale}px">'
     f"<figcaption>{html.escape(caption)}</figcaption>"
     f'<div class="heads">{labels}</div>'
-    f'<img src="{animations.animation_uri(frames)}" alt="{alt}"></figure>'
+    f'<img src="{uri}" alt="{alt}"></figure>'
   )
 
 

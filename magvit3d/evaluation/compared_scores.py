@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from magvit3d.evaluation.compared_runs import Run
-from magvit3d.evaluation.fact_texts import is_finite, value_text
+from magvit3d.evaluation.page_texts import is_finite, value_text
 
 MISSING = "–"
 _UP = r"\b(psnr|ssim|iou|accuracy|inception score)\b"

@@ -1,19 +1,23 @@
 """A page that shows several runs beside each other; it loads nothing."""
 
 import html
-import importlib.resources
 import os
 import pathlib
-import string
 import urllib.parse
 from collections.abc import Sequence
 
 from magvit3d import atomic_file
 from magvit3d.errors import UserError
-from magvit3d.evaluation import compared_scores, curves, run_passport
+from magvit3d.evaluation import (
+  compared_scores,
+  curves,
+  page_texts,
+  pages,
+  run_passport,
+)
 from magvit3d.evaluation.compared_runs import Run
 from magvit3d.evaluation.compared_scores import MISSING, Block
-from magvit3d.evaluation.fact_texts import flatten, value_text
+from magvit3d.evaluation.page_texts import say_missing, value_text
 
 _WANTED = {">=": "at least", "<=": "at most"}
 _BEST_NOTE = (
@@ -53,29 +57,13 @@ def write(runs: Sequence[Run], output: pathlib.Path) -> None:
   }
   names = ", ".join(run.name for run in runs)
   lead = html.escape(f"{len(runs)} runs: {names}.")
-  atomic_file.write_text(output, _page("magvit3d: comparison", lead, sections))
-
-
-def _page(title: str, lead: str, sections: dict[str, str]) -> str:
-  package = importlib.resources.files("magvit3d.evaluation")
-
-  def read(name):
-    return package.joinpath(name).read_text(encoding="utf-8")
-
-  return string.Template(read("report.html")).substitute(
-    title=html.escape(title),
-    style=read("report.css") + read("comparison.css"),
-    lead=lead,
-    navigation="".join(
-      f'<a href="#{name.lower()}">{name}</a>' for name in sections
-    ),
-    content="\n".join(
-      f'<section id="{name.lower()}"><h2>{name}</h2>{body}</section>'
-      for name, body in sections.items()
-    ),
-    script_source="'none'",
-    script="",
+  page = pages.make_page(
+    "magvit3d: comparison",
+    lead,
+    sections,
+    style=page_texts.read_text("comparison.css"),
   )
+  atomic_file.write_text(output, page)
 
 
 def _warnings(warnings: list[str]) -> str:
@@ -137,7 +125,7 @@ def _checks(runs: Sequence[Run]) -> str:
     str(check.get("name")) for run in runs for check in run.checks
   )
   if not names:
-    return _missing("None of the runs has checks.")
+    return say_missing("None of the runs has checks.")
   rows = [_row(name, [_check(run, name) for run in runs]) for name in names]
   return _table(_head(runs), rows)
 
@@ -164,7 +152,7 @@ def _check(run: Run, name: str) -> str:
 
 def _scores(runs: Sequence[Run], blocks: list[Block], is_marked: bool) -> str:
   if not blocks:
-    return _missing("None of the runs has tables.")
+    return say_missing("None of the runs has tables.")
   note = _BEST_NOTE if is_marked else _UNMARKED_NOTE
   shown = "".join(
     f'<div class="block">{_block(runs, block)}</div>' for block in blocks
@@ -187,7 +175,7 @@ def _block(runs: Sequence[Run], block: Block) -> str:
         f'<tr class="{style}"><td>{html.escape(line.column or name)}</td>'
         f"{cells}</tr>"
       )
-  warnings = "".join(map(_missing, block.warnings))
+  warnings = "".join(map(say_missing, block.warnings))
   notes = ""
   if block.notes:
     notes = (
@@ -241,11 +229,11 @@ def _training(runs: Sequence[Run]) -> str:
       f"<h3>{html.escape(stage.capitalize())}</h3>"
       f'<div class="panels">{figures}</div>'
     )
-  return "".join(parts) or _missing("None of the runs has logged scalars.")
+  return "".join(parts) or say_missing("None of the runs has logged scalars.")
 
 
 def _configs(runs: Sequence[Run]) -> str:
-  flat = [dict(flatten(run.config)) for run in runs]
+  flat = [run_passport.flatten(run.config) for run in runs]
   rows = []
   for field in dict.fromkeys(field for config in flat for field in config):
     texts = [str(c[field]) if field in c else MISSING for c in flat]
@@ -269,7 +257,3 @@ def _passports(runs: Sequence[Run]) -> str:
       for name in dict.fromkeys(name for facts in found for name in facts)
     ]
   return _table(_head(runs), rows, is_text=True) + run_passport.note()
-
-
-def _missing(reason: str) -> str:
-  return f'<p class="missing">{html.escape(reason)}</p>'

@@ -2,30 +2,36 @@
 
 `write_report` reads what the stages left in the work folder and says in words
 what is not there, so that a report of half a run is still a report. The page
-loads nothing: images are `data:` URIs, curves inline SVG, and its content
-security policy forbids the rest.
+loads nothing: images are `data:` URIs, curves inline SVG, its content security
+policy knows the one script by its hash, and forbids the rest.
 """
 
 import base64
 import html
-import importlib.resources
 import io
 import json
-import math
 import pathlib
-import string
-import zipfile
-import zlib
 
-import numpy as np
 from PIL import Image
 
 from magvit3d import atomic_file
 from magvit3d.evaluation import (
   clip_sections,
+  confusion_tables,
   curves,
+  gallery_section,
   metrics_file,
+  pages,
+  path_section,
+  plot_section,
+  run_files,
   run_passport,
+)
+from magvit3d.evaluation.page_texts import (
+  duration_text,
+  is_finite,
+  say_missing,
+  value_text,
 )
 
 STAGES = ("data", "tokenizer", "transformer", "evaluate", "report")
@@ -48,27 +54,37 @@ def write_report(workdir: pathlib.Path) -> pathlib.Path:
   """Writes WORKDIR/report/index.html and returns its path.
 
   Reads config.json, stages.json, {tokenizer,transformer}/metrics.jsonl,
-  evaluation/scores.json, evaluation/clips.npz and data/preview.png. A file
+  evaluation/{scores.json,clips.npz,paths.npz} and data/preview.png. A file
   that is missing or broken is named in its place. The old report stays until
   the new one is complete.
   """
-  config, config_problem = _load_json(workdir / "config.json")
-  stages, stages_problem = _load_json(workdir / "stages.json")
-  scores, scores_problem = _load_json(workdir / "evaluation" / "scores.json")
-  clips, clips_problem = _load_clips(workdir / "evaluation" / "clips.npz")
+  config, config_problem = run_files.load_json(workdir / "config.json")
+  stages, stages_problem = run_files.load_json(workdir / "stages.json")
+  evaluation = workdir / "evaluation"
+  scores, scores_problem = run_files.load_json(evaluation / "scores.json")
+  clips, clips_problem = run_files.load_arrays(evaluation / "clips.npz")
+  paths, paths_problem = run_files.load_arrays(evaluation / "paths.npz")
   clips_note = f"{clips_problem} The evaluate stage writes it."
   scores_note = f"{scores_problem} The evaluate stage writes it."
 
-  def moving(section) -> str:
-    return _say_missing(clips_note) if clips_problem else section(clips)
+  def scored(section, key) -> str:
+    if scores_problem:
+      return say_missing(scores_note)
+    return section(scores.get(key))
 
+  def moving(section) -> str:
+    return say_missing(clips_note) if clips_problem else section(clips)
+
+  shown_paths, shown_ids, script = _paths(paths, paths_problem, clips)
   sections = {
-    "Checks": _say_missing(scores_note)
-    if scores_problem
-    else _checks(scores.get("checks")),
-    "Scores": _say_missing(scores_note)
-    if scores_problem
-    else _tables(scores.get("tables")),
+    "Checks": scored(_checks, "checks"),
+    "Scores": scored(_tables, "tables"),
+    "Plots": scored(plot_section.plots, "plots"),
+    "Confusion": scored(confusion_tables.tables, "confusions"),
+    "Paths": shown_paths,
+    "Galleries": moving(
+      lambda arrays: gallery_section.section(arrays, shown_ids)
+    ),
     "Reconstruction": moving(clip_sections.reconstruction),
     "Prediction": moving(clip_sections.prediction),
     "Samples": moving(clip_sections.samples),
@@ -78,38 +94,35 @@ def write_report(workdir: pathlib.Path) -> pathlib.Path:
       for stage in ("tokenizer", "transformer")
     ),
     "Data": _preview(workdir / "data" / "preview.png"),
-    "Stages": _say_missing(stages_problem)
+    "Stages": say_missing(stages_problem)
     if stages_problem
     else _stages(stages),
     "Passport": run_passport.section(
       run_passport.read(workdir, config, stages, scores)
     ),
-    "Configuration": _say_missing(config_problem)
+    "Configuration": say_missing(config_problem)
     if config_problem
     else _config(config),
   }
   name = str(config.get("experiment_name") or workdir.resolve().name)
-  page = _page(name, _lead(scores, stages), sections)
+  page = pages.make_page(
+    f"magvit3d: {name}", _lead(scores, stages), sections, script
+  )
   path = workdir / "report" / "index.html"
   atomic_file.write_text(path, page)
   return path
 
 
-def _page(name: str, lead: str, sections: dict[str, str]) -> str:
-  package = importlib.resources.files("magvit3d.evaluation")
-  template = package.joinpath("report.html").read_text(encoding="utf-8")
-  return string.Template(template).substitute(
-    title=html.escape(f"magvit3d: {name}"),
-    style=package.joinpath("report.css").read_text(encoding="utf-8"),
-    lead=lead,
-    navigation="".join(
-      f'<a href="#{title.lower()}">{title}</a>' for title in sections
-    ),
-    content="\n".join(
-      f'<section id="{title.lower()}"><h2>{title}</h2>{body}</section>'
-      for title, body in sections.items()
-    ),
-  )
+def _paths(paths, problem, clips) -> tuple[str, set[int], str]:
+  """The section of paths, the scenes in it, and its script."""
+  if problem:
+    problem += " The evaluate stage writes it for scenes of several cameras."
+  problem = problem or path_section.problem(paths)
+  if problem:
+    return say_missing(problem), set(), ""
+  rows = path_section.choose_scenes(paths, gallery_section.scene_ids(clips))
+  shown_ids = {int(scene) for scene in paths["scene_id"][rows]}
+  return path_section.section(paths, rows), shown_ids, path_section.script()
 
 
 def _lead(scores: dict, stages: dict) -> str:
@@ -122,9 +135,9 @@ def _lead(scores: dict, stages: dict) -> str:
   seconds = [
     stage.get("seconds") for stage in stages.values() if isinstance(stage, dict)
   ]
-  seconds = [s for s in seconds if _is_finite(s)]
+  seconds = [s for s in seconds if is_finite(s)]
   if seconds:
-    parts.append(f"The stages took {_duration(sum(seconds))}.")
+    parts.append(f"The stages took {duration_text(sum(seconds))}.")
   run = scores.get("run")
   if isinstance(run, dict) and run.get("date"):
     parts.append(f"Evaluated {run['date']}.")
@@ -137,26 +150,26 @@ def _checks(checks: object) -> str:
     passed = check.get("passed") is True
     unit = html.escape(str(check.get("unit") or ""))
     comparison = str(check.get("comparison"))
-    wanted = f"{_COMPARISONS.get(comparison, comparison)} " + _value(
+    wanted = f"{_COMPARISONS.get(comparison, comparison)} " + value_text(
       check.get("threshold")
     )
     cards.append(
       f'<div class="check {"pass" if passed else "fail"}">'
       f'<div class="name">{html.escape(str(check.get("name")))}</div>'
-      f'<div class="value">{html.escape(_value(check.get("value")))} '
+      f'<div class="value">{html.escape(value_text(check.get("value")))} '
       f"<small>{unit}</small></div>"
       f'<div class="wanted"><span class="badge {"good" if passed else "bad"}">'
       f"{'pass' if passed else 'fail'}</span> wanted: {html.escape(wanted)} "
       f"{unit}</div></div>"
     )
   if not cards:
-    return _say_missing("evaluation/scores.json has no checks.")
+    return say_missing("evaluation/scores.json has no checks.")
   return f'<div class="checks">{"".join(cards)}</div>'
 
 
 def _tables(tables: object) -> str:
   parts = [_table(table) for table in _items(tables)]
-  return "".join(parts) or _say_missing("evaluation/scores.json has no tables.")
+  return "".join(parts) or say_missing("evaluation/scores.json has no tables.")
 
 
 def _table(table: dict) -> str:
@@ -168,7 +181,9 @@ def _table(table: dict) -> str:
   body = []
   for row in rows:
     style = ' class="baseline"' if _is_baseline(row, table) else ""
-    cells = "".join(f"<td>{html.escape(_value(value))}</td>" for value in row)
+    cells = "".join(
+      f"<td>{html.escape(value_text(value))}</td>" for value in row
+    )
     body.append(f"<tr{style}>{cells}</tr>")
   facts = [f"{table.get('split', 'unknown')} split, n = {table.get('n', '?')}"]
   facts += [str(table["note"])] if table.get("note") else []
@@ -192,7 +207,7 @@ def _curves(path: pathlib.Path) -> str:
   panels = curves.group_panels(metrics_file.read_metrics(path))
   if not panels:
     place = f"{path.parent.name}/{path.name}"
-    return _say_missing(f"{place} has no scalars: the stage has not logged.")
+    return say_missing(f"{place} has no scalars: the stage has not logged.")
   figures = "".join(curves.panel_svg(*item) for item in panels.items())
   return f'<div class="panels">{figures}</div>'
 
@@ -205,7 +220,7 @@ def _preview(path: pathlib.Path) -> str:
       image.verify()
   except (OSError, SyntaxError) as error:
     kind = "is missing" if isinstance(error, FileNotFoundError) else "is broken"
-    return _say_missing(f"data/preview.png {kind}.")
+    return say_missing(f"data/preview.png {kind}.")
   encoded = base64.b64encode(data).decode("ascii")
   return (
     f'<img class="preview" width="{width}" alt="Clips of the training data" '
@@ -224,7 +239,7 @@ def _stages(stages: dict) -> str:
       html.escape(name),
       f'<span class="badge {_STATUS_STYLE.get(status, "idle")}">'
       f"{html.escape(status)}</span>",
-      _duration(seconds) if _is_finite(seconds) else "–",
+      duration_text(seconds) if is_finite(seconds) else "–",
       html.escape(str(stage.get("started") or "–")),
     )
     reason = html.escape(str(stage.get("reason") or ""))
@@ -248,70 +263,5 @@ def _config(config: dict) -> str:
   )
 
 
-def _load_json(path: pathlib.Path) -> tuple[dict, str]:
-  """The object in `path` and "", or {} and why there is none."""
-  place = path.name
-  if path.parent.name == "evaluation":
-    place = f"evaluation/{path.name}"
-  try:
-    value = json.loads(path.read_text(encoding="utf-8"))
-  except FileNotFoundError:
-    return {}, f"{place} is missing."
-  except (OSError, ValueError) as error:
-    return {}, f"{place} cannot be read ({error})."
-  if not isinstance(value, dict):
-    return {}, f"{place} holds a {type(value).__name__}, not an object."
-  return value, ""
-
-
-def _load_clips(path: pathlib.Path) -> tuple[dict[str, np.ndarray], str]:
-  try:
-    # Opened here: np.load leaves a broken file open.
-    with path.open("rb") as file:
-      arrays = np.load(file, allow_pickle=False)
-      return dict(arrays), ""
-  except FileNotFoundError:
-    return {}, "evaluation/clips.npz is missing."
-  except (
-    OSError,
-    ValueError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-  ) as error:
-    return {}, f"evaluation/clips.npz cannot be read ({error})."
-
-
 def _items(value: object) -> list:
   return value if isinstance(value, list) else []
-
-
-def _is_finite(value: object) -> bool:
-  is_number = isinstance(value, int | float) and not isinstance(value, bool)
-  return is_number and math.isfinite(value)
-
-
-def _value(value: object) -> str:
-  """Four significant digits of a number; counts in full."""
-  if value is None:
-    return "–"
-  if isinstance(value, bool) or not isinstance(value, int | float):
-    return str(value)
-  if not math.isfinite(value):
-    return "not finite"
-  if isinstance(value, int):
-    return f"{value:,}"
-  return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
-
-
-def _duration(seconds: int | float) -> str:
-  if seconds < 60:
-    return f"{seconds:.1f} s"
-  minutes = round(seconds / 60)
-  if minutes < 60:
-    return f"{minutes} min"
-  return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def _say_missing(reason: str) -> str:
-  return f'<p class="missing">{html.escape(reason)}</p>'

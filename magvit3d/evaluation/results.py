@@ -41,6 +41,11 @@ class Results:
     """The tables so far, as `scores.json` has them."""
     return self._entries["tables"]
 
+  @property
+  def plots(self) -> list[dict[str, Any]]:
+    """The plots so far, likewise."""
+    return self._entries["plots"]
+
   def add_table(
     self,
     title: str,

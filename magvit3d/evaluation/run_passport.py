@@ -5,9 +5,8 @@ import pathlib
 from typing import Any
 
 from magvit3d.evaluation import data_manifest, metrics_file
-from magvit3d.evaluation.fact_texts import (
+from magvit3d.evaluation.page_texts import (
   duration_text,
-  flatten,
   is_finite,
   value_text,
 )
@@ -77,6 +76,17 @@ def note() -> str:
   return f'<p class="note">{html.escape(_NOTE)}</p>'
 
 
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+  """Returns the values of nested objects by their names with dots."""
+  flat = {}
+  for key, value in tree.items():
+    if isinstance(value, dict):
+      flat |= flatten(value, f"{prefix}{key}.")
+    else:
+      flat[f"{prefix}{key}"] = value
+  return flat
+
+
 def data_facts(
   workdir: pathlib.Path, config: dict[str, Any], run: dict[str, Any]
 ) -> dict[str, Any]:
@@ -106,7 +116,7 @@ def _data(workdir, config, run) -> dict[str, str]:
     facts[f"scenes, {split}"] = value_text(count)
   changed = flatten(_dict(found.get("arguments")))
   facts["not as by default"] = (
-    ", ".join(f"{name}={value}" for name, value in changed) or "nothing"
+    ", ".join(f"{name}={value}" for name, value in changed.items()) or "nothing"
   )
   return facts
 

@@ -8,17 +8,15 @@ index.html   the same with names, in one file that needs no network
 
 import dataclasses
 import html
-import importlib.resources
 import json
 import pathlib
-import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from magvit3d.evaluation import animations
+from magvit3d.evaluation import animations, pages
 from magvit3d.inference import moving_pictures
 from magvit3d.inference.real_clips import ClipCameras
 
@@ -170,20 +168,11 @@ def _page(made: Generated, facts: Mapping[str, Any]) -> str:
     content += f'<p class="note">{left_out} more rows are in clips.npz.</p>'
   settings = html.escape(json.dumps(dict(facts), indent=2))
   sections = {"Clips": content, "Settings": f"<pre>{settings}</pre>"}
-  package = importlib.resources.files("magvit3d.evaluation")
-  template = package.joinpath("report.html").read_text(encoding="utf-8")
   count = len(made.clips)
-  return string.Template(template).substitute(
-    title=html.escape(f"magvit3d: {made.task}"),
-    style=package.joinpath("report.css").read_text(encoding="utf-8"),
-    lead=f"{count} clip{'s' if count > 1 else ''}, also in clips.npz.",
-    navigation="".join(
-      f'<a href="#{name.lower()}">{name}</a>' for name in sections
-    ),
-    content="\n".join(
-      f'<section id="{name.lower()}"><h2>{name}</h2>{body}</section>'
-      for name, body in sections.items()
-    ),
+  return pages.make_page(
+    f"magvit3d: {made.task}",
+    f"{count} clip{'s' if count > 1 else ''}, also in clips.npz.",
+    sections,
   )
 
 

@@ -1,5 +1,7 @@
-"""How facts of a run are written as text."""
+"""How the report writes numbers, and says that something is not there."""
 
+import html
+import importlib.resources
 import math
 
 
@@ -32,12 +34,17 @@ def duration_text(seconds: int | float) -> str:
   return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def flatten(tree: dict, prefix: str = "") -> list[tuple[str, object]]:
-  """Returns names with dots, and values, of nested objects."""
-  flat = []
-  for key, value in tree.items():
-    if isinstance(value, dict):
-      flat += flatten(value, f"{prefix}{key}.")
-    else:
-      flat.append((f"{prefix}{key}", value))
-  return flat
+def metres_text(value: float | None) -> str:
+  """Returns metres to the millimetre, or that they are unknown."""
+  return f"{value:.3f} m" if is_finite(value) else "unknown"
+
+
+def say_missing(reason: str) -> str:
+  """Returns a paragraph that stands where something is missing."""
+  return f'<p class="missing">{html.escape(reason)}</p>'
+
+
+def read_text(name: str) -> str:
+  """Returns a file that lies beside this one."""
+  package = importlib.resources.files("magvit3d.evaluation")
+  return package.joinpath(name).read_text(encoding="utf-8")

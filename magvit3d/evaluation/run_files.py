@@ -1,0 +1,46 @@
+"""Files of a run for its report, which may be missing or broken."""
+
+import json
+import pathlib
+import zipfile
+import zlib
+
+import numpy as np
+
+
+def load_json(path: pathlib.Path) -> tuple[dict, str]:
+  """Returns the object in a file and "", or {} and why there is none."""
+  place = _place(path)
+  try:
+    value = json.loads(path.read_text(encoding="utf-8"))
+  except FileNotFoundError:
+    return {}, f"{place} is missing."
+  except (OSError, ValueError) as error:
+    return {}, f"{place} cannot be read ({error})."
+  if not isinstance(value, dict):
+    return {}, f"{place} holds a {type(value).__name__}, not an object."
+  return value, ""
+
+
+def load_arrays(path: pathlib.Path) -> tuple[dict[str, np.ndarray], str]:
+  """Returns the arrays of an .npz and "", or {} and why there are none."""
+  try:
+    # Opened here: np.load leaves a broken file open.
+    with path.open("rb") as file:
+      arrays = np.load(file, allow_pickle=False)
+      return dict(arrays), ""
+  except FileNotFoundError:
+    return {}, f"{_place(path)} is missing."
+  except (
+    OSError,
+    ValueError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+  ) as error:
+    return {}, f"{_place(path)} cannot be read ({error})."
+
+
+def _place(path):
+  is_evaluation = path.parent.name == "evaluation"
+  return f"evaluation/{path.name}" if is_evaluation else path.name

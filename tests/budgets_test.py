@@ -1,0 +1,76 @@
+"""Rates count what is told, and what is told is kept."""
+
+import math
+
+import numpy as np
+import pytest
+import small_outputs
+
+from magvit3d.evaluation.results import Results
+from magvit3d.evaluation.stage import budgets
+
+_SHARES = (0.0, 0.25, 1.0)
+_NUM_POSITIONS = 4 * 12 * 12
+
+
+@pytest.fixture(scope="module")
+def outputs(trained_run):
+  fields = {"evaluation__token_budgets": _SHARES}
+  return small_outputs.make(trained_run, **fields)[0]
+
+
+def test_most_frequent_codes_are_those_of_their_place():
+  tokens = np.array([[0, 5], [2, 5], [2, 1]]).reshape(3, 1, 1, 2)
+  found = budgets.most_frequent_codes(tokens, 8)
+  assert found.tolist() == [[[2, 5]]]
+
+
+def test_rates_and_scores(outputs):
+  results = Results("test", has_objects=True)
+  frequent = np.zeros((1, *outputs.model.grid_shape), np.int32)
+  budgets.score(outputs, results, frequent)
+  (table,) = results.tables
+  (plot,) = results.plots
+  rows = {row[0]: row[1:] for row in table["rows"]}
+  assert len(rows) == 2 * len(_SHARES)
+  by_fill = {
+    fill: [rows[f"{n} positions, {text}"] for n in (0, 144, _NUM_POSITIONS)]
+    for fill, text in budgets._FILLS.items()
+  }
+  bits = [row[0] for row in by_fill["frequent"]]
+  assert bits == pytest.approx([0, 144 * 5, _NUM_POSITIONS * 5])  # 32 codes.
+  # The class is told unless all tokens are.
+  bits = [row[0] for row in by_fill["transformer"]]
+  told = math.log2(12)
+  assert bits == pytest.approx([told, 144 * 5 + told, _NUM_POSITIONS * 5])
+  # All tokens: nothing to fill in.
+  assert by_fill["transformer"][-1] == by_fill["frequent"][-1]
+  assert plot["series"][0]["x"] == bits
+  assert plot["series"][0]["y"] == [row[-1] for row in by_fill["transformer"]]
+  assert [s["is_baseline"] for s in plot["series"]] == [False, True]
+
+
+def test_known_tokens_are_kept_and_the_others_chosen(outputs):
+  fill = budgets._make_fill(outputs, 0)
+  tokens = outputs.tokens.tokens
+  is_known = np.random.default_rng(0).uniform(size=tokens.shape) < 0.5
+  found = fill(is_known)
+  np.testing.assert_array_equal(found[is_known], tokens[is_known])
+  # What is not known is not looked at.
+  other = outputs.tokens.replace(
+    tokens=np.where(is_known, tokens, (tokens + 1) % 32)
+  )
+  outputs.__dict__["tokens"] = other
+  try:
+    np.testing.assert_array_equal(
+      budgets._make_fill(outputs, 0)(is_known), found
+    )
+  finally:
+    outputs.__dict__["tokens"] = outputs.tokens.replace(tokens=tokens)
+
+
+def test_orders_are_nested_and_of_all_positions():
+  ranks = budgets._ranks((2, 3, 4, 5), seed=0)
+  for sample in ranks:
+    assert sorted(sample.ravel()) == list(range(60))
+  assert (ranks[0] != ranks[1]).any()
