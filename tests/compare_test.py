@@ -156,6 +156,7 @@ def test_a_table_scored_otherwise_is_said_and_has_no_best(
   make_run(tmp_path / "b", [make_table(21.5, 0.12, **change), other])
   page = _page([tmp_path / "a", tmp_path / "b"])
   assert warning in html.unescape(page[: page.index('id="checks"')])
+  assert page.count("Not comparable:") == 1
   assert _stars(page) == 1 and ["PSNR, dB", "3*", "2"] in _lines(page)
 
 
@@ -184,7 +185,7 @@ def test_checks_configs_and_passports_stand_side_by_side(two, tmp_path):
     ["transformer, clips seen", "240", "240", "480"],
     ["transformer, tokens seen", "15,360", "15,360", "30,720"],
     ["commit", *["abc and uncommitted changes"] * 3],
-    ["transformer", *["2 kWh (GPU 0 (Test) 2)"] * 3],
+    ["transformer", *["2 kWh (GPU 0 (Test): 2)"] * 3],
   ):
     assert line in passports
   assert "The runs have the same config" in _page(two)

@@ -102,17 +102,17 @@ def _energy(seconds, counted=None, **more):
     (
       _energy(7200.0, devices={"GPU 0": 7.2e6, "CPU package 0": 1.8e6}),
       "2 h 00 min",
-      "2.5 kWh (GPU 0 2, CPU package 0 0.5)",
+      "2.5 kWh (GPU 0: 2, CPU package 0: 0.5)",
     ),
     (
       _energy(60.0, devices={"GPU 0": 3.6e6}, was_killed=True),
       "at least 1 min",
-      "at least 1 kWh (GPU 0 1)",
+      "at least 1 kWh (GPU 0: 1)",
     ),
     (
       _energy(60.0, counted=40.0, devices={"GPU 0": 3.6e6}),
       "1 min",
-      "at least 1 kWh (GPU 0 1)",
+      "at least 1 kWh (GPU 0: 1)",
     ),
     ({"seconds": "many", "energy": 3}, "–", None),
     ({"seconds": 0.0}, "0.0 s", None),
@@ -132,10 +132,10 @@ def test_energy_of_all_stages_is_a_lower_bound_where_one_was_not_counted(
     "transformer": _energy(10.0, devices={"GPU 0": 7.2e6}),
   }
   total = run_passport.read(tmp_path, {}, stages, {})["Energy"]["all stages"]
-  assert total == "3 kWh (GPU 0 3)"
+  assert total == "3 kWh (GPU 0: 3)"
   stages["data"] = _energy(5.0)
   total = run_passport.read(tmp_path, {}, stages, {})["Energy"]["all stages"]
-  assert total == "at least 3 kWh (GPU 0 3)"
+  assert total == "at least 3 kWh (GPU 0: 3)"
 
 
 def test_the_report_has_the_passport(tmp_path):

@@ -115,7 +115,7 @@ def _align(title: str, runs: Sequence[Run], may_mark: bool) -> Block:
   columns = _union([_columns(table) for table in present])
   baselines = {name for t in present for name in t.get("baselines") or ()}
   cells = [_cells(table) if table else {} for table in tables]
-  warnings = _differences(title, runs, tables)
+  warnings = _differences(runs, tables)
   groups, differing = [], []
   for name in names:
     lines = []
@@ -131,7 +131,7 @@ def _align(title: str, runs: Sequence[Run], may_mark: bool) -> Block:
   if differing and not warnings:
     which = ", ".join(dict.fromkeys(differing))
     warnings.append(
-      f"{title}: baselines differ ({which}), so the runs were not scored alike."
+      f"baselines differ ({which}), so the runs were not scored alike"
     )
   if may_mark and not warnings:
     groups = [
@@ -174,7 +174,7 @@ def _number(value: object) -> float | None:
   return float(value) if is_finite(value) else None
 
 
-def _differences(title, runs, tables) -> list[str]:
+def _differences(runs, tables) -> list[str]:
   warnings = []
   for key in ("split", "n"):
     found = {
@@ -184,7 +184,7 @@ def _differences(title, runs, tables) -> list[str]:
     }
     if len(set(map(str, found.values()))) > 1:
       each = ", ".join(f"{name}: {value}" for name, value in found.items())
-      warnings.append(f"{title}: {key} differs ({each}).")
+      warnings.append(f"{key} differs ({each})")
   return warnings
 
 

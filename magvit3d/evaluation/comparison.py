@@ -19,6 +19,7 @@ from magvit3d.evaluation.compared_runs import Run
 from magvit3d.evaluation.compared_scores import MISSING, Block
 from magvit3d.evaluation.page_texts import say_missing, value_text
 
+_NAME_WIDTH, _RUN_WIDTH = 180, 180  # Of a table's columns, pixels.
 _WANTED = {">=": "at least", "<=": "at most"}
 _BEST_NOTE = (
   "Green: the best of these runs by its mean, where it is known whether more "
@@ -46,7 +47,13 @@ def write(runs: Sequence[Run], output: pathlib.Path) -> None:
   """
   data_warnings = compared_scores.data_warnings(runs)
   blocks = compared_scores.align(runs, may_mark=not data_warnings)
-  warnings = data_warnings + [w for block in blocks for w in block.warnings]
+  titles = {}
+  for block in blocks:
+    for warning in block.warnings:
+      titles.setdefault(warning, []).append(block.title)
+  warnings = data_warnings + [
+    f"{', '.join(tables)}: {warning}." for warning, tables in titles.items()
+  ]
   sections = {
     "Runs": _warnings(warnings) + _links(runs, output),
     "Checks": _checks(runs),
@@ -157,7 +164,11 @@ def _scores(runs: Sequence[Run], blocks: list[Block], is_marked: bool) -> str:
   shown = "".join(
     f'<div class="block">{_block(runs, block)}</div>' for block in blocks
   )
-  return f'<p class="note">{note}</p><div class="blocks">{shown}</div>'
+  width = _NAME_WIDTH + _RUN_WIDTH * len(runs)
+  return (
+    f'<p class="note">{note}</p>'
+    f'<div class="blocks" style="--width: {width}px">{shown}</div>'
+  )
 
 
 def _block(runs: Sequence[Run], block: Block) -> str:
@@ -175,7 +186,9 @@ def _block(runs: Sequence[Run], block: Block) -> str:
         f'<tr class="{style}"><td>{html.escape(line.column or name)}</td>'
         f"{cells}</tr>"
       )
-  warnings = "".join(map(say_missing, block.warnings))
+  warnings = "".join(
+    say_missing(f"Not comparable: {warning}.") for warning in block.warnings
+  )
   notes = ""
   if block.notes:
     notes = (

@@ -63,8 +63,8 @@ def section(facts: Facts) -> str:
       for name, text in found.items()
     )
     parts.append(
-      f'<h3>{group}</h3><div class="scroll"><table class="text"><tbody>{rows}'
-      "</tbody></table></div>"
+      f'<h3>{group}</h3><div class="scroll"><table class="text passport">'
+      f"<tbody>{rows}</tbody></table></div>"
     )
     if group == "Energy":
       parts.append(note())
@@ -225,7 +225,7 @@ def _kwh(joules, is_partial, is_recorded) -> str:
   if not joules:
     return SILENT if is_recorded else UNKNOWN
   devices = ", ".join(
-    f"{device} {value_text(used / _JOULES_PER_KWH)}"
+    f"{device}: {value_text(used / _JOULES_PER_KWH)}"
     for device, used in joules.items()
   )
   total = value_text(sum(joules.values()) / _JOULES_PER_KWH)
