@@ -41,7 +41,7 @@ def of_this_process() -> list[Counter]:
   gpus = [
     device.local_hardware_id
     for device in jax.local_devices()
-    if device.platform == "gpu"
+    if device.platform == "gpu" and device.local_hardware_id is not None
   ]
   return find_counters(gpus)
 
