@@ -3,6 +3,7 @@
 import ctypes
 import json
 import threading
+import types
 
 import pytest
 
@@ -179,6 +180,17 @@ def test_gpus_and_drivers_that_do_not_tell_are_left_out(monkeypatch):
 
   monkeypatch.setattr(ctypes, "CDLL", missing)
   assert nvml.find_counters([0]) == []
+
+
+def test_the_gpus_that_jax_uses_are_asked(monkeypatch):
+  devices = [
+    types.SimpleNamespace(platform=platform, local_hardware_id=number)
+    for platform, number in (("gpu", 1), ("cpu", 0), ("gpu", None))
+  ]
+  monkeypatch.setattr("jax.local_devices", lambda: devices)
+  monkeypatch.setattr(ctypes, "CDLL", lambda name: _Library())
+  found = [counter.name for counter in energy.of_this_process()]
+  assert [name for name in found if "GPU" in name] == ["GPU 1 (Test 1)"]
 
 
 @pytest.fixture
