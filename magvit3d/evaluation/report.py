@@ -173,9 +173,7 @@ def _table(table: dict) -> str:
   body = []
   for row in rows:
     style = ' class="baseline"' if _is_baseline(row, table) else ""
-    cells = "".join(
-      f"<td>{html.escape(value_text(value))}</td>" for value in row
-    )
+    cells = "".join(f"<td>{_cell(value)}</td>" for value in row)
     body.append(f"<tr{style}>{cells}</tr>")
   facts = [f"{table.get('split', 'unknown')} split, n = {table.get('n', '?')}"]
   facts += [str(table["note"])] if table.get("note") else []
@@ -186,6 +184,13 @@ def _table(table: dict) -> str:
     f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody>"
     "</table></div>"
   )
+
+
+def _cell(value: object) -> str:
+  """A value; the interval of "0.1 [0.05, 0.2]" stands below it."""
+  text, bracket, interval = value_text(value).partition(" [")
+  small = f"<small>{html.escape('[' + interval)}</small>" if bracket else ""
+  return html.escape(text) + small
 
 
 def _is_baseline(row: list, table: dict) -> bool:
