@@ -55,7 +55,7 @@ def test_scores_stand_side_by_side_and_the_best_is_marked(two):
     ["", "a", "b"],
     ["transformer"],
     ["PSNR, dB", "22.5*", "21.5"],
-    ["ADE, m", "0.15 [0.1, 0.2]", "0.12 [0.1, 0.2]*"],
+    ["ADE, m", "0.15[0.1, 0.2]", "0.12[0.1, 0.2]*"],
     ["perplexity", "7.5", "7.5"],
     ["copy of the last framebaseline"],
     ["PSNR, dB", "20.5", "20.5"],

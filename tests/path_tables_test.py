@@ -31,7 +31,7 @@ def test_tables_have_means_intervals_and_baselines():
   rows = {row[0]: row[1:] for row in whole["rows"]}
   assert list(rows) == ["predicted", "copy last", "floor: true frames"]
   ade = dict(zip(whole["columns"][1:], rows["predicted"], strict=True))
-  assert ade["ADE, m"].startswith("0.2 [0.1")
+  assert ade["ADE, m"].startswith("0.2000 [0.1")
   assert ade["residual, px"] is None
   assert by_group["columns"] == [
     "",

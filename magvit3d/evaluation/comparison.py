@@ -17,9 +17,9 @@ from magvit3d.evaluation import (
 )
 from magvit3d.evaluation.compared_runs import Run
 from magvit3d.evaluation.compared_scores import MISSING, Block
-from magvit3d.evaluation.page_texts import say_missing, value_text
+from magvit3d.evaluation.page_texts import cell_html, say_missing, value_text
 
-_NAME_WIDTH, _RUN_WIDTH = 180, 180  # Of a table's columns, pixels.
+_NAME_WIDTH, _RUN_WIDTH = 180, 140  # Of a table's columns, pixels.
 _WANTED = {">=": "at least", "<=": "at most"}
 _BEST_NOTE = (
   "Green: the best of these runs by its mean, where it is known whether more "
@@ -152,7 +152,7 @@ def _check(run: Run, name: str) -> str:
       )
       return (
         f'{value} <span class="badge {badge}">{word}</span>'
-        f"<br><small>wanted {wanted}</small>"
+        f"<small>wanted {wanted}</small>"
       )
   return MISSING
 
@@ -179,7 +179,7 @@ def _block(runs: Sequence[Run], block: Block) -> str:
     rows.append(_group(name, len(runs), badge, style))
     for line in lines:
       cells = "".join(
-        f"<td{_best(index in line.best)}>{html.escape(value_text(value))}</td>"
+        f"<td{_best(index in line.best)}>{cell_html(value)}</td>"
         for index, value in enumerate(line.values)
       )
       rows.append(

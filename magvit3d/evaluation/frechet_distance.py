@@ -16,7 +16,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-_MIN_SAMPLES = 2  # Of a covariance.
+MIN_SAMPLES = 2  # Of a covariance.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,10 +61,10 @@ def frechet_distance(
     ValueError: A set has fewer than 2 samples, or a feature is not finite.
   """
   for name, rows in (("real", real), ("generated", generated)):
-    if len(rows) < _MIN_SAMPLES:
+    if len(rows) < MIN_SAMPLES:
       raise ValueError(
         f"The {name} set has {len(rows)} samples; a covariance needs "
-        f"{_MIN_SAMPLES} or more."
+        f"{MIN_SAMPLES} or more."
       )
     if not np.all(np.isfinite(rows)):
       raise ValueError(f"The {name} set has features that are not finite.")

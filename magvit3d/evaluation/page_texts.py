@@ -24,6 +24,13 @@ def value_text(value: object) -> str:
   return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
+def cell_html(value: object) -> str:
+  """Returns a value as HTML; the interval of "0.1 [0, 0.2]" stands below it."""
+  text, bracket, interval = value_text(value).partition(" [")
+  small = f"<small>{html.escape('[' + interval)}</small>" if bracket else ""
+  return html.escape(text) + small
+
+
 def duration_text(seconds: int | float) -> str:
   """Returns seconds, minutes, or hours and minutes."""
   if seconds < 60:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from magvit3d.evaluation import score_summary
 from magvit3d.evaluation.results import Results
 from magvit3d.evaluation.score_summary import Line
 
@@ -49,7 +50,7 @@ def add_tables(
     f"{given} {_NOTE}",
     ["", *_COLUMNS.values()],
     [
-      [_row_name(line), *(_cell(line.scores[key]) for key in _COLUMNS)]
+      [_row_name(line), *(_cell(line.scores[key], key) for key in _COLUMNS)]
       for line in whole
     ],
     n=whole[0].n,
@@ -79,14 +80,15 @@ def _row_name(line: Line) -> str:
   return f"floor: {name}" if line.role == "floor" else name
 
 
-def _cell(score: Mapping[str, float | None]) -> str | None:
-  """Mean and interval, with four significant digits."""
+def _cell(score: Mapping[str, float | None], metric: str) -> str | None:
+  """Mean and interval, with the digits that `magvit3d.score` prints."""
+  _, digits = score_summary.HEADINGS[metric]
   mean, low, high = (score[key] for key in ("mean", "low", "high"))
   if mean is None:
     return None
   if low is None:
-    return f"{mean:.4g}"
-  return f"{mean:.4g} [{low:.4g}, {high:.4g}]"
+    return f"{mean:.{digits}f}"
+  return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def pick_gallery(

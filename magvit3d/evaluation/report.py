@@ -28,6 +28,7 @@ from magvit3d.evaluation import (
   run_passport,
 )
 from magvit3d.evaluation.page_texts import (
+  cell_html,
   duration_text,
   is_finite,
   say_missing,
@@ -181,9 +182,7 @@ def _table(table: dict) -> str:
   body = []
   for row in rows:
     style = ' class="baseline"' if _is_baseline(row, table) else ""
-    cells = "".join(
-      f"<td>{html.escape(value_text(value))}</td>" for value in row
-    )
+    cells = "".join(f"<td>{cell_html(value)}</td>" for value in row)
     body.append(f"<tr{style}>{cells}</tr>")
   facts = [f"{table.get('split', 'unknown')} split, n = {table.get('n', '?')}"]
   facts += [str(table["note"])] if table.get("note") else []

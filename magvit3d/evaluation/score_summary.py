@@ -18,7 +18,8 @@ CONFIDENCE = 0.95
 NUM_RESAMPLES = 1000
 _BLOCK = 100  # Resamples at a time: bounds the memory.
 VIDEOS = "videos"
-_HEADINGS = {
+# What tables call them, and the digits behind the point.
+HEADINGS = {
   "ade": ("ADE m", 4),
   "fde": ("FDE m", 4),
   "ade_raw": ("raw ADE m", 4),
@@ -130,7 +131,7 @@ def to_text(lines: Sequence[Line]) -> str:
         title = f"  {CONFIDENCE:.0%} {name}"
         rows.append(_row(title, line.scores, part, width))
   header = " " * width + "".join(
-    f"{heading:>13}" for heading, _ in _HEADINGS.values()
+    f"{heading:>13}" for heading, _ in HEADINGS.values()
   )
   blocks = []
   for (group, value, n), rows in tables.items():
@@ -141,7 +142,7 @@ def to_text(lines: Sequence[Line]) -> str:
 
 def _row(title, scores, part, width) -> str:
   cells = []
-  for name, (_, digits) in _HEADINGS.items():
+  for name, (_, digits) in HEADINGS.items():
     number = scores[name][part]
     cells.append("-" if number is None else f"{number:.{digits}f}")
   return f"{title:<{width}}" + "".join(f"{cell:>13}" for cell in cells)

@@ -26,10 +26,10 @@ def nearest(
 
 def spread(
   grids: Int[np.ndarray, "n t h w"], labels: Int[np.ndarray, " n"]
-) -> float:
+) -> float | None:
   """Returns the mean distance of two grids of the same class.
 
-  First over the pairs of each class, then over the classes that have some; NaN
+  First over the pairs of each class, then over the classes that have some; None
   if none has.
   """
   means = []
@@ -46,7 +46,7 @@ def spread(
           ]
         )
       )
-  return float(np.mean(means)) if means else float("nan")
+  return float(np.mean(means)) if means else None
 
 
 def balanced(

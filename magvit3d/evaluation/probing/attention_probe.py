@@ -17,12 +17,12 @@ import optax
 from jaxtyping import Array, Float, Int, PyTree
 
 WIDTH, NUM_QUERIES, NUM_GATHERED, HIDDEN = 64, 8, 16, 128
-_LEARNING_RATE, _WEIGHT_DECAY, _WARMUP_STEPS = 2e-3, 0.05, 20
+_LEARNING_RATE, _WEIGHT_DECAY, _WARMUP_STEPS = 4e-3, 0.05, 20
 _BATCH_SIZE = 32
 _NUM_VALIDATIONS = 10
 _SMALL = 1e-6
 # Places in [-1, 1] vary less than what is gathered.
-_PLACE_SCALE = 4.0
+_PLACE_SCALE = 10.0
 
 
 class AttentionProbe(nn.Module):
@@ -54,6 +54,7 @@ class AttentionProbe(nn.Module):
       [seen.reshape(b, -1), _PLACE_SCALE * looked_at.reshape(b, -1)], axis=-1
     )
     for name in ("hidden", "features"):
+      x = nn.LayerNorm(name=f"{name}_norm")(x)
       x = nn.gelu(nn.Dense(HIDDEN, name=name)(x))
     return nn.Dense(self.num_outputs, name="answer")(x), x
 

@@ -11,7 +11,11 @@ from jaxtyping import Int
 
 from magvit3d.data.scene_clips import SceneClips
 from magvit3d.evaluation import token_distances
-from magvit3d.evaluation.frechet_distance import frechet_distance
+from magvit3d.evaluation.frechet_distance import (
+  MIN_SAMPLES,
+  FrechetDistance,
+  frechet_distance,
+)
 from magvit3d.evaluation.probing import questions
 from magvit3d.evaluation.probing.attention_probe import Targets, TrainedProbe
 from magvit3d.evaluation.probing.cells import TOKENS, CellScenes
@@ -155,11 +159,12 @@ def _add_distances(
   real_grids, real_labels = outputs.tokens.tokens, outputs.samples["labels"]
   real = features[_REAL]
   distances = {
-    _GENERATED: frechet_distance(real, features[_GENERATED]),
+    _GENERATED: _distance(real, features[_GENERATED]),
     # Halves: no set is compared with itself.
-    _REAL: frechet_distance(real[::2], real[1::2]),
-    _RANDOM: frechet_distance(real, features[_RANDOM]),
+    _REAL: _distance(real[::2], real[1::2]),
+    _RANDOM: _distance(real, features[_RANDOM]),
   }
+  biased = distances[_GENERATED].note if distances[_GENERATED] else ""
   spreads = {
     _GENERATED: token_distances.spread(samples.grids, samples.labels),
     _REAL: token_distances.spread(real_grids, real_labels),
@@ -172,7 +177,8 @@ def _add_distances(
   limit = float(np.quantile(nearest[_REAL], 0.01))
   for row in rows:
     name = row[0]
-    row += [distances[name].value, spreads.get(name)]
+    distance = distances[name]
+    row += [distance and distance.value, spreads.get(name)]
     near = nearest.get(name)
     row += (
       [None, None]
@@ -187,7 +193,7 @@ def _add_distances(
     f"{FRECHET}: Frechet distance of this classifier's "
     f"{real.shape[1]} features to those of real held-out samples, of the "
     "latter between halves; it compares runs of the same data and n only, and "
-    f"is no FVD. {distances[_GENERATED].note} Variety: share of tokens that "
+    f"is no FVD. {biased} Variety: share of tokens that "
     "differ between two samples of a class. Nearest: share that differ from "
     "the nearest training sample; memorised: samples that are nearer than 99 "
     "in 100 real ones.",
@@ -196,6 +202,13 @@ def _add_distances(
     n=len(samples.labels),
     baselines=[_RANDOM],
   )
+
+
+def _distance(real, others) -> FrechetDistance | None:
+  """None where one of the sets has no covariance."""
+  if min(len(real), len(others)) < MIN_SAMPLES:
+    return None
+  return frechet_distance(real, others)
 
 
 def _as_samples(scenes: CellScenes, num_views: int) -> tuple:
