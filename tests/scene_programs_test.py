@@ -3,13 +3,14 @@
 import html.parser
 import json
 
+import generate_command
 import numpy as np
 import pytest
 from PIL import Image
 
 from data_gen import cameras as rigs
 from data_gen.scene_source import SceneSource
-from magvit3d import console, generate, runtime, tokenize
+from magvit3d import console, runtime, tokenize
 from magvit3d.api import Magvit
 from magvit3d.data.token_records import TokenSource
 
@@ -22,22 +23,7 @@ def magvit(scenes_run):
 @pytest.fixture
 def run(scenes_run, tmp_path, monkeypatch, capsys):
   """Calls the command; returns exit status, output, arrays and folder."""
-  monkeypatch.setattr(console, "set_up", lambda: None)
-  monkeypatch.setattr(runtime, "set_up", lambda config, workdir: None)
-
-  def call(*arguments):
-    folder = tmp_path / "out"
-    status = generate.main(
-      [f"--run={scenes_run}", f"--output={folder}", *arguments]
-    )
-    captured = capsys.readouterr()
-    arrays = None
-    if (folder / "clips.npz").exists():
-      with np.load(folder / "clips.npz") as file:
-        arrays = dict(file)
-    return status, captured.out + captured.err, arrays, folder
-
-  return call
+  return generate_command.make(scenes_run, tmp_path, monkeypatch, capsys)
 
 
 def _words(folder):

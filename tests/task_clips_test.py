@@ -6,13 +6,13 @@ import importlib.util
 import subprocess
 import sys
 
+import generate_command
 import numpy as np
 import pytest
 import shrunk
 from PIL import Image
 
 from data_gen.scene_source import SceneSource
-from magvit3d import console, generate, runtime
 from magvit3d.api import Magvit
 from magvit3d.errors import UserError
 from magvit3d.inference import task_clips
@@ -27,20 +27,7 @@ def magvit(trained_run):
 @pytest.fixture
 def run(trained_run, tmp_path, monkeypatch, capsys):
   """Calls the command; returns exit status, output, arrays and folder."""
-  monkeypatch.setattr(console, "set_up", lambda: None)
-  monkeypatch.setattr(runtime, "set_up", lambda config, workdir: None)
-
-  def call(*arguments, run=trained_run):
-    folder = tmp_path / "out"
-    status = generate.main([f"--run={run}", f"--output={folder}", *arguments])
-    captured = capsys.readouterr()
-    arrays = None
-    if (folder / "clips.npz").exists():
-      with np.load(folder / "clips.npz") as file:
-        arrays = dict(file)
-    return status, captured.out + captured.err, arrays, folder
-
-  return call
+  return generate_command.make(trained_run, tmp_path, monkeypatch, capsys)
 
 
 class _Page(html.parser.HTMLParser):

@@ -74,11 +74,12 @@ def evaluate(
   if drawn:
     samples.show(outputs, results, drawn)
     if networks:
+      order = held_out.apart(len(outputs.real))
       published_networks.score(
         networks,
         results,
         "Samples of a class, by published networks",
-        outputs.clips["frames"],
+        outputs.clips["frames"][order],
         to_uint8(outputs.decode(drawn.grids)),
         is_paired=False,
       )
@@ -94,7 +95,9 @@ def evaluate(
   folder.mkdir(parents=True, exist_ok=True)
   for name, tally in tallies.items():
     _write_paths(folder / f"paths_{name}.json", tally, outputs)
-  results.write(folder, {"key": key, "run": dict(run)})
+  why = held_out.why_not_scored()
+  facts = {"key": key, "run": dict(run), "why_no_paths": why}
+  results.write(folder, facts)
 
 
 def _score(
@@ -102,6 +105,7 @@ def _score(
 ) -> dict[str, SceneTally]:
   """Fills the results; returns what was scored in metres, by name."""
   tallies = {}
+  order = outputs.held_out.apart(len(outputs.real))
   why_not_scored = outputs.held_out.why_not_scored()
   reconstruction.score_clips(outputs, results)
   if not why_not_scored:
@@ -118,8 +122,8 @@ def _score(
         networks,
         results,
         "Predicted clips, by published networks",
-        outputs.clips["frames"],
-        predicted.clips,
+        outputs.clips["frames"][order],
+        predicted.clips[order],
         is_paired=True,
       )
     if not why_not_scored:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Int
 
 from data_gen.scene_source import SceneSource
 from magvit3d.evaluation import scored_scenes
@@ -40,6 +41,23 @@ class HeldOutScenes:
       return "One camera cannot tell where an object is."
     reason = scored_scenes.reason_against(self.source)
     return f"The data set {reason}" if reason else ""
+
+  def apart(self, count: int) -> Int[np.ndarray, " n"]:
+    """Returns an order in which every second one is of other scenes.
+
+    So halves that take every second one have no scene in common, and each is
+    spread over half of the scenes.
+
+    Args:
+      count: Clips, those of a scene in a row, or samples: as many of each
+        scene.
+    """
+    num_scenes = len(self.samples["labels"])
+    places = np.arange(count).reshape(num_scenes, -1)
+    half = num_scenes // 2
+    first, second = places[:half].ravel(), places[half : 2 * half].ravel()
+    pairs = np.stack([first, second], axis=1).ravel()
+    return np.concatenate([pairs, places[2 * half :].ravel()])
 
   def scored(self) -> Iterator[ScoredScene]:
     """Yields the scenes with what is known of them, in the samples' order."""

@@ -158,10 +158,11 @@ def _add_distances(
   known = scenes.train.tokens
   real_grids, real_labels = outputs.tokens.tokens, outputs.samples["labels"]
   real = features[_REAL]
+  order = outputs.held_out.apart(len(real))
   distances = {
     _GENERATED: _distance(real, features[_GENERATED]),
-    # Halves: no set is compared with itself.
-    _REAL: _distance(real[::2], real[1::2]),
+    # Between halves, which have no scene in common.
+    _REAL: _distance(real[order[::2]], real[order[1::2]]),
     _RANDOM: _distance(real, features[_RANDOM]),
   }
   biased = distances[_GENERATED].note if distances[_GENERATED] else ""
