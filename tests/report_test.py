@@ -3,6 +3,7 @@
 import base64
 import html.parser
 import io
+import json
 import re
 
 import numpy as np
@@ -197,3 +198,17 @@ def test_twelve_clips_of_128_pixels_stay_below_ten_megabytes(tmp_path):
   paths = make_paths(num_scenes=200, num_frames=16)
   np.savez_compressed(tmp_path / "evaluation" / "paths.npz", **paths)
   assert report.write_report(tmp_path).stat().st_size < 10e6
+
+
+def test_why_there_are_no_paths_is_told(tmp_path):
+  make_workdir(tmp_path)
+  evaluation = tmp_path / "evaluation"
+  (evaluation / "paths.npz").unlink()
+  scores = json.loads((evaluation / "scores.json").read_text())
+  scores["why_no_paths"] = "One camera cannot tell <where> an object is."
+  (evaluation / "scores.json").write_text(json.dumps(scores))
+  source = report.write_report(tmp_path).read_text(encoding="utf-8")
+  assert (
+    "There are no paths in metres. One camera cannot tell &lt;where&gt; an "
+    "object is."
+  ) in source

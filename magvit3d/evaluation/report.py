@@ -76,7 +76,9 @@ def write_report(workdir: pathlib.Path) -> pathlib.Path:
   def moving(section) -> str:
     return say_missing(clips_note) if clips_problem else section(clips)
 
-  shown_paths, shown_ids, script = _paths(paths, paths_problem, clips)
+  shown_paths, shown_ids, script = _paths(
+    paths, paths_problem, clips, str(scores.get("why_no_paths") or "")
+  )
   sections = {
     "Checks": scored(_checks, "checks"),
     "Scores": scored(_tables, "tables"),
@@ -114,9 +116,11 @@ def write_report(workdir: pathlib.Path) -> pathlib.Path:
   return path
 
 
-def _paths(paths, problem, clips) -> tuple[str, set[int], str]:
+def _paths(paths, problem, clips, why_none) -> tuple[str, set[int], str]:
   """The section of paths, the scenes in it, and its script."""
-  if problem:
+  if problem and why_none:
+    problem = f"There are no paths in metres. {why_none}"
+  elif problem:
     problem += " The evaluate stage writes it for scenes of several cameras."
   problem = problem or path_section.problem(paths)
   if problem:

@@ -7,6 +7,8 @@ function startPaths(content) {
   const switches = sources.map((row) => row.querySelector("input"));
   const style = { soft: "#5b636e", line: "#c3c9d1", camera: "#8a8f98", ink: "#1b1f24", paper: "#ffffff" };
   const lastFrame = content.numFrames - 1;
+  // Paths are small beside the cameras, which may stand out of the picture.
+  const closeView = (world) => ({ ...startView(world), zoom: 1.6 });
   const inMetres = (path) => path.map((point) => point && times(point, 0.001));
   const frameTime = 1000 / 8;
   let scene = null;
@@ -19,7 +21,7 @@ function startPaths(content) {
     const old = scene;
     const found = content.scenes[row];
     scene = { ...found, paths: [found.truth, ...found.paths].map(inMetres), rig: content.rigs[found.rig] };
-    if (!old || old.rig !== scene.rig) view = startView(scene.rig.world);
+    if (!old || old.rig !== scene.rig) view = closeView(scene.rig.world);
     get("scene").value = row;
     requestDraw();
   }
@@ -243,7 +245,7 @@ function startPaths(content) {
     });
     get("reset").addEventListener("click", () => {
       get("eye").value = "-1";
-      view = startView(scene.rig.world);
+      view = closeView(scene.rig.world);
       requestDraw();
     });
     for (const input of switches) input.addEventListener("change", requestDraw);
