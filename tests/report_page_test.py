@@ -91,7 +91,7 @@ def test_paths_are_where_the_eye_sees_them(page):
   eye = view3d.make_eye(
     world.azimuth,
     world.elevation,
-    world.distance / 1.6,  # As near as the report starts.
+    world.distance / 1.3,  # As near as the report starts.
     world.target,
     len(picture),
   )

@@ -8,7 +8,7 @@ function startPaths(content) {
   const style = { soft: "#5b636e", line: "#c3c9d1", camera: "#8a8f98", ink: "#1b1f24", paper: "#ffffff" };
   const lastFrame = content.numFrames - 1;
   // Paths are small beside the cameras, which may stand out of the picture.
-  const closeView = (world) => ({ ...startView(world), zoom: 1.6 });
+  const closeView = (world) => ({ ...startView(world), zoom: 1.3 });
   const inMetres = (path) => path.map((point) => point && times(point, 0.001));
   const frameTime = 1000 / 8;
   let scene = null;
