@@ -48,7 +48,7 @@ def _path(text: str) -> pathlib.Path:
 
 def _compare(flags: argparse.Namespace) -> None:
   from magvit3d import output_file
-  from magvit3d.evaluation import compared_runs, comparison
+  from magvit3d.report import compared_runs, comparison
 
   runs = compared_runs.load(flags.runs)
   comparison.check_output(runs, flags.output)

@@ -36,8 +36,8 @@ from magvit3d.evaluation import (
   tokenizer_scores,
   transformer_scores,
 )
-from magvit3d.evaluation.report import write_report
 from magvit3d.overfit_run import overfit_networks
+from magvit3d.report.run_report import write_report
 from magvit3d.run_data import RunData, TrainingSamples
 from magvit3d.run_networks import RunNetworks
 from magvit3d.tokens.token_model import TokenModel

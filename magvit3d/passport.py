@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 import magvit3d
-from magvit3d.evaluation import data_manifest
+from magvit3d.report import data_manifest
 from magvit3d.training.code_version import code_version
 
 _CPU_INFO = pathlib.Path("/proc/cpuinfo")

@@ -11,7 +11,7 @@ import shrunk
 from small_comparisons import make_run, make_table
 
 from magvit3d import compare
-from magvit3d.evaluation import compared_runs, compared_scores
+from magvit3d.report import compared_runs, compared_scores
 
 _SCRIPT = "<script>alert('&')</script>"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from report_inputs import make_confusion
 
-from magvit3d.evaluation import confusion_tables
+from magvit3d.report import confusion_tables
 
 _MATRIX = {
   "title": "Shapes",

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from magvit3d.evaluation import curves
+from magvit3d.report import curves
 
 
 def test_a_scalar_that_is_never_finite_gets_no_panel():

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from report_inputs import make_gallery
 
-from magvit3d.evaluation import animations, gallery_section
+from magvit3d.evaluation import animations
+from magvit3d.report import gallery_section
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import shrunk
 
 from configs import traj3d_multiview
 from magvit3d.errors import UserError
-from magvit3d.evaluation.report import write_report
 from magvit3d.experiment import Experiment
+from magvit3d.report.run_report import write_report
 from magvit3d.training.loop import Interrupted
 from magvit3d.training.transformer import TransformerStage
 

@@ -12,7 +12,7 @@ import pytest
 
 from data_gen.options import DatasetOptions
 from magvit3d import passport
-from magvit3d.evaluation import data_manifest, report, run_passport
+from magvit3d.report import data_manifest, run_passport, run_report
 
 
 def _write(path, content):
@@ -145,7 +145,7 @@ def test_the_report_has_the_passport(tmp_path):
   _write(tmp_path / "evaluation" / "scores.json", {"run": facts})
   _write(tmp_path / "config.json", {"train_tokenizer": {"batch_size": 4}})
   _write(tmp_path / "tokenizer" / "metrics.jsonl", {"step": 50, "train/x": 1})
-  page = report.write_report(tmp_path).read_text()
+  page = run_report.write_report(tmp_path).read_text()
   assert "<script>" not in page
   start = page.index('<section id="passport">')
   part = page[start : page.index("</section>", start)]

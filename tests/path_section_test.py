@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from report_inputs import make_paths
 
-from magvit3d.evaluation import path_section
+from magvit3d.report import path_section
 
 
 def _content(page):

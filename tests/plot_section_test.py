@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from report_inputs import PLOT, SCRIPT
 
-from magvit3d.evaluation import plot_section
+from magvit3d.report import plot_section
 
 
 def _paths(page):

@@ -9,7 +9,7 @@ from report_inputs import make_confusion, make_gallery, make_paths, make_workdir
 
 from data_gen import cameras
 from data_gen.previews import view3d
-from magvit3d.evaluation import report
+from magvit3d.report import run_report
 
 _PREDICTED, _TRUE = (0xEA, 0x58, 0x0C), (0x1B, 0x1F, 0x24)
 
@@ -18,7 +18,7 @@ _PREDICTED, _TRUE = (0xEA, 0x58, 0x0C), (0x1B, 0x1F, 0x24)
 def workdir(tmp_path_factory):
   workdir = tmp_path_factory.mktemp("run")
   make_workdir(workdir)
-  report.write_report(workdir)
+  run_report.write_report(workdir)
   return workdir
 
 
@@ -236,7 +236,7 @@ def test_few_scenes(num_scenes, tmp_path, chromium):
   make_workdir(tmp_path, num_clips=1)
   paths = make_paths(num_scenes=num_scenes)
   np.savez(tmp_path / "evaluation" / "paths.npz", **paths)
-  path = report.write_report(tmp_path)
+  path = run_report.write_report(tmp_path)
   has_missing = "paths.npz holds no scenes" in path.read_text()
   assert has_missing == (num_scenes == 0)
   with chromium.open(path, 390) as page:
@@ -265,7 +265,7 @@ def test_names_are_text_and_unknown_numbers_are_told(tmp_path, chromium):
   scores = json.loads((evaluation / "scores.json").read_text())
   scores["confusions"] = [make_confusion(names)]
   (evaluation / "scores.json").write_text(json.dumps(scores))
-  path = report.write_report(tmp_path)
+  path = run_report.write_report(tmp_path)
   assert not re.search(r"\bNaN\b", path.read_text().split('id="path-data">')[1])
   with chromium.open(path, 390) as page:
     page.draw()

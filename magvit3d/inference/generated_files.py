@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from magvit3d.evaluation import animations, pages
+from magvit3d.evaluation import animations
 from magvit3d.inference import moving_pictures
 from magvit3d.inference.real_clips import ClipCameras
+from magvit3d.report import pages
 
 _COLUMNS = 4  # Of the grid, and of the page's rows.
 _LEAST_CLIP_PX = 128  # On the page and in the pictures.

@@ -5,7 +5,7 @@ import hashlib
 import html
 import string
 
-from magvit3d.evaluation import page_texts
+from magvit3d.report import page_texts
 
 
 def make_page(

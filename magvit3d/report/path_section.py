@@ -13,7 +13,7 @@ import numpy as np
 from data_gen import motions
 from data_gen.previews import scene_page, view3d
 from data_gen.previews.data_set import camera_name
-from magvit3d.evaluation import page_texts
+from magvit3d.report import page_texts
 
 MAX_SCENES = 200  # About 0.6 MB with 16 frames of five sources.
 # The first is the prediction, and has the colour of predicted frames.

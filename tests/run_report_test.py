@@ -17,7 +17,7 @@ from report_inputs import (
   make_workdir,
 )
 
-from magvit3d.evaluation import report
+from magvit3d.report import run_report
 
 _SECTIONS = (
   "Checks",
@@ -56,7 +56,7 @@ class _Page(html.parser.HTMLParser):
 def page(tmp_path_factory):
   workdir = tmp_path_factory.mktemp("run")
   make_workdir(workdir)
-  path = report.write_report(workdir)
+  path = run_report.write_report(workdir)
   assert path == workdir / "report" / "index.html"
   return path.read_text(encoding="utf-8")
 
@@ -120,7 +120,7 @@ def test_each_animation_has_as_many_frames_as_its_clips(page):
 
 
 def test_half_a_run_gives_a_report_that_names_what_is_missing(tmp_path):
-  page = report.write_report(tmp_path).read_text(encoding="utf-8")
+  page = run_report.write_report(tmp_path).read_text(encoding="utf-8")
   text = _Page(page).text
   for name in (
     "config.json",
@@ -152,7 +152,7 @@ def test_a_broken_file_is_named_and_the_rest_is_shown(tmp_path, name):
   make_workdir(tmp_path, num_clips=1)
   data = (tmp_path / name).read_bytes()
   (tmp_path / name).write_bytes(data[: len(data) // 2])
-  page = report.write_report(tmp_path).read_text(encoding="utf-8")
+  page = run_report.write_report(tmp_path).read_text(encoding="utf-8")
   notes = re.findall(r'class="missing">([^<]*)', page)
   assert notes and all(name in note for note in notes)
 
@@ -164,7 +164,7 @@ def test_clips_without_predictions_say_so(tmp_path):
     tmp_path / "evaluation" / "clips.npz",
     **{"reconstruction/real": clips, "reconstruction/reconstructed": clips},
   )
-  page = report.write_report(tmp_path).read_text(encoding="utf-8")
+  page = run_report.write_report(tmp_path).read_text(encoding="utf-8")
   assert len(list(_images(page))) == 1
   assert "clips.npz has no prediction/real" in page
   assert "clips.npz has no samples/frames" in page
@@ -173,7 +173,7 @@ def test_clips_without_predictions_say_so(tmp_path):
 def test_the_old_report_stays_when_a_new_one_cannot_be_written(
   tmp_path, monkeypatch
 ):
-  path = report.write_report(tmp_path)
+  path = run_report.write_report(tmp_path)
   before = path.read_bytes()
 
   def fail(*_):
@@ -181,7 +181,7 @@ def test_the_old_report_stays_when_a_new_one_cannot_be_written(
 
   monkeypatch.setattr("os.replace", fail)
   with pytest.raises(OSError, match="disk full"):
-    report.write_report(tmp_path)
+    run_report.write_report(tmp_path)
   assert path.read_bytes() == before
   assert [p.name for p in path.parent.iterdir()] == ["index.html"]
 
@@ -197,7 +197,7 @@ def test_twelve_clips_of_128_pixels_stay_below_ten_megabytes(tmp_path):
   np.savez(path, **clips)
   paths = make_paths(num_scenes=200, num_frames=16)
   np.savez_compressed(tmp_path / "evaluation" / "paths.npz", **paths)
-  assert report.write_report(tmp_path).stat().st_size < 10e6
+  assert run_report.write_report(tmp_path).stat().st_size < 10e6
 
 
 def test_why_there_are_no_paths_is_told(tmp_path):
@@ -207,7 +207,7 @@ def test_why_there_are_no_paths_is_told(tmp_path):
   scores = json.loads((evaluation / "scores.json").read_text())
   scores["why_no_paths"] = "One camera cannot tell <where> an object is."
   (evaluation / "scores.json").write_text(json.dumps(scores))
-  source = report.write_report(tmp_path).read_text(encoding="utf-8")
+  source = run_report.write_report(tmp_path).read_text(encoding="utf-8")
   assert (
     "There are no paths in metres. One camera cannot tell &lt;where&gt; an "
     "object is."

@@ -4,7 +4,7 @@ import html
 
 import numpy as np
 
-from magvit3d.evaluation import page_texts
+from magvit3d.report import page_texts
 
 _MAX_LEVEL_HEADS = 5  # With more classes the heads of columns stand upright.
 

@@ -5,7 +5,8 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from magvit3d.evaluation import animations, page_texts
+from magvit3d.evaluation import animations
+from magvit3d.report import page_texts
 
 _RANKS = ("best", "median", "worst")
 _KEYS = ("real", "predicted", "class_names", "rank", "ade", "scene_id")

@@ -3,7 +3,7 @@
 import html
 import itertools
 
-from magvit3d.evaluation import line_plots, page_texts
+from magvit3d.report import line_plots, page_texts
 
 # Lines of baselines are dashed; the first of the others is the model's.
 _BASELINE_COLORS = ("#5b636e", "#a16207", "#be185d", "#0e7490")

@@ -4,8 +4,9 @@ import html
 import pathlib
 from typing import Any
 
-from magvit3d.evaluation import data_manifest, metrics_file
-from magvit3d.evaluation.page_texts import (
+from magvit3d.evaluation import metrics_file
+from magvit3d.report import data_manifest
+from magvit3d.report.page_texts import (
   duration_text,
   is_finite,
   value_text,

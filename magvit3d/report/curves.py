@@ -7,7 +7,7 @@ logarithmic. A value that is missing or not finite breaks its line.
 
 import math
 
-from magvit3d.evaluation import line_plots
+from magvit3d.report import line_plots
 
 _MAX_POINTS = 300  # A line has no more: a panel is 360 pixels wide.
 _COLORS = {"train": "#8a8f98", "validation": "#c2410c"}

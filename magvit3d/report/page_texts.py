@@ -53,5 +53,5 @@ def say_missing(reason: str) -> str:
 
 def read_text(name: str) -> str:
   """Returns a file that lies beside this one."""
-  package = importlib.resources.files("magvit3d.evaluation")
+  package = importlib.resources.files("magvit3d.report")
   return package.joinpath(name).read_text(encoding="utf-8")

@@ -15,19 +15,19 @@ import pathlib
 from PIL import Image
 
 from magvit3d import atomic_file
-from magvit3d.evaluation import (
+from magvit3d.evaluation import metrics_file
+from magvit3d.report import (
   clip_sections,
   confusion_tables,
   curves,
+  file_reading,
   gallery_section,
-  metrics_file,
   pages,
   path_section,
   plot_section,
-  run_files,
   run_passport,
 )
-from magvit3d.evaluation.page_texts import (
+from magvit3d.report.page_texts import (
   cell_html,
   duration_text,
   is_finite,
@@ -59,12 +59,12 @@ def write_report(workdir: pathlib.Path) -> pathlib.Path:
   that is missing or broken is named in its place. The old report stays until
   the new one is complete.
   """
-  config, config_problem = run_files.load_json(workdir / "config.json")
-  stages, stages_problem = run_files.load_json(workdir / "stages.json")
+  config, config_problem = file_reading.load_json(workdir / "config.json")
+  stages, stages_problem = file_reading.load_json(workdir / "stages.json")
   evaluation = workdir / "evaluation"
-  scores, scores_problem = run_files.load_json(evaluation / "scores.json")
-  clips, clips_problem = run_files.load_arrays(evaluation / "clips.npz")
-  paths, paths_problem = run_files.load_arrays(evaluation / "paths.npz")
+  scores, scores_problem = file_reading.load_json(evaluation / "scores.json")
+  clips, clips_problem = file_reading.load_arrays(evaluation / "clips.npz")
+  paths, paths_problem = file_reading.load_arrays(evaluation / "paths.npz")
   clips_note = f"{clips_problem} The evaluate stage writes it."
   scores_note = f"{scores_problem} The evaluate stage writes it."
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from magvit3d.evaluation.compared_runs import Run
-from magvit3d.evaluation.page_texts import is_finite, value_text
+from magvit3d.report.compared_runs import Run
+from magvit3d.report.page_texts import is_finite, value_text
 
 MISSING = "–"
 _UP = r"\b(psnr|ssim|iou|accuracy|inception score)\b"

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 
 from magvit3d import atomic_file
 from magvit3d.errors import UserError
-from magvit3d.evaluation import (
+from magvit3d.report import (
   compared_scores,
   curves,
   page_texts,
   pages,
   run_passport,
 )
-from magvit3d.evaluation.compared_runs import Run
-from magvit3d.evaluation.compared_scores import MISSING, Block
-from magvit3d.evaluation.page_texts import cell_html, say_missing, value_text
+from magvit3d.report.compared_runs import Run
+from magvit3d.report.compared_scores import MISSING, Block
+from magvit3d.report.page_texts import cell_html, say_missing, value_text
 
 _NAME_WIDTH, _RUN_WIDTH = 180, 140  # Of a table's columns, pixels.
 _WANTED = {">=": "at least", "<=": "at most"}
