@@ -271,7 +271,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   evaluation.num_shown_samples_per_class = 2
   # Training scenes that probes and the classifier of samples are fitted on,
   # and steps of each; 0 scenes: none of these. See docs/evaluation.md.
-  evaluation.num_probe_scenes = 2000
+  evaluation.num_probe_scenes = 1000
   evaluation.num_probe_steps = 2000
   # Shares of a clip's tokens that are told; the others are filled in.
   evaluation.token_budgets = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1.0)

@@ -200,6 +200,21 @@ def test_centroid_error_is_how_far_pictures_are_moved(scenes):
   assert floor["centroid_px"] < 0.3
 
 
+def test_one_camera_tells_what_images_tell(scenes):
+  one = scenes[0].of_views([1])
+  path = scene_scores.score_clips(one.frames, one, _GIVEN)
+  assert np.isnan(path.positions).all() and not path.is_found.any()
+  told = {name for name, score in path.scores.items() if not np.isnan(score)}
+  assert told == {"centroid_px", "psnr", "foreground_psnr", "ssim", "mask_iou"}
+  # The mean over views is that of the views.
+  every = [scenes[0].of_views([view]) for view in range(3)]
+  alone = [scene_scores.score_clips(s.frames, s, _GIVEN).scores for s in every]
+  whole = scene_scores.score_clips(scenes[0].frames, scenes[0], _GIVEN).scores
+  for name in told:
+    mean = np.mean([scores[name] for scores in alone])
+    assert whole[name] == pytest.approx(mean)
+
+
 def test_two_cameras_are_enough(scenes):
   both = scenes[0].of_views([0, 2])
   np.testing.assert_array_equal(both.frames, scenes[0].frames[[0, 2]])

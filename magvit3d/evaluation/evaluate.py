@@ -127,9 +127,7 @@ def _score(
         is_paired=True,
       )
     if not why_not_scored:
-      tally = predicted.score_paths(results)
-      if tally is not None:
-        tallies[task.name] = tally
+      tallies[task.name] = predicted.score_paths(results)
   return tallies
 
 

@@ -31,8 +31,8 @@ def score_paths(
     videos: Clips of models by name.
     floors: Further clips beside the true frames.
     baselines: Further ones beside the trivial ones.
-    is_asked: Views from which the object is triangulated, at least two of each
-      scene; all by default.
+    is_asked: Views from which the object is triangulated; all by default. One
+      alone tells no position.
   """
   source = held_out.source
   tally = SceneTally(given_frames, source.shape_names, source.motion_names)

@@ -62,7 +62,8 @@ def score_clips(
 ) -> ScoredPath:
   """Returns the path that one scene's clips show, and its scores.
 
-  `residual_px` and `ade_found` are NaN if every frame is a failure.
+  `residual_px` and `ade_found` are NaN if every frame is a failure. One view
+  tells no position: then all in metres, and what belongs to it, is NaN.
 
   Args:
     clips: What is scored.
@@ -74,14 +75,24 @@ def score_clips(
   clips = np.array(clips, order="C")
   clips[:, :given_frames] = scene.frames[:, :given_frames]
   found = find_object(clips, scene.background)
+  true_masks, masks = scene.masks[:, later], found.silhouettes[:, later]
+  scores = dict.fromkeys(METRICS, float("nan")) | {
+    "centroid_px": _centroid_error(
+      found.centroids[:, later], found.is_found[:, later], true_masks
+    ),
+    **_image_scores(clips[:, later], scene, later),
+    "mask_iou": _mean_iou(masks, true_masks),
+  }
+  if len(clips) < 2:
+    nowhere = np.full(scene.trajectory.shape, np.nan)
+    return ScoredPath(scores, nowhere, np.zeros(len(nowhere), bool))
   cameras = (scene.intrinsics, scene.camera_from_world)
   raw = trajectories.locate(found, *cameras)
   points = trajectories.locate(found, *cameras, scene.solid)
   is_found, truth = points.is_found[later], scene.trajectory[later]
   positions = _held(points, scene)
   path = positions[later]
-  true_masks, masks = scene.masks[:, later], found.silhouettes[:, later]
-  scores = {
+  scores |= {
     "ade": trajectories.average_displacement_error(path, truth),
     "fde": trajectories.final_displacement_error(path, truth),
     "ade_raw": trajectories.average_displacement_error(
@@ -89,12 +100,7 @@ def score_clips(
     ),
     "ade_found": trajectories.average_displacement_error(path, truth, is_found),
     "residual_px": _mean(points.residual_px[later][is_found]),
-    "centroid_px": _centroid_error(
-      found.centroids[:, later], found.is_found[:, later], true_masks
-    ),
     "failure_rate": float(1 - is_found.mean()),
-    **_image_scores(clips[:, later], scene, later),
-    "mask_iou": _mean_iou(masks, true_masks),
   }
   return ScoredPath(scores, positions, points.is_found)
 

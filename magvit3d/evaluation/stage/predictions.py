@@ -112,20 +112,16 @@ class PredictedClips:
       for name, clips in columns.items()
     }
 
-  def score_paths(self, results: Results) -> SceneTally | None:
-    """Adds the scores in metres, from the views that were asked.
+  def score_paths(self, results: Results) -> SceneTally:
+    """Adds the scores in metres, from the views that were asked; returns them.
 
-    Of frame prediction also paths and clips to show.
-
-    Returns:
-      The scores; None if fewer than two views were asked.
+    Of one view only what images tell. Of frame prediction also paths and clips
+    to show.
     """
     outputs = self._outputs
     is_asked, baselines = None, {}
     if self._is_given is not None:
       is_asked = ~self._is_given
-      if is_asked.sum(axis=1).min() < 2:
-        return None
       nearest = self._simple[_COPIES["nearest_view"]]
       baselines["nearest_view"] = outputs.by_scene(nearest)
     tally = run_paths.score_paths(
@@ -137,6 +133,8 @@ class PredictedClips:
       is_asked=is_asked,
     )
     seen = "all views" if is_asked is None else "the views that are not given"
+    if is_asked is not None and is_asked.sum(axis=1).max() < 2:
+      seen += "; one alone tells no position"
     path_tables.add_tables(
       results,
       f"Predicted paths{self._title}",
