@@ -66,6 +66,7 @@ def check_fields(config: Mapping[str, Any]) -> None:
           f"config.{section}.{field}={value} counts steps; use 1 or more."
         )
   _check_evaluation(config["evaluation"])
+  _check_split(config["evaluation"]["split"], config["data"])
   MonitoringOptions.from_config(config["monitoring"])
   check_reading(config)
   check_skipping(config)
@@ -74,8 +75,13 @@ def check_fields(config: Mapping[str, Any]) -> None:
 
 def _check_evaluation(settings: Mapping[str, Any]) -> None:
   """Checks now what would be met when training is over."""
-  counts = ("num_probe_scenes", "num_probe_steps", "num_samples_per_class")
-  for field in counts:
+  for field in (
+    "num_clips",
+    "num_probe_scenes",
+    "num_probe_steps",
+    "num_samples_per_class",
+    "num_shown_samples_per_class",
+  ):
     least = 0 if field == "num_probe_scenes" else 1
     if settings[field] < least:
       raise UserError(
@@ -95,6 +101,16 @@ def _check_evaluation(settings: Mapping[str, Any]) -> None:
           "Name one with weights (docs/video_metrics.md), or leave it out: "
           "the metric is then not computed."
         )
+
+
+def _check_split(split: str, data: Mapping[str, Any]) -> None:
+  """Raises UserError if the run will not make the scenes to score on."""
+  field = f"num_{split}"
+  if not data["data_dir"] and not data.get(field, 1):
+    raise UserError(
+      f"config.evaluation.split={split!r}, but config.data.{field}=0 makes no "
+      "such scenes. Ask for some, or score on another split."
+    )
 
 
 def check_skipping(config: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 from absl import logging
 from jaxtyping import PyTree
 
@@ -28,7 +29,8 @@ from magvit3d import (
 )
 from magvit3d.config_checks import STAGES
 from magvit3d.data.batches import make_batches
-from magvit3d.data.scene_tokens import TrainingSceneTokens
+from magvit3d.data.scene_tokens import SceneTokens, TrainingSceneTokens
+from magvit3d.data.token_records import TokenSource
 from magvit3d.errors import as_user_errors
 from magvit3d.evaluation import (
   evaluate,
@@ -258,17 +260,7 @@ class Experiment:
     num_views = model.num_views
     samples = self._data.training_samples(num_views)
     if self._config["tokenizer_cache"]:
-      tokens = token_cache.load_or_make(
-        self._workdir / "transformer" / "tokens",
-        self._data.clips("train"),
-        model,
-        tokenizer_params,
-        key=identities.token_key(
-          self._config, self._data.cut(), self._data.splits(), tokenizer_params
-        ),
-        batch_size=self._config["evaluation"]["batch_size"],
-        mesh=self._mesh,
-      )
+      tokens = self._cached_tokens(model, tokenizer_params)
       if num_views > 1:
         tokens = TrainingSceneTokens(
           tokens, self._data.num_cameras(), num_views
@@ -295,6 +287,31 @@ class Experiment:
       lambda state: validate(state.params),
       lambda state: draw(state.params),
     )
+
+  def _cached_tokens(self, model: TokenModel, params: PyTree) -> TokenSource:
+    """The tokens of all training clips."""
+    return token_cache.load_or_make(
+      self._workdir / "transformer" / "tokens",
+      self._data.clips("train"),
+      model,
+      params,
+      key=identities.token_key(
+        self._config, self._data.cut(), self._data.splits(), params
+      ),
+      batch_size=self._config["evaluation"]["batch_size"],
+      mesh=self._mesh,
+    )
+
+  def _training_grids(
+    self, model: TokenModel, params: PyTree
+  ) -> np.ndarray | None:
+    """Token grids of all samples to train on; None where none are kept."""
+    if not self._config["tokenizer_cache"]:
+      return None
+    source = self._cached_tokens(model, params)
+    if model.num_views > 1:
+      source = SceneTokens(source, self._data.num_cameras(), model.num_views)
+    return np.stack([source[i]["tokens"] for i in range(len(source))])
 
   def _pass_oracle_gate(self, model: TokenModel, params: PyTree) -> None:
     """Stops the run where the tokenizer does not show the object."""
@@ -331,9 +348,10 @@ class Experiment:
     params = self._networks.transformer_params(tokenizer_params)
     settings = self._config["evaluation"]
     num_views = self._networks.num_views("evaluation")
+    model = self._networks.token_model()
     evaluate.evaluate(
       self._workdir / "evaluation",
-      self._networks.token_model(),
+      model,
       tokenizer_params,
       params,
       self._data.held_out_scenes(
@@ -353,6 +371,7 @@ class Experiment:
       clips_of=lambda split: self._data.scene_clips(
         split, num_views if num_views > 1 else None
       ),
+      training_grids=lambda: self._training_grids(model, tokenizer_params),
     )
 
   @property

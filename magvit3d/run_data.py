@@ -224,7 +224,7 @@ class RunData:
     num_scenes = max(num_clips // source.views_per_sample, 1)
     indices = spread_indices(source, num_scenes)
     return HeldOutScenes(
-      load_clips(source, indices, _SCENE_KEYS),
+      load_clips(source, indices, (*_SCENE_KEYS, "trajectory")),
       scenes.class_names,
       split,
       scenes,

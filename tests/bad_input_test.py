@@ -231,6 +231,15 @@ def test_corrected_run_goes_on_after_an_error(workdir):
       "config.evaluation.num_samples_per_class=0",
     ),
     (
+      {"evaluation__num_shown_samples_per_class": 0},
+      "config.evaluation.num_shown_samples_per_class=0",
+    ),
+    ({"evaluation__num_clips": 0}, "config.evaluation.num_clips=0"),
+    (
+      {"evaluation__split": "ood_pair"},
+      "config.evaluation.split='ood_pair', but config.data.num_ood_pair=0",
+    ),
+    (
       {"evaluation__token_budgets": (0.5, 64.0)},
       "config.evaluation.token_budgets=(0.5, 64.0)",
     ),

@@ -11,10 +11,15 @@ from magvit3d.evaluation.held_out import HeldOutScenes
 def test_every_second_one_is_of_other_scenes(num_scenes):
   scenes = HeldOutScenes({"labels": np.zeros(num_scenes, int)}, (), "test")
   order = scenes.apart(3 * num_scenes)
-  assert sorted(order) == list(range(3 * num_scenes))
-  kept = order[: 3 * (num_scenes - num_scenes % 2)] // 3
+  assert sorted(order) == list(range(3 * 6))
+  kept = order // 3
   assert not set(kept[::2]) & set(kept[1::2])
-  assert len(set(kept[::2])) == len(set(kept[1::2])) == num_scenes // 2
+  assert len(set(kept[::2])) == len(set(kept[1::2])) == 3
+
+
+def test_a_scene_alone_stays():
+  scenes = HeldOutScenes({"labels": np.zeros(1, int)}, (), "test")
+  assert scenes.apart(3).tolist() == [0, 1, 2]
 
 
 def test_scenes_are_those_of_the_split(tmp_path):

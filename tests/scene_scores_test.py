@@ -205,7 +205,19 @@ def test_one_camera_tells_what_images_tell(scenes):
   path = scene_scores.score_clips(one.frames, one, _GIVEN)
   assert np.isnan(path.positions).all() and not path.is_found.any()
   told = {name for name, score in path.scores.items() if not np.isnan(score)}
-  assert told == {"centroid_px", "psnr", "foreground_psnr", "ssim", "mask_iou"}
+  assert told == {
+    "centroid_px",
+    "failure_rate",
+    "psnr",
+    "foreground_psnr",
+    "ssim",
+    "mask_iou",
+  }
+  hidden = one.frames.copy()
+  hidden[:, -1] = 0
+  found = scene_scores.score_clips(hidden, one, _GIVEN).scores
+  later = one.frames.shape[1] - _GIVEN
+  assert found["failure_rate"] == pytest.approx(1 / later)
   # The mean over views is that of the views.
   every = [scenes[0].of_views([view]) for view in range(3)]
   alone = [scene_scores.score_clips(s.frames, s, _GIVEN).scores for s in every]

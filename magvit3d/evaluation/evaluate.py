@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
@@ -42,6 +43,7 @@ def evaluate(
   key: str,
   run: Mapping[str, Any],
   clips_of: Callable[[str], SceneClips] | None = None,
+  training_grids: Callable[[], np.ndarray | None] = lambda: None,
 ) -> None:
   """Scores a run and writes `scores.json` and what the report shows.
 
@@ -60,6 +62,8 @@ def evaluate(
     clips_of: Returns the scenes of a split, to fit probes on and to compare
       samples with; None leaves these scores out, as does the setting
       `num_probe_scenes=0`.
+    training_grids: Returns token grids of all training samples, (k, t, h, w);
+      None where they are not kept: then those that probes are fitted on count.
   """
   networks = published_networks.load(settings, mesh)
   outputs = RunOutputs(
@@ -67,7 +71,8 @@ def evaluate(
   )
   if networks:  # What they cannot read is better known before the work.
     shape = outputs.clips["frames"].shape
-    networks.check_clips(shape[0], shape[0], shape[1:])
+    num_samples = settings["num_samples_per_class"] * len(held_out.class_names)
+    networks.check_clips(shape[0], min(shape[0], num_samples), shape[1:])
   results = Results(settings["split"], bool(outputs.is_object.any()))
   tallies = _score(outputs, results, networks)
   drawn = samples.draw(outputs)
@@ -87,15 +92,20 @@ def evaluate(
     scenes = probes.read_scenes(outputs, clips_of)
     test = clips_of(settings["split"])
     probes.score(outputs, results, scenes, test)
-    budgets.score(outputs, results, scenes.train.tokens)
+    known = training_grids()
+    if known is None:
+      known = scenes.train.tokens
+    budgets.score(outputs, results, known)
     if drawn:
-      samples.score(outputs, results, drawn, scenes, test)
+      samples.score(outputs, results, drawn, scenes, known, test)
   if not processes.is_main():
     return
   folder.mkdir(parents=True, exist_ok=True)
   for name, tally in tallies.items():
     _write_paths(folder / f"paths_{name}.json", tally, outputs)
   why = held_out.why_not_scored()
+  if not why and not results.paths:
+    why = "The run has no task frame_prediction."
   facts = {"key": key, "run": dict(run), "why_no_paths": why}
   results.write(folder, facts)
 

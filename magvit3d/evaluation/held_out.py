@@ -45,8 +45,8 @@ class HeldOutScenes:
   def apart(self, count: int) -> Int[np.ndarray, " n"]:
     """Returns an order in which every second one is of other scenes.
 
-    So halves that take every second one have no scene in common, and each is
-    spread over half of the scenes.
+    So halves that take every second one have no scene in common. The last of
+    an odd number of scenes is left out, unless it is the only one.
 
     Args:
       count: Clips, those of a scene in a row, or samples: as many of each
@@ -56,8 +56,9 @@ class HeldOutScenes:
     places = np.arange(count).reshape(num_scenes, -1)
     half = num_scenes // 2
     first, second = places[:half].ravel(), places[half : 2 * half].ravel()
-    pairs = np.stack([first, second], axis=1).ravel()
-    return np.concatenate([pairs, places[2 * half :].ravel()])
+    if not half:
+      return places.ravel()
+    return np.stack([first, second], axis=1).ravel()
 
   def scored(self) -> Iterator[ScoredScene]:
     """Yields the scenes with what is known of them, in the samples' order."""

@@ -26,8 +26,9 @@ _NOTE = (
   "over frames (ADE) and in the last one (FDE); [95% interval, bootstrap over "
   "scenes]. Raw: without the correction of the silhouette's centroid. "
   "Residual: whether the views agree with each other; centroid: distance from "
-  "the true one in the images. A frame without the object in two views is a "
-  "failure, and counts as if the object stood where it was found last."
+  "the true one in the images where it is found. A frame without the object in "
+  "two views (in the only one, if one is asked) is a failure, and counts in "
+  "metres as if the object stood where it was found last."
 )
 
 

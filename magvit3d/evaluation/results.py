@@ -23,12 +23,13 @@ class Results:
     has_objects: Whether any clip has a mask.
 
   Attributes:
+    split: The same.
     shown: Clips for the report, `evaluation/clips.npz`.
     paths: See `scene_tally`, `evaluation/paths.npz`.
   """
 
   def __init__(self, split: str, has_objects: bool):
-    self._split = split
+    self.split = split
     self._has_objects = has_objects
     self._entries: dict[str, list[dict[str, Any]]] = {
       name: [] for name in ("tables", "checks", "confusions", "plots")
@@ -40,6 +41,11 @@ class Results:
   def tables(self) -> list[dict[str, Any]]:
     """The tables so far, as `scores.json` has them."""
     return self._entries["tables"]
+
+  @property
+  def confusions(self) -> list[dict[str, Any]]:
+    """The confusion matrices so far, likewise."""
+    return self._entries["confusions"]
 
   @property
   def plots(self) -> list[dict[str, Any]]:
@@ -70,7 +76,7 @@ class Results:
       {
         "title": title,
         "note": note if self._has_objects else f"{note} {NO_OBJECTS}",
-        "split": self._split,
+        "split": self.split,
         "n": n,
         "columns": list(columns),
         "rows": [list(row) for row in rows],
@@ -127,7 +133,7 @@ class Results:
       {
         "title": title,
         "note": note,
-        "split": self._split,
+        "split": self.split,
         "n": int(counts.sum()),
         "names": list(names),
         "counts": counts.tolist(),

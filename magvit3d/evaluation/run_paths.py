@@ -35,7 +35,12 @@ def score_paths(
       alone tells no position.
   """
   source = held_out.source
-  tally = SceneTally(given_frames, source.shape_names, source.motion_names)
+  tally = SceneTally(
+    given_frames,
+    source.shape_names,
+    source.motion_names,
+    knows_first_frame=is_asked is None,
+  )
   for number, scene in enumerate(held_out.scored()):
     views = np.arange(len(held_out.views))
     if is_asked is not None:

@@ -63,7 +63,8 @@ def score_clips(
   """Returns the path that one scene's clips show, and its scores.
 
   `residual_px` and `ade_found` are NaN if every frame is a failure. One view
-  tells no position: then all in metres, and what belongs to it, is NaN.
+  tells no position: then all in metres is NaN, and a failure is a frame in
+  which it does not show the object.
 
   Args:
     clips: What is scored.
@@ -84,6 +85,7 @@ def score_clips(
     "mask_iou": _mean_iou(masks, true_masks),
   }
   if len(clips) < 2:
+    scores["failure_rate"] = float(1 - found.is_found[0, later].mean())
     nowhere = np.full(scene.trajectory.shape, np.nan)
     return ScoredPath(scores, nowhere, np.zeros(len(nowhere), bool))
   cameras = (scene.intrinsics, scene.camera_from_world)

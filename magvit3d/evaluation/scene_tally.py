@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from magvit3d.evaluation import scene_scores, score_summary
+from magvit3d.evaluation import scene_baselines, scene_scores, score_summary
 from magvit3d.evaluation.scene_scores import ScoredPath
 from magvit3d.evaluation.score_summary import VIDEOS, Line
 from magvit3d.evaluation.scored_scenes import ScoredScene
@@ -24,6 +24,8 @@ class SceneTally:
     given_frames: These.
     shape_names: Of the data set, in the order of the tables.
     motion_names: Likewise.
+    knows_first_frame: Whether a copy of the first frame is a baseline where no
+      frame is given; it is perfect in that frame.
   """
 
   def __init__(
@@ -31,7 +33,10 @@ class SceneTally:
     given_frames: int,
     shape_names: Sequence[str],
     motion_names: Sequence[str],
+    *,
+    knows_first_frame: bool = True,
   ):
+    self._knows_first_frame = knows_first_frame
     self.given_frames = given_frames
     self._names = {"shape": shape_names, "motion": motion_names}
     self._labels: dict[str, list[str]] = {"shape": [], "motion": []}
@@ -66,6 +71,8 @@ class SceneTally:
       }
 
     known, bounds = scene_scores.score_baselines(scene, given)
+    if not self._knows_first_frame:
+      known.pop(scene_baselines.COPY_FIRST, None)
     for role, found in (
       (VIDEOS, scored(videos)),
       ("baseline", scored(baselines) | known),

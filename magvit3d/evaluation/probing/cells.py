@@ -48,6 +48,19 @@ class CellScenes:
   labels: Int[np.ndarray, " n"]
   trajectory: Float[np.ndarray, "n t2 3"]
 
+  def with_known_paths(self) -> "CellScenes":
+    """Returns the scenes whose path is known in all frames."""
+    rows = np.isfinite(self.trajectory).all((1, 2))
+    per_scene = len(self.tokens) // max(len(rows), 1)
+    return CellScenes(
+      {kind: cells[rows] for kind, cells in self.whole.items()},
+      {kind: cells[rows] for kind, cells in self.given.items()},
+      self.grid,
+      self.tokens[np.repeat(rows, per_scene)],
+      self.labels[rows],
+      self.trajectory[rows],
+    )
+
 
 class CellReader:
   """Reads scenes as cells.
@@ -63,7 +76,7 @@ class CellReader:
     self._task_index = task_index
     codebook = outputs.tokenizer_params["quantizer"]["codebook"]
     self._codebook = np.asarray(codebook)
-    self._side = _largest_divisor(self._model.latent_shape[1], MAX_SIDE)
+    self._side = choose_side(self._model.latent_shape[1])
     self._features = _make_features(outputs, task_index)
 
   @property
@@ -129,20 +142,20 @@ class CellReader:
   def _pooled(self, grids, n, v) -> np.ndarray:
     """Float16 (n, m, d) of grids (k, t, h, w, d), averaged over squares."""
     t, h, w = self._model.latent_shape
-    side, d = self._side, grids.shape[-1]
-    cells = grids.reshape(n * v * t, side, h // side, side, w // side, d)
-    cells = cells.mean((2, 4), dtype=np.float32)
-    return cells.reshape(n, -1, d).astype(np.float16)
+    cells = grids.reshape(n * v * t, h, w, grids.shape[-1])
+    for axis in (1, 2):
+      cells = _averages(cells, axis, self._side)
+    return cells.reshape(n, -1, grids.shape[-1]).astype(np.float16)
 
   def _pixel_cells(self, frames: UInt8[np.ndarray, "n v t h w 3"]):
     """Float16 (n, m, d): the pixels of each cell's place and time."""
     n, v, t, h, w, _ = frames.shape
     num_latent, side = self._model.latent_shape[0], self._side
-    size = _largest_divisor(h // side, _PIXELS_PER_CELL)
-    fine = size * side
-    small = frames.reshape(n * v * t, fine, h // fine, fine, w // fine, 3)
-    small = small.mean((2, 4), dtype=np.float32) / 255
-    cells = small.reshape(
+    size = min(_PIXELS_PER_CELL, h // side)
+    small = frames.reshape(n * v * t, h, w, 3)
+    for axis in (1, 2):
+      small = _averages(small, axis, size * side)
+    cells = (small / 255).reshape(
       n * v, num_latent, t // num_latent, side, size, side, size, 3
     )
     cells = cells.transpose(0, 1, 3, 5, 2, 4, 6, 7)
@@ -150,32 +163,49 @@ class CellReader:
     return cells.reshape(n, m, -1).astype(np.float16)
 
 
+def choose_side(length: int) -> int:
+  """Returns how many cells stand for `length` tokens.
+
+  It divides the length where that gives four or more; otherwise cells are of
+  unequal sizes.
+  """
+  divisors = [d for d in range(1, MAX_SIDE + 1) if length % d == 0]
+  return divisors[-1] if divisors[-1] >= 4 else min(length, MAX_SIDE)
+
+
+def _averages(array: np.ndarray, axis: int, count: int) -> np.ndarray:
+  """Means over `count` stretches of an axis, as equal as can be; float32."""
+  length = array.shape[axis]
+  starts = np.arange(count) * length // count
+  shape = [1] * array.ndim
+  shape[axis] = count
+  sizes = np.diff([*starts, length]).reshape(shape)
+  sums = np.add.reduceat(array.astype(np.float32), starts, axis)
+  return sums / sizes.astype(np.float32)
+
+
 def _make_features(outputs: RunOutputs, task_index: int | None):
   """Returns `(tokens, is_given_only) -> features`, float32 (k, t, h, w, d)."""
   model = outputs.model
 
-  @functools.partial(jax.jit, static_argnums=1)
-  def read(batch, is_given_only):
+  @functools.partial(jax.jit, static_argnums=2)
+  def read(params, batch, is_given_only):
     seen_by = Cameras.from_batch(batch)
     if is_given_only:
       return model.given_features(
-        outputs.params, batch["cond_tokens"][:, task_index], task_index, seen_by
+        params, batch["cond_tokens"][:, task_index], task_index, seen_by
       )
-    return model.features(outputs.params, batch["tokens"], seen_by)
+    return model.features(params, batch["tokens"], seen_by)
 
   def run(tokens, is_given_only):
     arrays = {"tokens": tokens.tokens, "cond_tokens": tokens.cond_tokens}
     if tokens.cameras:
       arrays |= dataclasses.asdict(tokens.cameras)
     return map_batches(
-      lambda batch: read(batch, is_given_only),
+      lambda batch: read(outputs.params, batch, is_given_only),
       arrays,
       outputs.batch_size,
       outputs.mesh,
     )
 
   return run
-
-
-def _largest_divisor(number: int, limit: int) -> int:
-  return next(d for d in range(limit, 0, -1) if number % d == 0)

@@ -13,7 +13,7 @@ import numpy as np
 from magvit3d.evaluation import tokenizer_scores
 from magvit3d.evaluation.batched import map_batches
 from magvit3d.evaluation.results import Results
-from magvit3d.evaluation.stage.outputs import RunOutputs
+from magvit3d.evaluation.stage.outputs import RunOutputs, first_of_kind
 from magvit3d.models.cameras import Cameras
 
 _TASK = "full_generation"
@@ -34,14 +34,14 @@ def score(
     train_tokens: Grids (k, t, h, w) of training samples, for the baseline.
   """
   model = outputs.model
-  task_names = [task.name for task in model.tasks]
-  if _TASK not in task_names:
+  index = first_of_kind(model, _TASK)
+  if index is None:
     return
-  task = model.tasks[task_names.index(_TASK)]
+  task = model.tasks[index]
   tokens = outputs.tokens.tokens
   ranks = _ranks(tokens.shape, outputs.seed)
   frequent = most_frequent_codes(train_tokens, model.vocabulary.codebook_size)
-  fill = _make_fill(outputs, task_names.index(_TASK))
+  fill = _make_fill(outputs, index)
   code_bits = math.log2(model.vocabulary.codebook_size)
   class_bits = math.log2(max(len(outputs.held_out.class_names), 1))
   rows = []
@@ -73,11 +73,15 @@ def score(
       if score is not None:
         series[name][0].append(rate)
         series[name][1].append(score)
+  class_note = ""
+  if task.class_conditional:
+    class_note = (
+      f"With the transformer the class is told too ({class_bits:.3g} bits). "
+    )
   note = (
     f"Tokens of a clip at some of {model.num_tokens // model.num_views} "
     "positions, in a random order that is known, "
-    f"{code_bits:.3g} bits each; the others are filled in. With the "
-    f"transformer the class is told too ({class_bits:.3g} bits). "
+    f"{code_bits:.3g} bits each; the others are filled in. {class_note}"
     f"Uncompressed, a clip has {outputs.clips['frames'][0].size * 8:,} bits."
   )
   results.add_table(
@@ -125,9 +129,9 @@ def _make_fill(outputs: RunOutputs, task_index: int):
   model, tokens = outputs.model, outputs.tokens
 
   @jax.jit
-  def fill(batch):
+  def fill(params, batch):
     return model.complete(
-      outputs.params,
+      params,
       task_index,
       batch["labels"],
       batch["tokens"],
@@ -139,5 +143,8 @@ def _make_fill(outputs: RunOutputs, task_index: int):
   if tokens.cameras:
     arrays |= vars(tokens.cameras)
   return lambda is_known: map_batches(
-    fill, arrays | {"is_known": is_known}, outputs.batch_size, outputs.mesh
+    lambda batch: fill(outputs.params, batch),
+    arrays | {"is_known": is_known},
+    outputs.batch_size,
+    outputs.mesh,
   )

@@ -137,6 +137,12 @@ class RunOutputs:
     return to_uint8(clips).reshape(self.held_out.samples["frames"].shape)
 
 
+def first_of_kind(model: TokenModel, kind: str) -> int | None:
+  """Returns the index of a model's first task of a kind; None for none."""
+  kinds = [task.kind for task in model.tasks]
+  return kinds.index(kind) if kind in kinds else None
+
+
 def to_uint8(
   clips: Float[np.ndarray, "n t h w 3"],
 ) -> UInt8[np.ndarray, "n t h w 3"]:

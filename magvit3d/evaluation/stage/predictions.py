@@ -26,7 +26,7 @@ _COPIES = {
 
 def is_prediction(task) -> bool:
   """Returns whether `PredictedClips` can score a task."""
-  return task.name == FRAME_PREDICTION or task.num_given_views > 0
+  return task.kind == FRAME_PREDICTION or task.num_given_views > 0
 
 
 class PredictedClips:
@@ -75,7 +75,7 @@ class PredictedClips:
 
   @property
   def _title(self) -> str:
-    return "" if self._is_given is None else f": {self._task.name}"
+    return "" if self._task.name == FRAME_PREDICTION else f": {self._task.name}"
 
   def score_pixels(self, results: Results) -> None:
     """Adds the scores of the clips that were asked, and clips to show."""
@@ -95,7 +95,7 @@ class PredictedClips:
       n=int(is_asked.sum()),
       baselines=list(self._simple),
     )
-    prefix = "prediction" if self._is_given is None else self._task.name
+    prefix = self._task.name if self._title else "prediction"
     column = "copy_last" if self._is_given is None else "nearest_view"
     shown = np.flatnonzero(is_asked)[: outputs.settings["num_shown_clips"]]
     columns = {
@@ -141,7 +141,7 @@ class PredictedClips:
       f"{self._describe()}; scores are of the rest, from {seen}.",
       tally.lines(outputs.seed),
     )
-    if self._task.name == FRAME_PREDICTION:
+    if self._is_given is None and not results.paths:
       num_views = len(outputs.held_out.views)
       run_paths.keep_paths(
         results,

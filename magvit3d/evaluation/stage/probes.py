@@ -16,7 +16,7 @@ from magvit3d.evaluation.probing.attention_probe import Targets, TrainedProbe
 from magvit3d.evaluation.probing.cells import CellReader, CellScenes
 from magvit3d.evaluation.probing.ridge import Ridge
 from magvit3d.evaluation.results import Results
-from magvit3d.evaluation.stage.outputs import RunOutputs
+from magvit3d.evaluation.stage.outputs import RunOutputs, first_of_kind
 from magvit3d.evaluation.stage.predictions import FRAME_PREDICTION
 
 _ROW_NAMES = {
@@ -51,9 +51,7 @@ def read_scenes(
     outputs: Of the run.
     clips_of: Returns the scenes of a split.
   """
-  names = [task.name for task in outputs.model.tasks]
-  index = names.index(FRAME_PREDICTION) if FRAME_PREDICTION in names else None
-  reader = CellReader(outputs, index)
+  reader = CellReader(outputs, first_of_kind(outputs.model, FRAME_PREDICTION))
   count = outputs.settings["num_probe_scenes"]
 
   def read(split):
@@ -75,30 +73,36 @@ def score(
     test: Scenes to score on: those of `outputs.held_out`.
   """
   names = questions.class_questions(test.scenes)
-  is_known = np.isfinite(scenes.train.trajectory).all()
-  given_frames = None
-  if is_known and scenes.train.given:
-    given_frames = scenes.reader.given_frames
-  probes = _fit(outputs, scenes, test, names, given_frames)
+  probes = _fit_classes(outputs, scenes, test, names)
+  tracked = ProbeScenes(
+    scenes.reader,
+    scenes.train.with_known_paths(),
+    scenes.validation.with_known_paths(),
+  )
+  asks_positions = bool(
+    scenes.train.given
+    and len(tracked.train.labels)
+    and len(tracked.validation.labels)
+  )
+  if asks_positions:
+    probes |= _fit_positions(outputs, tracked)
   held_out = scenes.reader.read(test, outputs.held_out.indices)
   _add_classes(results, probes, scenes, held_out, test, names)
-  if given_frames is not None:
-    _add_positions(results, probes, scenes, held_out, given_frames)
+  held_out = held_out.with_known_paths()
+  if asks_positions and len(held_out.labels):
+    _add_positions(results, probes, tracked, held_out)
 
 
 _Answer = Callable[[CellScenes], Mapping[str, np.ndarray]]
 _Probes = dict[tuple[str, str, str], _Answer]
 
 
-def _fit(outputs, scenes, test, names, given_frames) -> _Probes:
+def _fit_classes(outputs, scenes, test, names) -> _Probes:
   """Returns probes by what is asked, what they read, and how."""
   sizes = {question: len(answers) for question, answers in names.items()}
 
   def classes_of(part):
     return questions.class_answers(test.scenes, part.labels)
-
-  def places_of(part):
-    return questions.positions(part.trajectory, given_frames)
 
   probes: _Probes = {}
   for kind in scenes.train.whole:
@@ -113,7 +117,17 @@ def _fit(outputs, scenes, test, names, given_frames) -> _Probes:
     probes["classes", kind, "attention"] = _fit_attention(
       *settings, lambda part: Targets(classes_of(part), {}), sizes
     )
-  for kind in scenes.train.given if given_frames is not None else ():
+  return probes
+
+
+def _fit_positions(outputs, scenes) -> _Probes:
+  """The same; all of the scenes' paths are known."""
+
+  def places_of(part):
+    return questions.positions(part.trajectory, scenes.reader.given_frames)
+
+  probes: _Probes = {}
+  for kind in scenes.train.given:
     settings = (outputs, scenes, "given", kind)
     probes["positions", kind, "ridge"] = _fit_ridge(*settings[1:], places_of)
     probes["positions", kind, "attention"] = _fit_attention(
@@ -200,7 +214,7 @@ def _add_classes(results, probes, scenes, held_out, test, names) -> None:
   results.add_table(
     "Probes: classes",
     f"Share of right answers from all frames of {held_out.grid[0]} views. "
-    f"{_describe(scenes)}",
+    f"{_describe(scenes)} {reused(results.split)}",
     ["", *names],
     rows,
     n=len(held_out.labels),
@@ -208,7 +222,8 @@ def _add_classes(results, probes, scenes, held_out, test, names) -> None:
   )
 
 
-def _add_positions(results, probes, scenes, held_out, given_frames) -> None:
+def _add_positions(results, probes, scenes, held_out) -> None:
+  given_frames = scenes.reader.given_frames
   right = questions.positions(held_out.trajectory, given_frames)
   known = questions.positions(scenes.train.trajectory, given_frames)
   found = {
@@ -235,7 +250,8 @@ def _add_positions(results, probes, scenes, held_out, given_frames) -> None:
     "Probes: position",
     f"Mean distance in metres, from the first {given_frames} frames of "
     f"{held_out.grid[0]} views; t is the last of these. Constant velocity and "
-    f"last position are told the true path up to t. {_describe(scenes)}",
+    f"last position are told the true path up to t. {_describe(scenes)} "
+    f"{reused(results.split)}",
     ["", *(f"{name}, m" for name in right)],
     rows,
     n=len(held_out.labels),
@@ -246,6 +262,16 @@ def _add_positions(results, probes, scenes, held_out, given_frames) -> None:
 def _is_baseline(row_name: str) -> bool:
   return row_name.startswith(_ROW_NAMES["pixels"]) or not any(
     row_name.startswith(name) for name in _ROW_NAMES.values()
+  )
+
+
+def reused(split: str) -> str:
+  """Returns a warning where scenes of a split are used before they score."""
+  if split not in ("train", "validation"):
+    return ""
+  return (
+    f"The {split} split served to fit or to choose these probes too, so that "
+    "they look better than they are."
   )
 
 

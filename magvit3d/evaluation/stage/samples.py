@@ -7,6 +7,7 @@ real held-out ones comes first: what it says of generated ones is worth no more.
 import dataclasses
 
 import numpy as np
+from absl import logging
 from jaxtyping import Int
 
 from magvit3d.data.scene_clips import SceneClips
@@ -20,8 +21,10 @@ from magvit3d.evaluation.probing import questions
 from magvit3d.evaluation.probing.attention_probe import Targets, TrainedProbe
 from magvit3d.evaluation.probing.cells import TOKENS, CellScenes
 from magvit3d.evaluation.results import Results
+from magvit3d.evaluation.stage import probes
 from magvit3d.evaluation.stage.outputs import (
   RunOutputs,
+  first_of_kind,
   side_by_side,
   to_uint8,
 )
@@ -41,24 +44,24 @@ class Samples:
   Attributes:
     grids: Tokens of the transformer's samples.
     labels: The classes, as many of each, in a row.
+    task_index: Of the task that made them.
   """
 
   grids: Int[np.ndarray, "n t h w"]
   labels: Int[np.ndarray, " n"]
+  task_index: int
 
 
 def draw(outputs: RunOutputs) -> Samples | None:
   """Returns samples of all classes; None without such a task."""
-  task_names = [task.name for task in outputs.model.tasks]
-  if _TASK not in task_names:
+  index = first_of_kind(outputs.model, _TASK)
+  if index is None:
     return None
   num_classes = len(outputs.held_out.class_names)
   count = outputs.settings["num_samples_per_class"]
   labels = np.repeat(np.arange(num_classes), count)
-  grids = outputs.generate(
-    task_names.index(_TASK), outputs.nothing_given(labels)
-  )
-  return Samples(grids, labels)
+  grids = outputs.generate(index, outputs.nothing_given(labels))
+  return Samples(grids, labels, index)
 
 
 def show(outputs: RunOutputs, results: Results, samples: Samples) -> None:
@@ -87,17 +90,24 @@ def score(
   results: Results,
   samples: Samples,
   scenes: ProbeScenes,
+  known: Int[np.ndarray, "k t h w"],
   test: SceneClips,
 ) -> None:
   """Adds class accuracy, Frechet distance, variety and nearest neighbours.
+
+  Samples of a task that is not told the class are left out.
 
   Args:
     outputs: Of the run.
     results: Where they go.
     samples: What is scored.
     scenes: Training scenes, and others to choose the classifier on.
+    known: Tokens of training samples, which the generated may repeat.
     test: Scenes of the split that is scored on.
   """
+  if not outputs.model.tasks[samples.task_index].class_conditional:
+    logging.info("Samples are not scored: %s is not told the class.", _TASK)
+    return
   names = questions.class_questions(test.scenes)
 
   def answers_of(labels):
@@ -148,22 +158,27 @@ def score(
         answers,
         questions.confusion(found[name], right[name], len(answers)),
       )
-  _add_distances(results, rows, features, samples, outputs, scenes, names)
+  _add_distances(
+    results, rows, features, samples, outputs, scenes, known, names
+  )
 
 
 def _add_distances(
-  results, rows, features, samples, outputs, scenes, names
+  results, rows, features, samples, outputs, scenes, known, names
 ) -> None:
   """Adds the table of samples: accuracy, and what tells of memorising."""
-  known = scenes.train.tokens
   real_grids, real_labels = outputs.tokens.tokens, outputs.samples["labels"]
   real = features[_REAL]
   order = outputs.held_out.apart(len(real))
+  # All against one half of the real ones, which has no scene in common with
+  # the other, and as many of each: the distance depends on both counts.
+  half, other_half = real[order[::2]], real[order[1::2]]
+  count = min(len(other_half), len(samples.grids))
+  spread_out = np.arange(count) * len(samples.grids) // max(count, 1)
   distances = {
-    _GENERATED: _distance(real, features[_GENERATED]),
-    # Between halves, which have no scene in common.
-    _REAL: _distance(real[order[::2]], real[order[1::2]]),
-    _RANDOM: _distance(real, features[_RANDOM]),
+    _GENERATED: _distance(half, features[_GENERATED][spread_out]),
+    _REAL: _distance(half, other_half[:count]),
+    _RANDOM: _distance(half, features[_RANDOM][spread_out]),
   }
   biased = distances[_GENERATED].note if distances[_GENERATED] else ""
   spreads = {
@@ -192,12 +207,12 @@ def _add_distances(
     f"{len(scenes.train.labels)} real training scenes; it cannot say more of "
     "generated samples than of real ones. Random codes: by chance. "
     f"{FRECHET}: Frechet distance of this classifier's "
-    f"{real.shape[1]} features to those of real held-out samples, of the "
-    "latter between halves; it compares runs of the same data and n only, and "
+    f"{real.shape[1]} features, {count} of each row against {len(half)} real "
+    "ones of other scenes; it compares runs of the same data and n only, and "
     f"is no FVD. {biased} Variety: share of tokens that "
     "differ between two samples of a class. Nearest: share that differ from "
-    "the nearest training sample; memorised: samples that are nearer than 99 "
-    "in 100 real ones.",
+    f"the nearest of {len(known)} training samples; memorised: samples that "
+    f"are nearer than 99 in 100 real ones. {probes.reused(results.split)}",
     ["", "n", *names, FRECHET, "variety", "nearest", "memorised"],
     rows,
     n=len(samples.labels),

@@ -1,0 +1,120 @@
+"""Tables of probes and samples: of the right scenes, and honest of memory."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import small_outputs
+
+from magvit3d.evaluation.results import Results
+from magvit3d.evaluation.stage import probes, samples
+
+
+@pytest.fixture(scope="module")
+def made(trained_run):
+  """The run's outputs, scenes to fit on, and the splits in reading order."""
+  outputs, run = small_outputs.make(trained_run)
+  asked = []
+
+  def clips_of(split):
+    asked.append(split)
+    return run._data.scene_clips(split, None)
+
+  scenes = probes.read_scenes(outputs, clips_of)
+  return outputs, scenes, run._data.scene_clips("test", None), asked
+
+
+@pytest.fixture(scope="module")
+def drawn(made):
+  return samples.draw(made[0])
+
+
+def _rows(results, title):
+  table = next(t for t in results.tables if t["title"] == title)
+  columns = table["columns"][1:]
+  return table, {
+    row[0]: dict(zip(columns, row[1:], strict=True)) for row in table["rows"]
+  }
+
+
+def test_probes_are_fitted_without_the_test_split(made):
+  _, scenes, _, asked = made
+  assert asked == ["train", "validation"]
+  assert len(scenes.train.labels) == 8 and len(scenes.validation.labels) == 4
+
+
+def test_probes_answer_for_held_out_scenes_beside_baselines(made):
+  outputs, scenes, test, _ = made
+  results = Results("test", has_objects=True)
+  probes.score(outputs, results, scenes, test)
+  table, rows = _rows(results, "Probes: classes")
+  kinds = ("tokens", "transformer's features", "pixels")
+  assert set(rows) == {
+    *(f"{kind}, {how}" for kind in kinds for how in ("ridge", "attention")),
+    "most frequent answer",
+  }
+  labels = outputs.held_out.samples["labels"]
+  assert table["n"] == len(labels) == 4
+  shape = np.bincount(scenes.train.labels // 4, minlength=3).argmax()
+  assert rows["most frequent answer"]["shape"] == np.mean(labels // 4 == shape)
+  table, rows = _rows(results, "Probes: position")
+  assert set(table["baselines"]) == {
+    "pixels, ridge",
+    "pixels, attention",
+    "constant velocity",
+    "last position",
+    "mean position",
+  }
+  # Four frames of eight are given: there is no t+5.
+  assert set(rows["mean position"]) == {"t, m", "t+1, m"}
+  paths = outputs.held_out.samples["trajectory"]
+  moved = np.linalg.norm(paths[:, 4] - paths[:, 3], axis=1).mean()
+  assert rows["last position"]["t+1, m"] == pytest.approx(moved)
+  assert rows["last position"]["t, m"] is None
+  matrices = results.confusions
+  assert len(matrices) == 2 * len(kinds)
+  for matrix in matrices:
+    truth = labels // 4 if "Shape" in matrix["title"] else labels % 4
+    assert (
+      np.sum(matrix["counts"], axis=1).tolist()
+      == np.bincount(truth, minlength=len(matrix["names"])).tolist()
+    )
+
+
+def test_probes_that_saw_the_split_say_so(made):
+  outputs, scenes, test, _ = made
+  for split, warns in (("test", False), ("validation", True)):
+    results = Results(split, has_objects=True)
+    probes.score(outputs, results, scenes, test)
+    for table in results.tables:
+      assert ("look better than they are" in table["note"]) == warns
+
+
+def _score(made, drawn):
+  outputs, scenes, test, _ = made
+  results = Results("test", has_objects=True)
+  samples.score(outputs, results, drawn, scenes, scenes.train.tokens, test)
+  return _rows(results, "Samples of a class")
+
+
+def test_samples_that_repeat_training_data_show(made, drawn):
+  _, scenes, _, _ = made
+  table, rows = _score(made, drawn)
+  assert rows["generated"]["n"] == len(drawn.labels) == 24
+  copies = dataclasses.replace(drawn, grids=scenes.train.tokens[:24])
+  _, repeated = _score(made, copies)
+  assert repeated["generated"]["nearest"] == 0
+  assert repeated["generated"]["memorised"] == 1
+  real = "floor: real, held out"
+  assert repeated[real] | {"n": 0} == rows[real] | {"n": 0}
+  assert rows[real]["n"] == 12 and rows[real]["nearest"] > 0
+  assert table["baselines"] == ["codes drawn at random"]
+
+
+def test_samples_that_are_all_alike_show(made, drawn):
+  alike = dataclasses.replace(
+    drawn, grids=np.repeat(drawn.grids[:1], len(drawn.grids), axis=0)
+  )
+  _, rows = _score(made, alike)
+  assert rows["generated"]["variety"] == 0
+  assert rows["floor: real, held out"]["variety"] > 0
