@@ -155,12 +155,17 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   vqgan.num_train_sampled_frames = placeholder(int)  # Of clips, for 2D.
   vqgan.polyak_decay = 0.999
   vqgan.foreground_weight = 5.0  # Ours; upstream's is 1.
-  vqgan.discriminator_start_step = 0  # Ours.
+  vqgan.discriminator_start_step = 0  # Ours; None: no discriminator.
   vqgan.quantizer_start_step = 0  # Ours.
   vqgan.codebook_init_clips = 64  # Ours; 0: random initial codes, upstream's.
   vqgan.dead_code_reset_steps = 1000  # Ours; None: never, as upstream.
 
   config.train_tokenizer = training = mlc.ConfigDict()
+  # What is trained on of each clip; see docs/crops.md.
+  training.crop = crop = mlc.ConfigDict()
+  crop.num_frames = placeholder(int)  # None: all.
+  crop.size = placeholder(int)
+  crop.object_share = 1.0  # Of the crops that lie around an object.
   training.batch_size = 48  # Clips, over all devices.
   training.gradient_accumulation_steps = 1  # Parts of a batch, in turn.
   training.num_epochs = 150.0
@@ -218,6 +223,13 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   task.cond_frames = 8
   task.cond_latent_frames = placeholder(int)  # None: from cond_frames.
   task.cond_padding = "edge"
+  # In place of maskgvt.sampling's, where not None.
+  for task in config.tasks.values():
+    task.sampling = sampling = mlc.ConfigDict()
+    sampling.mask_bins = placeholder(int)
+    sampling.choice_temperature = placeholder(float)
+    sampling.temperature = placeholder(float)
+    sampling.order = placeholder(str)
 
   config.maskgvt = maskgvt = mlc.ConfigDict()
   maskgvt.multi_task = True  # Sequences start with a task token.
@@ -229,6 +241,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   maskgvt.mask_type = "random"
   maskgvt.mask_block_shape = (1, 1, 1)  # Time, height, width, in tokens.
   maskgvt.mask_schedule = "cosine"
+  maskgvt.draw = "step"  # One task and mask ratio a step; or 'clip'.
   maskgvt.sampling = mlc.ConfigDict()
   maskgvt.sampling.mask_bins = 12  # Decoding steps.
   maskgvt.sampling.choice_temperature = 4.5  # Of the tokens to keep.
@@ -236,6 +249,8 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   maskgvt.sampling.top_k = placeholder(int)
   maskgvt.sampling.top_p = placeholder(float)
   maskgvt.sampling.guidance = 0.0
+  # Tokens that are decoded first: None, the surest; or 'frame_by_frame'.
+  maskgvt.sampling.order = placeholder(str)
 
   config.train_transformer = training = mlc.ConfigDict()
   training.batch_size = 48  # Clips: those of 16 scenes with 3 cameras.
@@ -246,6 +261,9 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   training.warmup_steps = 2000
   training.label_smoothing = 1e-4
   training.optimizer = mlc.ConfigDict()
+  training.optimizer.name = "adamw"  # Or 'muon', ours, for layers' kernels.
+  training.optimizer.muon_rate = 10.0  # Times learning_rate.
+  training.optimizer.muon_beta = 0.95
   training.optimizer.beta1 = 0.9
   training.optimizer.beta2 = 0.96
   training.optimizer.weight_decay = 0.02
@@ -304,12 +322,12 @@ def _set_size(config: mlc.ConfigDict, variant: str) -> None:
 def _make_tiny(config: mlc.ConfigDict) -> None:
   """Small clips of large, slow objects: learnt in minutes on two CPU cores."""
   data = config.data
-  data.num_train, data.num_validation, data.num_test = 600, 48, 96
+  data.num_train, data.num_validation, data.num_test = 2000, 48, 96
   data.image_size = 32
-  data.size_min, data.size_max = 4.0, 6.5
-  data.path_scale_min, data.path_scale_max = 0.35, 0.6
+  data.size_min, data.size_max = 3.0, 5.0
+  data.path_scale_min, data.path_scale_max = 0.8, 1.0
   data.num_colors = 4
-  data.scenes_per_shard = 60
+  data.scenes_per_shard = 100
   config.num_reading_threads = 2
 
   vqvae = config.vqvae
@@ -320,23 +338,23 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   vqvae.norm_type = "LN"  # Groups would mix the object into all tokens.
   vqvae.upsample = "deconv"
   vqvae.output_init_scale = 0.01
-  vqvae.codebook_size = 96
+  vqvae.codebook_size = 128
   vqvae.embedding_dim = 32
   vqvae.entropy_loss_ratio = 0.002
   config.discriminator.filters = 8
   config.discriminator.channel_multipliers = (2, 4, 4)
   config.discriminator.num_groups = 8
   vqgan = config.vqgan
-  vqgan.g_adversarial_loss_weight = 0.0005
-  vqgan.polyak_decay = 0.98
-  vqgan.discriminator_start_step = 750
-  vqgan.quantizer_start_step = 300
-  vqgan.codebook_init_clips = 32
+  vqgan.polyak_decay = 0.99
+  vqgan.discriminator_start_step = None
+  vqgan.quantizer_start_step = 400
+  vqgan.codebook_init_clips = 256
   vqgan.dead_code_reset_steps = 100
   training = config.train_tokenizer
-  training.batch_size = 2
-  training.num_steps = 850
-  training.g_lr = training.d_lr = 1e-3
+  training.crop.num_frames, training.crop.size = 8, 16
+  training.batch_size = 16
+  training.num_steps = 1200
+  training.g_lr = training.d_lr = 2e-3
   training.warmup_steps = 20
   training.optimizer.beta1 = 0.9
   training.best_metric = None  # Unquantized clips would score best.
@@ -346,8 +364,9 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   training.num_validation_clips = 48
 
   config.maskgvt.weight_mode = "mask+refine"
+  config.maskgvt.draw = "clip"
   transformer = config.transformer
-  transformer.num_layers = 2
+  transformer.num_layers = 3
   transformer.kernel_init_stddev = 0.08
   transformer.position_init = "sinusoidal"
   transformer.hidden_size = 128
@@ -355,9 +374,10 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   transformer.num_heads = 4
   transformer.dropout_rate = 0.0
   training = config.train_transformer
-  training.batch_size = 8
-  training.num_steps = 1500
-  training.learning_rate = 2.5e-3
+  training.batch_size = 16
+  training.num_steps = 1000
+  training.learning_rate = 2e-3
+  training.optimizer.name = "muon"
   training.warmup_steps = 50
   training.log_every_steps = 50
   training.validate_every_steps = 250

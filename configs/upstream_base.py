@@ -228,6 +228,11 @@ def make_vqgan(
   if is_2d:
     discriminator.blur_resample = False
 
+  config.crop = crop = mlc.ConfigDict()  # Ours: what is trained on of a clip.
+  crop.num_frames = placeholder(int)  # None: all.
+  crop.size = placeholder(int)
+  crop.object_share = 1.0  # Around objects, where there are masks.
+
   config.vqgan = vqgan = mlc.ConfigDict()
   vqgan.loss_type = "non-saturating"
   vqgan.g_adversarial_loss_weight = 0.1

@@ -38,6 +38,7 @@ from magvit3d.evaluation import (
   tokenizer_scores,
   transformer_scores,
 )
+from magvit3d.models.vqvae import latent_shape
 from magvit3d.overfit_run import overfit_networks
 from magvit3d.report.run_report import write_report
 from magvit3d.run_data import RunData, TrainingSamples
@@ -81,6 +82,7 @@ class Experiment:
       network_checks.trace_steps(
         config,
         self._networks.clip_shape,
+        self._networks.training_shape,
         self._networks.token_model(self._data.num_classes()),
       )
     self._check_batches()
@@ -183,7 +185,7 @@ class Experiment:
     self._train(
       "tokenizer",
       stage,
-      self._data.training_samples(),
+      self._data.training_samples().cropped(self._networks.crop),
       self._networks.tokenizer_checkpoints(),
       lambda state: tokenizer_scores.validation_scores(
         reconstruct, state.ema_params, clips, stage.has_quantized(state)
@@ -219,7 +221,7 @@ class Experiment:
       monitoring=MonitoringOptions.from_config(self._config["monitoring"]),
       dtype=self._config["dtype"],
       num_parts=training["gradient_accumulation_steps"],
-      per_step=self._per_step(training["batch_size"]),
+      per_step=self._per_step(name),
       profile=self._profile,
       config=self._config,
     )
@@ -239,12 +241,14 @@ class Experiment:
       batches.close()
       checkpoints.close()
 
-  def _per_step(self, num_clips: int) -> dict[str, int]:
-    """What a step consumes, over all devices."""
-    return {
-      "clips": num_clips,
-      "tokens": num_clips * math.prod(self._networks.latent_shape),
-    }
+  def _per_step(self, name: str) -> dict[str, int]:
+    """What a step of a stage consumes, over all devices."""
+    num_clips = self._config[f"train_{name}"]["batch_size"]
+    grid = self._networks.latent_shape
+    if name == "tokenizer":
+      num_frames, size, *_ = self._networks.training_shape
+      grid = latent_shape(self._config["vqvae"], num_frames, size)
+    return {"clips": num_clips, "tokens": num_clips * math.prod(grid)}
 
   # Transformer.
 

@@ -49,9 +49,22 @@ def transformer_sections(config: Mapping[str, Any]) -> dict[str, Any]:
   sections = {name: dict(config[name]) for name in names if name in config}
   for name in ("maskgvt", "lmgvt"):
     sections.get(name, {}).pop("sampling", None)  # May change after training.
+  if sections.get("maskgvt", {}).get("draw") == "step":
+    del sections["maskgvt"]["draw"]  # Older configs do not say it.
+  if "tasks" in sections:
+    sections["tasks"] = _trained_tasks(config)
   for field in ("attention_implementation", "remat"):  # How, not what.
     sections["transformer"].pop(field, None)
   return sections
+
+
+def _trained_tasks(config: Mapping[str, Any]) -> dict[str, Any]:
+  """`config.tasks` without how they are sampled."""
+  return {
+    name: task
+    and {key: value for key, value in task.items() if key != "sampling"}
+    for name, task in config["tasks"].items()
+  }
 
 
 def transformer_identity(
@@ -81,7 +94,7 @@ def token_key(
       "tokenizer": fingerprint(tokenizer_params),
       "dtype": config["dtype"],
       "data": splits["train"]["shards"],
-      "tasks": config["tasks"],
+      "tasks": _trained_tasks(config),
       "condition_mode": config["maskgvt"]["condition_mode"],
     }
     | cut
@@ -108,7 +121,7 @@ def evaluation_key(
       "transformer": fingerprint(transformer_params),
       "data": splits,
       "evaluation": config["evaluation"],
-      "sampling": config["maskgvt"],
+      "sampling": [config["maskgvt"], config["tasks"]],
       "seed": config["seed"],
     }
     | cut

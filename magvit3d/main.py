@@ -4,7 +4,7 @@ import pathlib
 
 from absl import app, flags
 
-from magvit3d import command_line, interruption
+from magvit3d import command_line, host_memory, interruption
 from magvit3d.command_line import fail
 
 _CONFIG = command_line.define_config(
@@ -63,6 +63,7 @@ def _run(argv: list[str]) -> int:
     config = _CONFIG.value.to_dict()
   except OSError as error:  # Only now does the flag tell of it.
     return fail(command_line.config_error(error))
+  host_memory.keep_freed()
   # After the flags, so that a mistake in them is told at once.
   from data_gen.errors import DataError
   from magvit3d import console, processes, runtime

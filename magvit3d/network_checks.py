@@ -16,6 +16,7 @@ _MANY_STEPS = 2**31 - 1
 def trace_steps(
   config: Mapping[str, Any],
   clip_shape: tuple[int, int, int, int],
+  training_shape: tuple[int, int, int, int],
   model: TokenModel,
 ) -> None:
   """Traces a step of each stage without values: seconds, even for `:L`.
@@ -23,24 +24,33 @@ def trace_steps(
   Args:
     config: See `configs/traj3d.py`.
     clip_shape: Of a clip: t, h, w, 3.
+    training_shape: Of what the tokenizer trains on.
     model: Of the transformer's tokens.
 
   Raises:
     ValueError: A field of the config is wrong.
   """
-  frames = jax.ShapeDtypeStruct((1, *clip_shape), np.uint8)
-  masks = jax.ShapeDtypeStruct(frames.shape[:-1], np.uint8)
-  labels = jax.ShapeDtypeStruct((1,), np.int32)
-  tokenizer = TokenizerStage(config, _MANY_STEPS, clip_shape)
+  tokenizer = TokenizerStage(config, _MANY_STEPS, training_shape)
   state = jax.eval_shape(tokenizer.init_state)
-  batch = {"frames": frames, "masks": masks, "labels": labels}
+  batch = _batch_of_clips(training_shape)
   jax.eval_shape(tokenizer.train_step, state, batch, tokenizer.frozen)
   params = state.ema_params
   transformer = TransformerStage(config, model, _MANY_STEPS, params)
   state = jax.eval_shape(transformer.init_state)
+  batch = _batch_of_clips(clip_shape)
   if model.num_views > 1:
     batch = _batch_of_scenes(clip_shape, model.num_views)
   jax.eval_shape(transformer.train_step, state, batch, params)
+
+
+def _batch_of_clips(
+  clip_shape: tuple[int, int, int, int],
+) -> dict[str, jax.ShapeDtypeStruct]:
+  return {
+    "frames": jax.ShapeDtypeStruct((1, *clip_shape), np.uint8),
+    "masks": jax.ShapeDtypeStruct((1, *clip_shape[:-1]), np.uint8),
+    "labels": jax.ShapeDtypeStruct((1,), np.int32),
+  }
 
 
 def _batch_of_scenes(

@@ -20,6 +20,7 @@ from magvit3d.data.clips import (
   load_clips,
   spread_indices,
 )
+from magvit3d.data.crops import Crop, CroppedClips
 from magvit3d.data.frame_window import fit_window
 from magvit3d.data.scene_clips import (
   SceneClips,
@@ -48,6 +49,12 @@ class TrainingSamples:
   source: Any
   views_per_sample: int = 1
   transform: Callable | None = None
+
+  def cropped(self, crop: Crop | None) -> "TrainingSamples":
+    """Returns random crops of them; None leaves them whole."""
+    if crop is None:
+      return self
+    return dataclasses.replace(self, source=CroppedClips(self.source, crop))
 
 
 class RunData:

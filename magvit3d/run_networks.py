@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
 from magvit3d import identities, sharding, sharding_rules
+from magvit3d.data.crops import NO_CROP, fit_crop
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.models.vqvae import latent_shape
 from magvit3d.run_data import RunData
@@ -28,6 +30,7 @@ class RunNetworks:
   Attributes:
     latent_shape: Token grid (t, h, w).
     clip_shape: (t, h, w, 3).
+    crop: What the tokenizer trains on of each clip; None: all of it.
 
   Args:
     config: See `configs/traj3d.py`.
@@ -69,6 +72,11 @@ class RunNetworks:
           "data.image_size",
         ),
       )
+    self.crop = fit_crop(
+      config["train_tokenizer"].get("crop", NO_CROP),
+      self.clip_shape,
+      config["vqvae"],
+    )
 
   def num_steps(self, section: str) -> int:
     """Returns the steps of `train_tokenizer` or `train_transformer`."""
@@ -105,14 +113,27 @@ class RunNetworks:
     count = self._config["vqgan"]["codebook_init_clips"]
     frames = None
     if count and not self._config["init_from"]["checkpoint_path"]:
-      frames = self._data.some_clips("train", count)["frames"]
+      frames = self._codebook_frames(count)
     with as_user_errors(ValueError):
       return TokenizerStage(
         self._config,
         self.num_steps("train_tokenizer"),
-        self.clip_shape,
+        self.training_shape,
         frames,
       )
+
+  def _codebook_frames(self, count: int) -> np.ndarray:
+    clips = self._data.some_clips("train", count)
+    if self.crop is None:
+      return clips["frames"]
+    rng = np.random.default_rng(self._config["seed"])
+    pairs = zip(clips["frames"], clips["masks"], strict=True)
+    return np.stack([clip[self.crop.draw(mask, rng)] for clip, mask in pairs])
+
+  @property
+  def training_shape(self) -> tuple[int, int, int, int]:
+    """Of what the tokenizer trains on: (t, h, w, 3)."""
+    return self.crop.shape if self.crop else self.clip_shape
 
   def is_tokenizer_complete(self) -> bool:
     """Whether it is trained to its last step."""

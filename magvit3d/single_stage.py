@@ -28,6 +28,7 @@ from magvit3d import (
 from magvit3d import single_stage_config as stage_config
 from magvit3d.data.batches import make_batches
 from magvit3d.data.clips import spread_indices
+from magvit3d.data.crops import NO_CROP, CroppedClips, fit_crop
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.evaluation import single_stage_scores as scores
 from magvit3d.models.vqvae import Tokenizer, latent_shape
@@ -112,6 +113,12 @@ class SingleStage:
         fields=("dataset_configs.num_frames", "image_size"),
       )
       self._check_latent_shape()
+    self._crop = fit_crop(
+      config.get("crop", NO_CROP),
+      self._clip_shape,
+      config["vqvae"],
+      section="crop",
+    )
     run_files.make_workdir(workdir)
 
   def run(self) -> pathlib.Path:
@@ -155,7 +162,7 @@ class SingleStage:
     with as_user_errors(ValueError):
       job = self._make_job(data, overfit.MANY_STEPS)
     count = self._config["batch_size"]
-    source = data.training
+    source = self._training_source(data)
     rng = np.random.default_rng(self._config["rng_seed"])
     samples = [
       source.random_clip(index, rng)
@@ -198,14 +205,14 @@ class SingleStage:
       num_parts=config["gradient_accumulation_steps"],
       per_step={
         "clips": config["batch_size"],
-        "tokens": config["batch_size"] * math.prod(self._grid),
+        "tokens": config["batch_size"] * self._num_tokens(),
       },
       profile=self._profile,
       config=config,
     )
     scorer = job.make_scorer(data.some_clips("validation"))
     batches = make_batches(
-      data.training,
+      self._training_source(data),
       batch_size=config["batch_size"] // jax.process_count(),
       seed=config["rng_seed"],
       num_threads=config["num_reading_threads"],
@@ -225,6 +232,20 @@ class SingleStage:
         validate=lambda state: scorer.validate(job.params_of(state)),
       )
 
+  def _training_source(self, data: StageData) -> Any:
+    return (
+      CroppedClips(data.training, self._crop) if self._crop else data.training
+    )
+
+  def _num_tokens(self) -> int:
+    """Of what the stage trains on."""
+    if self._crop is None:
+      return math.prod(self._grid)
+    crop = self._crop
+    return math.prod(
+      latent_shape(self._config["vqvae"], crop.num_frames, crop.size)
+    )
+
   def _check_latent_shape(self) -> None:
     transformer = self._config.get("transformer")
     if transformer and tuple(transformer["latent_shape"]) != self._grid:
@@ -240,7 +261,8 @@ class SingleStage:
 
   def _tokenizer_job(self, data: StageData, num_steps: int) -> _Job:
     blocks = self._blocks
-    stage = TokenizerStage(blocks, num_steps, self._clip_shape)
+    shape = self._crop.shape if self._crop else self._clip_shape
+    stage = TokenizerStage(blocks, num_steps, shape)
     if not self._config["eval_only"]:
       stage.start_from(self._config["init_from"])
     return _Job(

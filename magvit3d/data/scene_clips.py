@@ -141,11 +141,13 @@ def fold_views(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     batch: Stacked samples of `SceneClips`: (n, v, ...).
 
   Returns:
-    The keys of `ClipSource` with n*v clips, those of a scene in a row.
+    Those keys of `ClipSource` that there are, with n*v clips, those of a scene
+    in a row.
   """
   num_views = batch["frames"].shape[1]
   folded = {
     key: batch[key].reshape(-1, *batch[key].shape[2:])
     for key in ("frames", "masks", "background")
+    if key in batch
   }
   return folded | {"labels": np.repeat(batch["labels"], num_views)}

@@ -20,6 +20,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
   "relu": nn.relu,
 }
 CONV_IMPLEMENTATIONS = ("xla", "frames")
+_FEW_CHANNELS = 8  # Of an input whose frames are joined before a convolution.
 
 
 def default_conv_implementation() -> str:
@@ -50,22 +51,28 @@ def _add_bias(x: Array, bias: Array) -> Array:
 def conv3d_over_frames(
   clips: Float[Array, "b t h w c"], kernel: Float[Array, "kt kh kw c f"]
 ) -> Float[Array, "b t h w f"]:
-  """A zero-padded, stride-1 3D convolution as a sum of 2D ones.
+  """A zero-padded, stride-1 3D convolution as one 2D convolution of frames.
 
-  Slice i of the kernel is applied to every frame and the result is added i
-  frames later. Equal to the 3D convolution up to the order of summation.
+  The slices of the kernel along time are convolved together, as so many output
+  channels, whose results are added some frames apart; or, where the input has
+  few channels, as so many input channels. Equal to the 3D convolution up to
+  the order of summation.
   """
-  depth = kernel.shape[0]
-  b, t, h, w, c = clips.shape
+  depth, kh, kw, c, f = kernel.shape
+  b, t, h, w, _ = clips.shape
   before = (depth - 1) // 2
-  padded = jnp.pad(
-    clips, ((0, 0), (before, depth - 1 - before), (0, 0), (0, 0), (0, 0))
-  )
-  out = 0.0
-  for i in range(depth):
-    frames = padded[:, i : i + t].reshape(b * t, h, w, c)
-    out += _conv(frames, kernel[i], (1, 1), "SAME")
-  return out.reshape(b, t, h, w, -1)
+  margin = ((0, 0), (before, depth - 1 - before), (0, 0), (0, 0), (0, 0))
+  if c < _FEW_CHANNELS:
+    padded = jnp.pad(clips, margin)
+    frames = jnp.concatenate([padded[:, i : i + t] for i in range(depth)], -1)
+    taps = kernel.transpose(1, 2, 0, 3, 4).reshape(kh, kw, depth * c, f)
+    out = _conv(frames.reshape(b * t, h, w, -1), taps, (1, 1), "SAME")
+    return out.reshape(b, t, h, w, f)
+  taps = kernel.transpose(1, 2, 3, 0, 4).reshape(kh, kw, c, depth * f)
+  out = _conv(clips.reshape(b * t, h, w, c), taps, (1, 1), "SAME")
+  out = out.reshape(b, t, h, w, depth, f)
+  padded = jnp.pad(out, (*margin, (0, 0)))
+  return sum(padded[:, i : i + t, ..., i, :] for i in range(depth))
 
 
 class Conv(nn.Module):

@@ -212,6 +212,13 @@ def check_architecture(vqvae: Mapping[str, Any]) -> str:
   return architecture
 
 
+def strides(vqvae: Mapping[str, Any]) -> tuple[int, int]:
+  """Frames, and pixels of a side, that a token of `config.vqvae` stands for."""
+  backbone = Tokenizer.from_config(vqvae).backbone
+  time_stride = 2 ** sum(backbone.halves_time()) if backbone.ndim == 3 else 1
+  return time_stride, 2 ** (len(backbone.channel_multipliers) - 1)
+
+
 def latent_shape(
   vqvae: Mapping[str, Any],
   num_frames: int,
@@ -223,10 +230,8 @@ def latent_shape(
   Raises:
     ValueError: The clip does not divide by the tokenizer's strides.
   """
-  backbone = Tokenizer.from_config(vqvae).backbone
-  halvings = len(backbone.channel_multipliers) - 1
-  spatial_stride = 2**halvings
-  time_stride = 2 ** sum(backbone.halves_time()) if backbone.ndim == 3 else 1
+  halvings = len(vqvae["channel_multipliers"]) - 1
+  time_stride, spatial_stride = strides(vqvae)
   for field, size, stride in (
     (fields[1], image_size, spatial_stride),
     (fields[0], num_frames, time_stride),

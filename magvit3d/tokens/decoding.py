@@ -13,6 +13,9 @@ from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree
 
 from magvit3d.tokens import masking, sampling, schedules
 
+# In which tokens become known: None, the most certain ones first.
+ORDERS = (None, "frame_by_frame")
+
 
 @flax.struct.dataclass
 class DecodingSteps:
@@ -43,6 +46,8 @@ def decode(
   sampling_temperature: float = 1.0,
   top_k: int | None = None,
   top_p: float | None = None,
+  order: str | None = None,
+  num_views: int = 1,
 ) -> DecodingSteps:
   """Generates a token grid in `num_iter` steps.
 
@@ -61,7 +66,12 @@ def decode(
     sampling_temperature: Of the tokens' distribution; 0 takes the likeliest.
     top_k: See `sampling.sample_logits`.
     top_p: Likewise.
+    order: One of `ORDERS`; 'frame_by_frame': those of earlier frames first,
+      of a frame the most certain ones.
+    num_views: Whose grids stand behind one another along t.
   """
+  check_order(order)
+  frame = jnp.arange(shape[1]) % (shape[1] // num_views)
   num_tokens = shape[1] * shape[2] * shape[3]
   maskable = masking.is_maskable(cond_mask, condition_mode, shape, kept)
   num_maskable = jnp.sum(maskable, axis=(1, 2, 3))
@@ -97,6 +107,9 @@ def decode(
     )[..., 0]
     noise = jax.random.gumbel(noise_rng, shape)
     confidence += mask_temperature * (1 - progress) * noise
+    if order == "frame_by_frame":
+      rank = confidence.reshape(shape[0], -1).argsort(axis=1).argsort(axis=1)
+      confidence = rank.reshape(shape) - num_tokens * frame[:, None, None]
     # What is known stays known; at least one token becomes known each step.
     # Where count is a whole number, XLA's rounding of the compiled scan says
     # whether it is that or one less; upstream's numbers have the same.
@@ -116,3 +129,12 @@ def decode(
     start = jnp.where(kept, cond_inputs, start).astype(jnp.int32)
   _, steps = jax.lax.scan(step, (start, maskable), jnp.arange(num_iter))
   return steps
+
+
+def check_order(order: str | None) -> None:
+  """Raises ValueError unless it is one of `ORDERS`."""
+  if order not in ORDERS:
+    raise ValueError(
+      f"maskgvt.sampling.order={order!r} is unknown; use one of "
+      f"{', '.join(map(str, ORDERS))}."
+    )

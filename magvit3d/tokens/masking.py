@@ -84,7 +84,7 @@ def random_mask(
   cond_inputs: Int[Array, "b t h w"] | None,
   cond_mask: Bool[Array, "..."] | None,
   mask_score: Float[Array, "b t h w"],
-  ratio: Float[Array, ""] | float,
+  ratio: Float[Array, "*b"] | float,
   condition_mode: str | None,
   weight_mode: str,
   kept: Bool[Array, "..."] | None = None,
@@ -96,7 +96,7 @@ def random_mask(
     cond_inputs: Tokens of the condition clip; None without condition.
     cond_mask: See the module's docstring; None without condition.
     mask_score: See `mask_scores.make_scores`.
-    ratio: In [0, 1]; at least one token is masked.
+    ratio: In [0, 1], of all clips or of each; at least one token is masked.
     condition_mode: See the module's docstring.
     weight_mode: 'mask+refine+recons' counts the loss at every maskable
       position, 'mask+refine' at the masked ones.

@@ -1,22 +1,31 @@
 """A run's tasks on token grids: masks and sequences, without networks."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from magvit3d.tokens import mask_scores, masking, tasks, views, vocabulary
+from magvit3d.tokens import (
+  decoding,
+  mask_scores,
+  masking,
+  tasks,
+  views,
+  vocabulary,
+)
+
+TaskIndex = Int[Array, "*b"] | int
 
 
 class TaskSequences:
   """Tasks and vocabulary of a run, and how they hide and show tokens.
 
   Tasks are named by their index in `tasks`, which methods for training also
-  take as a traced number.
+  take as a traced number, one for all clips or one for each, (b,).
 
   Args:
     config: The run's config; reads `vqvae`, `transformer`, `tasks` and
@@ -72,6 +81,13 @@ class TaskSequences:
         "config.tasks has no task with a weight above 0, so there is nothing "
         "to learn."
       )
+    for task in self.tasks:
+      for field in set(task.sampling) - {"order", *self.settings["sampling"]}:
+        raise ValueError(
+          f"config.tasks.{task.name}.sampling.{field} is unknown; it has the "
+          "fields of config.maskgvt.sampling."
+        )
+      decoding.check_order(self.sampling(task).get("order"))
     self.vocabulary = vocabulary.Vocabulary(
       config["vqvae"]["codebook_size"],
       num_classes,
@@ -84,24 +100,28 @@ class TaskSequences:
       given = self.tasks[0].condition.cond_latent_frames
       self.prefix_length += given * int(np.prod(self.latent_shape[1:])) + 1
 
+  def sampling(self, task: tasks.Task) -> dict[str, Any]:
+    """Returns `maskgvt.sampling` with what a task has in its place."""
+    return {**self.settings["sampling"], **task.sampling}
+
   def condition_video(
     self,
     clips: Float[Array, "b *v t h w 3"],
-    task_index: Int[Array, ""] | int,
+    task_index: TaskIndex,
   ) -> Float[Array, "b *v t h w 3"]:
     """The clips as a task shows them; given views as the others."""
     shown = [functools.partial(shown_clips, task) for task in self.tasks]
-    return jax.lax.switch(task_index, shown, clips)
+    return _by_task(task_index, shown, clips)
 
   def draw_given_views(
-    self, rng: PRNGKeyArray, batch_size: int, task_index: Int[Array, ""] | int
+    self, rng: PRNGKeyArray, batch_size: int, task_index: TaskIndex
   ) -> Bool[Array, "b v"] | None:
     """Draws which views a task gives; None if no task gives any."""
     if not self.gives_views:
       return None
     counts = jnp.asarray([task.num_given_views for task in self.tasks])
     return views.draw_given_views(
-      rng, batch_size, self.num_views, counts[task_index]
+      rng, batch_size, self.num_views, counts[task_index][..., None]
     )
 
   def sequence(
@@ -109,7 +129,7 @@ class TaskSequences:
     masked: masking.MaskedTokens,
     labels: Int[Array, "b"],
     cond_tokens: Int[Array, "b t h w"],
-    task_index: Int[Array, ""] | int,
+    task_index: TaskIndex,
   ) -> masking.MaskedTokens:
     """Flattens token grids behind the prefix of a task."""
     per_task = {
@@ -142,7 +162,7 @@ class TaskSequences:
 
   def cond_mask(
     self,
-    task_index: Int[Array, ""] | int,
+    task_index: TaskIndex,
     is_given: Bool[Array, "b v"] | None = None,
     num_views: int | None = None,
   ) -> Bool[Array, "b t h w"]:
@@ -154,7 +174,8 @@ class TaskSequences:
       num_views: None: as many as in training.
     """
     masks = [task.latent_mask(self.latent_shape) for task in self.tasks]
-    mask = jnp.asarray(np.stack(masks))[task_index][None]
+    mask = jnp.asarray(np.stack(masks))[task_index]
+    mask = mask.reshape(-1, *self.latent_shape)
     mask = views.in_all_views(mask, num_views or self.num_views)
     return mask if is_given is None else mask | self.kept(is_given)
 
@@ -162,7 +183,7 @@ class TaskSequences:
     self,
     rng: PRNGKeyArray,
     batch_size: int,
-    task_index: Int[Array, ""] | int,
+    task_index: TaskIndex,
     is_given: Bool[Array, "b v"] | None = None,
   ) -> Float[Array, "b t h w"]:
     """Draws the scores by which `mask` chooses."""
@@ -181,9 +202,10 @@ class TaskSequences:
         for i, task in enumerate(self.tasks)
       ]
     )
+    rows = jnp.arange(batch_size)
     return mask_scores.make_scores(
       rng,
-      is_maskable[task_index],
+      is_maskable[task_index, rows],
       self.settings["mask_type"],
       self.settings["mask_block_shape"],
       self.num_views,
@@ -193,9 +215,9 @@ class TaskSequences:
     self,
     tokens: Int[Array, "b t h w"],
     cond_tokens: Int[Array, "b t h w"],
-    task_index: Int[Array, ""] | int,
+    task_index: TaskIndex,
     mask_score: Float[Array, "b t h w"],
-    ratio: Float[Array, ""] | float,
+    ratio: Float[Array, "*b"] | float,
     is_given: Bool[Array, "b v"] | None = None,
   ) -> masking.MaskedTokens:
     """Masks tokens for a task; fields (b, t, h, w).
@@ -220,7 +242,7 @@ class TaskSequences:
         kept,
       )
 
-    return jax.lax.switch(
+    return _by_task(
       jnp.asarray([distinct.index(mode) for mode in modes])[task_index],
       [functools.partial(mask_as, mode) for mode in distinct],
       tokens,
@@ -230,6 +252,24 @@ class TaskSequences:
       ratio,
       kept,
     )
+
+
+def _by_task(
+  index: TaskIndex, functions: Sequence[Callable], *arguments: PyTree
+) -> PyTree:
+  """Returns what the function of each clip, or of all, makes of the arguments."""
+  if jnp.ndim(index) == 0:
+    return jax.lax.switch(index, functions, *arguments)
+  made = [function(*arguments) for function in functions]
+
+  def choose(*values):
+    chosen = values[0]
+    rows = index.reshape(-1, *[1] * (chosen.ndim - 1))
+    for number, value in enumerate(values[1:], start=1):
+      chosen = jnp.where(rows == number, value, chosen)
+    return chosen
+
+  return jax.tree.map(choose, *made)
 
 
 def as_single_clips(clips: Float[Array, "b *v t h w 3"]) -> Array:

@@ -48,6 +48,8 @@ class Task:
     has_inpainting_token: Whether inpainting sends its own token; upstream
       sends outpainting's.
     num_given_views: Views of a scene that are given exactly.
+    sampling: Fields of `maskgvt.sampling` that are others for this task, by
+      name.
   """
 
   name: str
@@ -57,6 +59,7 @@ class Task:
   class_conditional: bool = False
   has_inpainting_token: bool = False
   num_given_views: int = 0
+  sampling: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
     if self.condition_mode not in CONDITION_MODES:
@@ -145,7 +148,8 @@ def tasks_from_config(
 ) -> tuple[Task, ...]:
   """Builds the tasks of `config.tasks`, in order of their names.
 
-  A block may hold `weight`, `class_conditional` and the fields of `Condition`;
+  A block may hold `weight`, `class_conditional`, `sampling` (a block of fields
+  of `maskgvt.sampling`, None as there) and the fields of `Condition`;
   None stands for an empty one. `cond_latent_frames` None becomes
   ceil(cond_frames / time_stride). Tasks that give views have `num_given_views`,
   1 unless given.
@@ -163,6 +167,7 @@ def tasks_from_config(
       )
     default = kind == "full_generation" and tasks[name] is None
     class_conditional = fields.pop("class_conditional", default)
+    sampling = fields.pop("sampling", None) or {}
     try:
       condition, num_given_views = None, 0
       if kind in VIEW_KINDS:
@@ -182,6 +187,7 @@ def tasks_from_config(
         class_conditional,
         has_inpainting_token,
         num_given_views,
+        {key: value for key, value in sampling.items() if value is not None},
       )
     except (TypeError, ValueError) as error:
       raise ValueError(f"config.tasks.{name}: {error}") from error
@@ -239,9 +245,9 @@ def make_task_order(
 def add_prefix(
   vocab: vocabulary.Vocabulary,
   masked: masking.MaskedTokens,
-  task_token: Int[Array, ""] | int,
+  task_token: Int[Array, "*b"] | int,
   class_ids: Int[Array, "b"],
-  uncond_task_token: Int[Array, ""] | int,
+  uncond_task_token: Int[Array, "*b"] | int,
   prefix_tokens: Int[Array, "b m"] | None = None,
 ) -> masking.MaskedTokens:
   """Flattens token grids and puts task, class and condition before them.

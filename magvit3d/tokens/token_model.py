@@ -302,7 +302,7 @@ class TokenModel(TaskSequences):
     cond_mask: Bool[Array, "_ t h w"] | None = None,
     condition_mode: str | None = None,
   ) -> decoding.DecodingSteps:
-    """Decodes token grids for a task in `sampling.mask_bins` steps.
+    """Decodes token grids for a task in `sampling(task).mask_bins` steps.
 
     Args:
       params: Of the transformer.
@@ -317,7 +317,7 @@ class TokenModel(TaskSequences):
       cond_mask: Takes the place of the task's, if given.
       condition_mode: Takes the place of the task's, if given.
     """
-    sampling = self.settings["sampling"]
+    sampling = self.sampling(self.tasks[task_index])
     num_views = self.num_views if cameras is None else cameras.views.shape[1]
     if cond_mask is None:
       cond_mask = self.cond_mask(task_index, is_given, num_views)
@@ -348,4 +348,6 @@ class TokenModel(TaskSequences):
       sampling_temperature=sampling["temperature"],
       top_k=sampling["top_k"],
       top_p=sampling["top_p"],
+      order=sampling.get("order"),
+      num_views=num_views,
     )

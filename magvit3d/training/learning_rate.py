@@ -50,12 +50,12 @@ def applied_rate(
 
   Args:
     schedule: That of the optimizer.
-    opt_state: State before the update, with one schedule in it.
+    opt_state: State before the update; its schedules count alike.
   """
 
   def is_schedule(node):
     return isinstance(node, optax.ScaleByScheduleState)
 
   nodes = jax.tree.leaves(opt_state, is_leaf=is_schedule)
-  (found,) = [node for node in nodes if is_schedule(node)]
+  found = next(node for node in nodes if is_schedule(node))
   return schedule(found.count)

@@ -104,7 +104,19 @@ def masked_cross_entropy(
   weights: Float[Array, "b n"],
   label_smoothing: float,
 ) -> Float[Array, ""]:
-  """Cross entropy per clip over weighted positions, averaged over clips.
+  """Mean of `masked_cross_entropies`."""
+  return jnp.mean(
+    masked_cross_entropies(logits, targets, weights, label_smoothing)
+  )
+
+
+def masked_cross_entropies(
+  logits: Float[Array, "b n k"],
+  targets: Int[Array, "b n"],
+  weights: Float[Array, "b n"],
+  label_smoothing: float,
+) -> Float[Array, "b"]:
+  """Mean cross entropy over the weighted positions of each clip.
 
   Targets are (1 - s) one-hot + s / k for s = `label_smoothing`. Positions of
   weight 0 may hold any target.
@@ -113,7 +125,4 @@ def masked_cross_entropy(
   one_hot = jax.nn.one_hot(targets, num_targets, dtype=logits.dtype)
   smooth = optax.smooth_labels(one_hot, label_smoothing)
   losses = optax.softmax_cross_entropy(logits, smooth)
-  per_clip = jnp.sum(losses * weights, axis=1) / (
-    jnp.sum(weights, axis=1) + 1e-8
-  )
-  return jnp.mean(per_clip)
+  return jnp.sum(losses * weights, axis=1) / (jnp.sum(weights, axis=1) + 1e-8)

@@ -5,6 +5,63 @@ from typing import Any
 
 import jax
 import optax
+from optax import contrib
+
+OPTIMIZERS = ("adamw", "muon")
+
+
+def make_optimizer(
+  learning_rate: Callable,
+  optimizer: Mapping[str, Any],
+  *,
+  decays_all: bool = False,
+) -> optax.GradientTransformation:
+  """AdamW or Muon, as `optimizer.name` says; AdamW where it does not.
+
+  Muon (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon) moves
+  the kernels of layers by orthogonalised momentum, at the schedule times
+  `muon_rate`; AdamW moves the rest.
+
+  Args:
+    learning_rate: Schedule `step -> rate` of AdamW.
+    optimizer: The block of the config.
+    decays_all: See `make_adamw`.
+
+  Raises:
+    ValueError: The name is unknown.
+  """
+  name = optimizer.get("name", "adamw")
+  if name == "adamw":
+    return make_adamw(learning_rate, optimizer, decays_all=decays_all)
+  if name != "muon":
+    raise ValueError(
+      f"optimizer.name={name!r} is unknown; use one of {', '.join(OPTIMIZERS)}."
+    )
+  muon = contrib.muon(
+    lambda step: learning_rate(step) * optimizer["muon_rate"],
+    beta=optimizer["muon_beta"],
+    weight_decay=optimizer["weight_decay"],
+    adam_b1=optimizer["beta1"],
+    adam_b2=optimizer["beta2"],
+    adam_learning_rate=learning_rate,
+    muon_weight_dimension_numbers=_matrices,
+  )
+  return _clipped(muon, optimizer)
+
+
+def _matrices(params):
+  """Which axes of the layers' kernels are input and output; None elsewhere."""
+
+  def axes(path, kernel):
+    if not _is_kernel_path(path) or kernel.ndim < 2:
+      return None
+    names = [entry.key for entry in path]
+    # Of attention: (d, heads, d / heads), and back in its last product.
+    split = kernel.ndim - 1 if names[-2] == "out" else 1
+    numbers = tuple(range(kernel.ndim))
+    return contrib.MuonDimensionNumbers(numbers[:split], numbers[split:])
+
+  return jax.tree_util.tree_map_with_path(axes, params)
 
 
 def make_adamw(
@@ -29,14 +86,22 @@ def make_adamw(
     weight_decay=optimizer["weight_decay"],
     mask=None if decays_all else _is_kernel,
   )
+  return _clipped(adamw, optimizer)
+
+
+def _clipped(transformation, optimizer):
   if optimizer["max_grad_norm"] is None:
-    return adamw
+    return transformation
   return optax.chain(
-    optax.clip_by_global_norm(optimizer["max_grad_norm"]), adamw
+    optax.clip_by_global_norm(optimizer["max_grad_norm"]), transformation
   )
+
+
+def _is_kernel_path(path) -> bool:
+  return path[-1].key == "kernel"
 
 
 def _is_kernel(params):
   return jax.tree_util.tree_map_with_path(
-    lambda path, _: path[-1].key == "kernel", params
+    lambda path, _: _is_kernel_path(path), params
   )

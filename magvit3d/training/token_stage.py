@@ -18,7 +18,7 @@ from magvit3d.training import batch_checks
 from magvit3d.training.accumulation import mean_over_parts
 from magvit3d.training.health import Health, healthy
 from magvit3d.training.learning_rate import applied_rate, warmup_cosine
-from magvit3d.training.optimizers import make_adamw
+from magvit3d.training.optimizers import make_optimizer
 from magvit3d.training.state_metrics import parameter_norms
 from magvit3d.upstream import initial_trees
 
@@ -80,7 +80,7 @@ class TokenStage(abc.ABC):
     self._schedule = warmup_cosine(
       training["learning_rate"], training["warmup_steps"], num_steps
     )
-    self._optimizer = make_adamw(
+    self._optimizer = make_optimizer(
       self._schedule, training["optimizer"], decays_all=decays_all
     )
     self.label_smoothing: float = training["label_smoothing"]
@@ -103,10 +103,10 @@ class TokenStage(abc.ABC):
     return ()
 
   def updated_task_losses(
-    self, state: TransformerState, loss: Float[Array, ""]
+    self, state: TransformerState, metrics: Mapping[str, Array]
   ) -> PyTree:
-    """Returns `TransformerState.task_losses` after a step with this loss."""
-    del loss
+    """Returns `TransformerState.task_losses` after a step of these metrics."""
+    del metrics
     return state.task_losses
 
   def start_from(self, init_from: Mapping[str, Any]) -> None:
@@ -142,7 +142,7 @@ class TokenStage(abc.ABC):
   ) -> tuple[TransformerState, dict[str, Float[Array, ""]]]:
     """One step; arguments as of `gradients`."""
     grads, metrics = self.gradients(state, batch, frozen)
-    task_losses = self.updated_task_losses(state, metrics["loss"])
+    task_losses = self.updated_task_losses(state, metrics)
     state, more = self._apply_gradients(state, grads)
     return state.replace(task_losses=task_losses), metrics | more
 

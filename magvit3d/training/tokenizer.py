@@ -171,20 +171,33 @@ class TokenizerStage:
         not 0 on the objects.
       frozen: `self.frozen`, the network of the perceptual loss if any.
     """
-    is_playing = state.step >= self.settings["discriminator_start_step"]
     (grads, logit_means, metrics), quantized = self.gradients(
       state, batch, frozen
     )
     metrics |= {
       "g_grad_norm": optax.tree.norm(grads["g_params"]),
-      "d_grad_norm": optax.tree.norm(grads["d_params"]),
       "g_learning_rate": applied_rate(self._g_schedule, state.g_opt_state),
-      "d_learning_rate": applied_rate(self._d_schedule, state.d_opt_state)
-      * is_playing.astype(jnp.float32),
     }
-    return self._update(
-      state, grads, is_playing, quantized, logit_means, metrics
-    )
+    if self._has_discriminator:
+      is_playing = self._is_playing(state)
+      metrics |= {
+        "d_grad_norm": optax.tree.norm(grads["d_params"]),
+        "d_learning_rate": applied_rate(self._d_schedule, state.d_opt_state)
+        * is_playing.astype(jnp.float32),
+      }
+    state, metrics = self._update_generator(state, grads, quantized, metrics)
+    if self._has_discriminator:
+      state = self._update_discriminator(state, grads, is_playing, logit_means)
+    state = state.replace(step=state.step + 1)
+    state, metrics = self._reset_dead_codes(state, quantized, metrics)
+    return state, metrics | state_metrics.parameter_norms(state)
+
+  @property
+  def _has_discriminator(self) -> bool:
+    return self.settings["discriminator_start_step"] is not None
+
+  def _is_playing(self, state: TokenizerState) -> Array:
+    return state.step >= self.settings["discriminator_start_step"]
 
   def gradients(
     self, state: TokenizerState, batch: Mapping[str, Array], frozen: PyTree = ()
@@ -214,7 +227,6 @@ class TokenizerStage:
       masks = masks[:, self._frame_index]
     real = to_unit_range(frames)
     weight = losses.foreground_weights(masks, settings["foreground_weight"])
-    is_playing = state.step >= settings["discriminator_start_step"]
     is_quantizing = state.step >= settings["quantizer_start_step"]
     discriminate = self._discriminate
 
@@ -228,44 +240,41 @@ class TokenizerStage:
       fake = out.reconstruction
       error = (real - fake) ** 2
       reconstruction = jnp.mean(error * weight[..., None])
-      adversarial = jax.lax.cond(
-        is_playing,
-        lambda fake: losses.generator_loss(
-          discriminate(state.d_params, fake), settings["loss_type"]
-        ),
-        lambda fake: jnp.zeros(()),
-        fake,
-      )
       quantized = out.quantized
-      loss = (
-        reconstruction
-        + settings["g_adversarial_loss_weight"] * adversarial
-        + is_quantizing * quantized.losses["quantizer_loss"]
-      )
+      metrics = quantized.losses | {"reconstruction_loss": jnp.mean(error)}
+      loss = reconstruction
+      if self._has_discriminator:
+        adversarial = jax.lax.cond(
+          self._is_playing(state),
+          lambda fake: losses.generator_loss(
+            discriminate(state.d_params, fake), settings["loss_type"]
+          ),
+          lambda fake: jnp.zeros(()),
+          fake,
+        )
+        loss += settings["g_adversarial_loss_weight"] * adversarial
+        metrics["g_adversarial_loss"] = adversarial
+      loss += is_quantizing * quantized.losses["quantizer_loss"]
       extra = self._extra_losses(state.step, real, fake, quantized, frozen)
       loss += sum(extra.values())
-      metrics = quantized.losses | {
-        "g_loss": loss,
-        "reconstruction_loss": jnp.mean(error),
-        "g_adversarial_loss": adversarial,
-      }
-      metrics |= extra
-      return loss, (fake, quantized, metrics)
+      return loss, (fake, quantized, metrics | extra | {"g_loss": loss})
 
     (_, (fake, quantized, metrics)), g_grads = jax.value_and_grad(
       generator_objective, has_aux=True
     )(state.g_params)
+    rows = {"tokens": quantized.tokens, "latents": quantized.latents}
+    if not self._has_discriminator:
+      return ({"g_params": g_grads}, (), metrics), rows
     d_grads, logit_means, d_metrics = discriminator_step.gradients(
       discriminate,
       settings,
-      is_playing,
+      self._is_playing(state),
       state.d_params,
       real,
       jax.lax.stop_gradient(fake),
       state.logit_ema,
     )
     grads = {"g_params": g_grads, "d_params": d_grads}
-    rows = {"tokens": quantized.tokens, "latents": quantized.latents}
     return (grads, logit_means, metrics | d_metrics), rows
 
   def _extra_losses(
@@ -290,9 +299,8 @@ class TokenizerStage:
   def _discriminate(self, d_params, clips):
     return self.discriminator.apply({"params": gather(d_params)}, clips)
 
-  def _update(self, state, grads, is_playing, quantized, logit_means, metrics):
-    decay = self.settings["polyak_decay"]
-    g_grads, d_grads = grads["g_params"], grads["d_params"]
+  def _update_generator(self, state, grads, quantized, metrics):
+    g_grads = grads["g_params"]
     if self.settings["finetune_decoder"]:
       g_grads = _decoder_only(g_grads)
     g_updates, g_opt_state = self.g_optimizer.update(
@@ -302,15 +310,8 @@ class TokenizerStage:
       g_updates = _decoder_only(g_updates)  # No weight decay elsewhere.
     g_params = optax.apply_updates(state.g_params, g_updates)
     ema_params = optax.incremental_update(
-      g_params, state.ema_params, 1.0 - decay
+      g_params, state.ema_params, 1.0 - self.settings["polyak_decay"]
     )
-    d_updates, d_opt_state = self.d_optimizer.update(
-      d_grads, state.d_opt_state, state.d_params
-    )
-
-    def if_playing(new, old):
-      return jax.tree.map(lambda a, b: jnp.where(is_playing, a, b), new, old)
-
     counts = jnp.bincount(
       quantized["tokens"].ravel(), length=self.codebook_size
     )
@@ -321,21 +322,31 @@ class TokenizerStage:
       "dead_codes": state_metrics.num_dead_codes(code_counts),
     }
     state = state.replace(
-      step=state.step + 1,
       g_params=g_params,
       ema_params=ema_params,
       g_opt_state=g_opt_state,
+      code_counts=code_counts,
+    )
+    return state, metrics
+
+  def _update_discriminator(self, state, grads, is_playing, logit_means):
+    decay = self.settings["polyak_decay"]
+    d_updates, d_opt_state = self.d_optimizer.update(
+      grads["d_params"], state.d_opt_state, state.d_params
+    )
+
+    def if_playing(new, old):
+      return jax.tree.map(lambda a, b: jnp.where(is_playing, a, b), new, old)
+
+    return state.replace(
       d_params=if_playing(
         optax.apply_updates(state.d_params, d_updates), state.d_params
       ),
       d_opt_state=if_playing(d_opt_state, state.d_opt_state),
-      code_counts=code_counts,
       logit_ema=if_playing(
         decay * state.logit_ema + (1 - decay) * logit_means, state.logit_ema
       ),
     )
-    state, metrics = self._reset_dead_codes(state, quantized, metrics)
-    return state, metrics | state_metrics.parameter_norms(state)
 
   def _reset_dead_codes(self, state, quantized, metrics):
     period = self.settings["dead_code_reset_steps"]
