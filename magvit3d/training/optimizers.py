@@ -8,6 +8,7 @@ import optax
 from optax import contrib
 
 OPTIMIZERS = ("adamw", "muon")
+_ATTENTION_INPUTS = ("query", "key", "value")
 
 
 def make_optimizer(
@@ -56,8 +57,8 @@ def _matrices(params):
     if not _is_kernel_path(path) or kernel.ndim < 2:
       return None
     names = [entry.key for entry in path]
-    # Of attention: (d, heads, d / heads), and back in its last product.
-    split = kernel.ndim - 1 if names[-2] == "out" else 1
+    # Of attention (d, heads, d / heads); else outputs are the last axis alone.
+    split = 1 if names[-2] in _ATTENTION_INPUTS else kernel.ndim - 1
     numbers = tuple(range(kernel.ndim))
     return contrib.MuonDimensionNumbers(numbers[:split], numbers[split:])
 

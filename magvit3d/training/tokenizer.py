@@ -29,7 +29,7 @@ from magvit3d.training import (
 from magvit3d.training.accumulation import mean_over_parts
 from magvit3d.training.frame_sampling import sampled_frames
 from magvit3d.training.learning_rate import applied_rate, warmup_cosine
-from magvit3d.training.optimizers import make_adamw
+from magvit3d.training.optimizers import make_optimizer
 from magvit3d.training.perceptual import load_perceptual_loss
 from magvit3d.training.tokenizer_state import TokenizerState
 from magvit3d.upstream import initial_trees
@@ -86,7 +86,7 @@ class TokenizerStage:
 
     def optimizer(rate):
       schedule = warmup_cosine(rate, training["warmup_steps"], num_steps)
-      return make_adamw(schedule, training["optimizer"]), schedule
+      return make_optimizer(schedule, training["optimizer"]), schedule
 
     self.g_optimizer, self._g_schedule = optimizer(training["g_lr"])
     self.d_optimizer, self._d_schedule = optimizer(training["d_lr"])
