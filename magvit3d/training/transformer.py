@@ -194,8 +194,9 @@ class TransformerStage(TokenStage):
     (loss, (by_clip, logits)), grads = jax.value_and_grad(
       objective, has_aux=True
     )(params)
-    is_task = jnp.arange(len(model.tasks)) == jnp.reshape(task_index, (-1, 1))
-    is_task = jnp.broadcast_to(is_task, (len(by_clip), len(model.tasks)))
+    is_task = jax.nn.one_hot(
+      jnp.broadcast_to(task_index, by_clip.shape), len(model.tasks)
+    )
     is_right = jnp.argmax(logits, axis=-1) == sequence.targets
     prefix = model.prefix_length
     shown = sequence.masked_inputs[:, prefix:]
@@ -203,7 +204,7 @@ class TransformerStage(TokenStage):
     sums = {
       "loss": loss,
       "task_loss": jnp.mean(by_clip[:, None] * is_task, axis=0),
-      "task_share": jnp.mean(is_task, axis=0, dtype=jnp.float32),
+      "task_share": jnp.mean(is_task, axis=0),
       "num_right": jnp.sum(is_right[:, prefix:] * is_masked, dtype=jnp.float32),
       "num_masked": jnp.sum(is_masked, dtype=jnp.float32),
     }
