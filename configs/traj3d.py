@@ -352,13 +352,13 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   vqgan = config.vqgan
   vqgan.polyak_decay = 0.99
   vqgan.discriminator_start_step = None
-  vqgan.quantizer_start_step = 400
+  vqgan.quantizer_start_step = 200
   vqgan.codebook_init_clips = 256
   vqgan.dead_code_reset_steps = 100
   training = config.train_tokenizer
   training.crop.num_frames, training.crop.size = 8, 16
   training.batch_size = 16
-  training.num_steps = 1200
+  training.num_steps = 900
   training.g_lr = training.d_lr = 2e-3
   training.optimizer.name = "muon"
   training.warmup_steps = 20
@@ -412,12 +412,12 @@ def _make_small(config: mlc.ConfigDict) -> None:
   vqvae.channel_multipliers = (1, 2, 4, 4)
   vqvae.temporal_downsample = (True, True, False)
   vqvae.codebook_size = 1024
-  config.vqgan.quantizer_start_step = 800
+  config.vqgan.quantizer_start_step = 400
   config.vqgan.codebook_init_clips = 1024
   training = config.train_tokenizer
   training.crop.size = 32
   training.batch_size = 8
-  training.num_steps = 4000
+  training.num_steps = 2500
   training.validate_every_steps = training.checkpoint_every_steps = 500
 
   transformer = config.transformer
