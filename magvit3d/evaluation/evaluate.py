@@ -27,7 +27,7 @@ from magvit3d.evaluation.stage import (
 from magvit3d.evaluation.stage.outputs import RunOutputs, to_uint8
 from magvit3d.tokens.token_model import TokenModel
 
-VERSION = 2  # Scores of another version are made anew.
+VERSION = 3  # Scores of another version are made anew.
 
 
 def evaluate(
@@ -100,6 +100,7 @@ def evaluate(
       samples.score(outputs, results, drawn, scenes, known, test)
   if not processes.is_main():
     return
+  results.check(settings, held_out.motion_names)
   folder.mkdir(parents=True, exist_ok=True)
   for name, tally in tallies.items():
     _write_paths(folder / f"paths_{name}.json", tally, outputs)
