@@ -274,6 +274,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   evaluation.num_probe_scenes = 1000
   evaluation.num_probe_steps = 2000
   # Shares of a clip's tokens that are told; the others are filled in.
+  evaluation.num_rate_clips = placeholder(int)  # At most; None: num_clips.
   evaluation.token_budgets = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1.0)
   # Weights that others trained, for their metrics; see docs/video_metrics.md.
   evaluation.i3d_weights = placeholder(str)
@@ -376,5 +377,7 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   config.evaluation.num_clips = 144
   config.evaluation.num_samples_per_class = 8
   config.evaluation.num_probe_scenes = 300
-  config.evaluation.num_probe_steps = 300
+  config.evaluation.num_probe_steps = 200
+  config.evaluation.num_rate_clips = 48
+  config.evaluation.token_budgets = (0.0, 1 / 8, 1 / 2, 1.0)
   config.evaluation.min_foreground_gain_db = 9.0

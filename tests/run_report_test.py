@@ -20,11 +20,12 @@ from report_inputs import (
 from magvit3d.report import run_report
 
 _SECTIONS = (
+  "Motions",
+  "Paths",
   "Checks",
   "Scores",
   "Plots",
   "Confusion",
-  "Paths",
   "Galleries",
   "Reconstruction",
   "Prediction",

@@ -3,9 +3,13 @@
 What is asked but was not measured is told, and is not passed.
 """
 
+import json
 import math
+import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from absl import logging
 
 COPY_LAST, CONSTANT_VELOCITY, PIXELS = (
   "copy of the last frame",
@@ -203,6 +207,26 @@ def worse_than_copying(measured: Mapping[str, float | None]) -> str:
   else:
     return ""
   return f"The prediction is worse than copying the last given frame: {how}."
+
+
+def warning_of(path: pathlib.Path) -> str:
+  """Returns the warning in a `scores.json`, or ""; logs it and what missed."""
+  if not path.exists():
+    return ""
+  scores = json.loads(path.read_text())
+  found = scores.get("checks", [])
+  missed = [check["name"] for check in found if not check["passed"]]
+  warning = str(scores.get("warning") or "")
+  if warning:
+    logging.warning("%s", warning)
+  if missed:
+    logging.warning(
+      "%d of %d checks do not hold: %s.",
+      len(missed),
+      len(found),
+      "; ".join(missed),
+    )
+  return warning
 
 
 def say(check: Mapping[str, Any]) -> str:

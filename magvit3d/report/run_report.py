@@ -14,7 +14,7 @@ import pathlib
 
 from PIL import Image
 
-from magvit3d import atomic_file
+from magvit3d import atomic_file, stage_progress
 from magvit3d.evaluation import metrics_file
 from magvit3d.report import (
   check_section,
@@ -23,6 +23,7 @@ from magvit3d.report import (
   curves,
   file_reading,
   gallery_section,
+  motion_section,
   pages,
   path_section,
   plot_section,
@@ -35,6 +36,7 @@ from magvit3d.report.page_texts import (
   say_missing,
 )
 
+PARTS = {"sections": 1.0}  # See `stage_progress`.
 STAGES = ("data", "tokenizer", "transformer", "evaluate", "report")
 _STATUS_STYLE = {"done": "good", "failed": "bad", "running": "busy"}
 
@@ -67,34 +69,37 @@ def write_report(workdir: pathlib.Path) -> pathlib.Path:
   shown_paths, shown_ids, script = _paths(
     paths, paths_problem, clips, str(scores.get("why_no_paths") or "")
   )
-  sections = {
-    "Checks": scored(check_section.section, "checks"),
-    "Scores": scored(score_tables.section, "tables"),
-    "Plots": scored(plot_section.plots, "plots"),
-    "Confusion": scored(confusion_tables.tables, "confusions"),
-    "Paths": shown_paths,
-    "Galleries": moving(
+  makers = {
+    "Motions": lambda: moving(
+      lambda arrays: motion_section.section(arrays, shown_ids)
+    ),
+    "Paths": lambda: shown_paths,
+    "Checks": lambda: scored(check_section.section, "checks"),
+    "Scores": lambda: scored(score_tables.section, "tables"),
+    "Plots": lambda: scored(plot_section.plots, "plots"),
+    "Confusion": lambda: scored(confusion_tables.tables, "confusions"),
+    "Galleries": lambda: moving(
       lambda arrays: gallery_section.section(arrays, shown_ids)
     ),
-    "Reconstruction": moving(clip_sections.reconstruction),
-    "Prediction": moving(clip_sections.prediction),
-    "Samples": moving(clip_sections.samples),
-    "Training": "".join(
-      f"<h3>{stage.capitalize()}</h3>"
-      + _curves(workdir / stage / "metrics.jsonl")
-      for stage in ("tokenizer", "transformer")
+    "Reconstruction": lambda: moving(clip_sections.reconstruction),
+    "Prediction": lambda: moving(clip_sections.prediction),
+    "Samples": lambda: moving(clip_sections.samples),
+    "Training": lambda: _training(workdir),
+    "Data": lambda: _preview(workdir / "data" / "preview.png"),
+    "Stages": lambda: (
+      say_missing(stages_problem) if stages_problem else _stages(stages)
     ),
-    "Data": _preview(workdir / "data" / "preview.png"),
-    "Stages": say_missing(stages_problem)
-    if stages_problem
-    else _stages(stages),
-    "Passport": run_passport.section(
+    "Passport": lambda: run_passport.section(
       run_passport.read(workdir, config, stages, scores)
     ),
-    "Configuration": say_missing(config_problem)
-    if config_problem
-    else _config(config),
+    "Configuration": lambda: (
+      say_missing(config_problem) if config_problem else _config(config)
+    ),
   }
+  sections = {}
+  for title, make in makers.items():
+    stage_progress.note(len(sections), len(makers))
+    sections[title] = make()
   name = str(config.get("experiment_name") or workdir.resolve().name)
   page = pages.make_page(
     f"magvit3d: {name}", _lead(scores, stages), sections, script
@@ -113,7 +118,9 @@ def _paths(paths, problem, clips, why_none) -> tuple[str, set[int], str]:
   problem = problem or path_section.problem(paths)
   if problem:
     return say_missing(problem), set(), ""
-  rows = path_section.choose_scenes(paths, gallery_section.scene_ids(clips))
+  rows = path_section.choose_scenes(
+    paths, motion_section.scene_ids(clips) + gallery_section.scene_ids(clips)
+  )
   shown_ids = {int(scene) for scene in paths["scene_id"][rows]}
   return path_section.section(paths, rows), shown_ids, path_section.script()
 
@@ -131,6 +138,13 @@ def _lead(scores: dict, stages: dict) -> str:
   if isinstance(run, dict) and run.get("date"):
     parts.append(f"Evaluated {html.escape(str(run['date']))}.")
   return " ".join(parts) or "Nothing has been evaluated yet."
+
+
+def _training(workdir: pathlib.Path) -> str:
+  return "".join(
+    f"<h3>{stage.capitalize()}</h3>{_curves(workdir / stage / 'metrics.jsonl')}"
+    for stage in ("tokenizer", "transformer")
+  )
 
 
 def _curves(path: pathlib.Path) -> str:

@@ -17,6 +17,7 @@ from magvit3d.evaluation.scene_baselines import COPY_LAST
 from magvit3d.evaluation.scene_scores import CONSTANT_VELOCITY
 from magvit3d.evaluation.scene_tally import RECONSTRUCTIONS, SceneTally
 from magvit3d.evaluation.score_summary import Line
+from magvit3d.evaluation.stage import motion_clips
 from magvit3d.evaluation.stage.outputs import (
   RunOutputs,
   side_by_side,
@@ -115,6 +116,8 @@ class PredictedClips:
       "predicted": self._predicted,
       column: self._simple[_COPIES[column]],
     }
+    if self._is_given is None and "motions/real" not in results.shown:
+      self._keep_motions(results)
     results.shown |= {
       f"{prefix}/real": outputs.clips["frames"][shown],
       f"{prefix}/captions": outputs.captions[shown],
@@ -123,6 +126,16 @@ class PredictedClips:
       f"{prefix}/{name}": to_uint8(clips[shown])
       for name, clips in columns.items()
     }
+
+  def _keep_motions(self, results: Results, ade=None) -> None:
+    motion_clips.keep(
+      results,
+      self._outputs.held_out,
+      self._outputs.clips["frames"],
+      self.clips,
+      self._first,
+      ade,
+    )
 
   def score_paths(self, results: Results) -> SceneTally:
     """Adds the scores in metres, from the views that were asked; returns them.
@@ -155,6 +168,7 @@ class PredictedClips:
       lines,
     )
     if self._is_given is None and not results.paths:
+      self._keep_motions(results, tally.paths()["ade"][0])
       _measure_ade(results, lines, outputs.held_out.motion_names)
       num_views = len(outputs.held_out.views)
       run_paths.keep_paths(
