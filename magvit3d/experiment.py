@@ -145,7 +145,7 @@ class Experiment:
     elif not has_worked:
       logging.info("All is done: %s.", ", ".join(self._stages))
     if {"evaluate", "report"} & set(self._stages) and processes.is_main():
-      checks.warning_of(self._workdir / "evaluation" / "scores.json")
+      checks.log_missed(self._workdir / "evaluation")
     return self._report_path
 
   def overfit(self) -> list[overfit.Verdict]:
@@ -337,11 +337,6 @@ class Experiment:
       evaluate.VERSION,
     )
 
-  def _progress(self, stage: str, parts: Mapping[str, float]) -> StageProgress:
-    return StageProgress(
-      self._workdir, stage, parts, is_main_process=processes.is_main()
-    )
-
   def _is_evaluate_complete(self) -> bool:
     path = self._workdir / "evaluation" / "scores.json"
     if not path.exists():
@@ -352,8 +347,9 @@ class Experiment:
     return json.loads(path.read_text()).get("key") == key
 
   def _run_evaluate(self) -> None:
-    with self._progress("evaluate", evaluate.PARTS):
+    with StageProgress(self._workdir, "evaluate", evaluate.PARTS) as progress:
       self._evaluate()
+      progress.result = checks.warning_of(self._workdir / "evaluation")
 
   def _evaluate(self) -> None:
     tokenizer_params = self._networks.tokenizer_params()
@@ -394,8 +390,9 @@ class Experiment:
     return self._report_path.exists() and self._record.is_done("report")
 
   def _run_report(self) -> None:
-    with self._progress("report", run_report.PARTS):
+    with StageProgress(self._workdir, "report", run_report.PARTS) as progress:
       self._write_report()
+      progress.result = checks.warning_of(self._workdir / "evaluation")
 
   def _write_report(self) -> None:
     processes.by_main(lambda: run_report.write_report(self._workdir))

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
+from magvit3d import processes
 from magvit3d.training import progress, status_files, watchdog
 from magvit3d.training.screen import Screen
 from magvit3d.training.status_files import DONE, FAILED, INTERRUPTED, RUNNING
@@ -36,7 +37,8 @@ class StageProgress:
     stage: Name of the stage.
     parts: Names of the parts in order, with their usual shares of the time in
       any unit. A part that does not come counts as done once a later one does.
-    is_main_process: Whether this process speaks for the run.
+    is_main_process: Whether this process speaks for the run; None: if it is
+      the first one.
     clock: Returns seconds since 1970.
     make_watchdog: Called with `look` and the seconds between its calls.
 
@@ -50,7 +52,7 @@ class StageProgress:
     stage: str,
     parts: Mapping[str, float],
     *,
-    is_main_process: bool = True,
+    is_main_process: bool | None = None,
     clock: Callable[[], float] = time.time,
     make_watchdog: Callable[..., Any] = watchdog.Watchdog,
   ):
@@ -58,6 +60,8 @@ class StageProgress:
     self._workdir = workdir
     self._stage = stage
     self._parts = parts
+    if is_main_process is None:
+      is_main_process = processes.is_main()
     self._is_main_process = is_main_process
     self._clock = clock
     self._make_watchdog = make_watchdog

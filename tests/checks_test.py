@@ -128,7 +128,14 @@ def test_results_keep_checks_and_warning(tmp_path, caplog):
   results = Results("test", has_objects=True)
   results.measured = _GOOD | {"ade_over_copy_last": 1.5}
   results.check(_SETTINGS, _MOTIONS)
+  caplog.clear()
   results.write(tmp_path, {"key": "k"})
   text = (tmp_path / "scores.json").read_text()
   assert '"warning": "The prediction is worse than copying' in text
   assert text.count('"passed": false') == 1
+  assert checks.warning_of(tmp_path).startswith("The prediction is worse")
+  checks.log_missed(tmp_path)
+  first, second = caplog.messages
+  assert first == checks.warning_of(tmp_path)
+  assert second.startswith("1 of 20 checks do not hold: Predicted ADE over")
+  assert checks.warning_of(tmp_path / "none") == ""

@@ -209,24 +209,27 @@ def worse_than_copying(measured: Mapping[str, float | None]) -> str:
   return f"The prediction is worse than copying the last given frame: {how}."
 
 
-def warning_of(path: pathlib.Path) -> str:
-  """Returns the warning in a `scores.json`, or ""; logs it and what missed."""
-  if not path.exists():
-    return ""
-  scores = json.loads(path.read_text())
-  found = scores.get("checks", [])
+def warning_of(folder: pathlib.Path) -> str:
+  """Returns the warning in the `scores.json` of a folder, or ""."""
+  return str(_scores(folder).get("warning") or "")
+
+
+def log_missed(folder: pathlib.Path) -> None:
+  """Warns in the log of a poor prediction, and of the checks that missed."""
+  found = _scores(folder).get("checks", [])
   missed = [check["name"] for check in found if not check["passed"]]
-  warning = str(scores.get("warning") or "")
-  if warning:
-    logging.warning("%s", warning)
+  if warning_of(folder):
+    logging.warning("%s", warning_of(folder))
   if missed:
+    names = "; ".join(missed)
     logging.warning(
-      "%d of %d checks do not hold: %s.",
-      len(missed),
-      len(found),
-      "; ".join(missed),
+      "%d of %d checks do not hold: %s.", len(missed), len(found), names
     )
-  return warning
+
+
+def _scores(folder: pathlib.Path) -> dict[str, Any]:
+  path = folder / "scores.json"
+  return json.loads(path.read_text()) if path.exists() else {}
 
 
 def say(check: Mapping[str, Any]) -> str:

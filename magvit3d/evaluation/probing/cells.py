@@ -196,6 +196,8 @@ def choose_side(length: int) -> int:
 def _averages(array: np.ndarray, axis: int, count: int) -> np.ndarray:
   """Means over `count` stretches of an axis, as equal as can be; float32."""
   length = array.shape[axis]
+  if count == length:
+    return array.astype(np.float32)
   starts = np.arange(count) * length // count
   shape = [1] * array.ndim
   shape[axis] = count
