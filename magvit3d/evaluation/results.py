@@ -9,7 +9,7 @@ import numpy as np
 from absl import logging
 
 from magvit3d import atomic_file
-from magvit3d.evaluation import checks
+from magvit3d.evaluation import checks as run_checks
 
 NO_OBJECTS = (
   "No clip has a mask, so there are no scores of the foreground (n = 0)."
@@ -44,6 +44,11 @@ class Results:
   def tables(self) -> list[dict[str, Any]]:
     """The tables so far, as `scores.json` has them."""
     return self._entries["tables"]
+
+  @property
+  def checks(self) -> list[dict[str, Any]]:
+    """The checks, once `check` made them."""
+    return self._entries["checks"]
 
   @property
   def confusions(self) -> list[dict[str, Any]]:
@@ -94,9 +99,9 @@ class Results:
       settings: `config.evaluation`.
       motions: Names of all motions of the data.
     """
-    self._entries["checks"] = checks.make(self.measured, settings, motions)
+    self._entries["checks"] = run_checks.make(self.measured, settings, motions)
     for entry in self._entries["checks"]:
-      logging.info("%s", checks.say(entry))
+      logging.info("%s", run_checks.say(entry))
 
   def add_confusion(
     self, title: str, note: str, names: Sequence[str], counts: np.ndarray
@@ -145,7 +150,9 @@ class Results:
       folder: `evaluation` of a run.
       facts: What scores.json says besides.
     """
-    facts = dict(facts) | {"warning": checks.worse_than_copying(self.measured)}
+    facts = dict(facts) | {
+      "warning": run_checks.worse_than_copying(self.measured)
+    }
     folder.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(folder / "clips.npz", **self.shown)
     if self.paths:
