@@ -311,10 +311,9 @@ class Experiment:
     """Tokens of all samples to train on; None where none are kept."""
     if not self._config["tokenizer_cache"]:
       return None
-    source = self._cached_tokens(model, params)
-    if model.num_views == 1:
-      return source
-    return SceneTokens(source, self._data.num_cameras(), model.num_views)
+    tokens, views = self._cached_tokens(model, params), model.num_views
+    cameras = self._data.num_cameras()
+    return SceneTokens(tokens, cameras, views) if views > 1 else tokens
 
   def _pass_oracle_gate(self, model: TokenModel, params: PyTree) -> None:
     """Stops the run where the tokenizer does not show the object."""
@@ -390,9 +389,12 @@ class Experiment:
     return self._report_path.exists() and self._record.is_done("report")
 
   def _run_report(self) -> None:
+    self._report_sections = {}
     with StageProgress(self._workdir, "report", run_report.PARTS) as progress:
       self._write_report()
       progress.result = checks.warning_of(self._workdir / "evaluation")
 
   def _write_report(self) -> None:
-    processes.by_main(lambda: run_report.write_report(self._workdir))
+    processes.by_main(
+      lambda: run_report.write_report(self._workdir, self._report_sections)
+    )

@@ -146,7 +146,7 @@ def test_a_check_that_was_not_measured_says_so(tmp_path):
   cards = source.split('<div class="check ')[1:]
   text = [re.sub("<[^>]*>", " ", f"<{card}").split() for card in cards]
   assert text[2][:8] == "Probes – not measured wanted: at least 0.9000".split()
-  assert text[3][:5] == "Motion 0.2500 m fail wanted:".split()
+  assert text[3][:5] == "Motion 0.2500 m not measured".split()
   assert "what was not measured" in cards[3]
 
 

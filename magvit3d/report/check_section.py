@@ -33,7 +33,8 @@ def verdict(check: Mapping[str, Any]) -> str:
   """Returns "pass", "fail" or "not measured"."""
   if check.get("passed") is True:
     return "pass"
-  return "not measured" if check.get("value") is None else "fail"
+  is_known = None not in (check.get("value"), check.get("threshold"))
+  return "fail" if is_known else "not measured"
 
 
 def badge(check: Mapping[str, Any]) -> str:
@@ -51,6 +52,8 @@ def texts(check: Mapping[str, Any]) -> tuple[str, str]:
     "–" if number is None else f"{value_text(number, decimals)} {unit}".strip()
     for number in numbers
   )
+  if numbers[1] is None:
+    threshold = "what was not measured"
   comparison = str(check.get("comparison"))
   wanted = f"{checks.WANTED.get(comparison, comparison)} {threshold}"
   return html.escape(value), html.escape(wanted)

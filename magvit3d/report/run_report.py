@@ -37,17 +37,25 @@ from magvit3d.report.page_texts import (
 )
 
 PARTS = {"sections": 1.0}  # See `stage_progress`.
+_OF_STAGES = ("Stages", "Passport")
 STAGES = ("data", "tokenizer", "transformer", "evaluate", "report")
 _STATUS_STYLE = {"done": "good", "failed": "bad", "running": "busy"}
 
 
-def write_report(workdir: pathlib.Path) -> pathlib.Path:
+def write_report(
+  workdir: pathlib.Path, kept: dict[str, str] | None = None
+) -> pathlib.Path:
   """Writes WORKDIR/report/index.html and returns its path.
 
   Reads config.json, stages.json, {tokenizer,transformer}/metrics.jsonl,
   evaluation/{scores.json,clips.npz,paths.npz} and data/preview.png. A file
   that is missing or broken is named in its place. The old report stays until
   the new one is complete.
+
+  Args:
+    workdir: Of the run.
+    kept: Sections of a call just before, which are not made again, but for
+      those that say how long the stages took; filled here.
   """
   config, config_problem = file_reading.load_json(workdir / "config.json")
   stages, stages_problem = file_reading.load_json(workdir / "stages.json")
@@ -96,13 +104,14 @@ def write_report(workdir: pathlib.Path) -> pathlib.Path:
       say_missing(config_problem) if config_problem else _config(config)
     ),
   }
-  sections = {}
-  for title, make in makers.items():
-    stage_progress.note(len(sections), len(makers))
-    sections[title] = make()
+  kept = {} if kept is None else kept
+  for number, (title, make) in enumerate(makers.items()):
+    stage_progress.note(number, len(makers))
+    if title not in kept or title in _OF_STAGES:
+      kept[title] = make()
   name = str(config.get("experiment_name") or workdir.resolve().name)
   page = pages.make_page(
-    f"magvit3d: {name}", _lead(scores, stages), sections, script
+    f"magvit3d: {name}", _lead(scores, stages), kept, script
   )
   path = workdir / "report" / "index.html"
   atomic_file.write_text(path, page)
