@@ -4,7 +4,6 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
@@ -112,12 +111,9 @@ def evaluate(
     test = clips_of(settings["split"])
     stage_progress.begin("probes")
     probes.score(outputs, results, scenes, test)
-    if tokens is None:
-      known = scenes.train.tokens
-    else:
-      known = np.stack([tokens[i]["tokens"] for i in range(len(tokens))])
+    known = samples.known_samples(scenes.train, tokens)
     stage_progress.begin("rates")
-    budgets.score(outputs, results, known)
+    budgets.score(outputs, results, known.grids)
     if drawn:
       stage_progress.begin("classifier of samples")
       samples.score(outputs, results, drawn, scenes, known, test)
