@@ -31,7 +31,8 @@ def make_parser(
     type=_folder,
     required=True,
     metavar="DIR",
-    help="work folder of a run, or a folder that save_pretrained wrote",
+    help="work folder of a run, a folder that save_pretrained wrote, or the "
+    "name of a model that comes with magvit3d",
   )
   parser.add_argument(
     "--output", type=_folder, required=True, metavar="DIR", help=output_help
