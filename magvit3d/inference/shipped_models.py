@@ -44,7 +44,7 @@ def read_card(name: str) -> dict[str, Any]:
   path = ROOT / name / CARD_NAME
   try:
     card = json.loads(path.read_text())
-    if not {"summary", "check", "markdown"} <= card.keys():
+    if not {"summary", "check"} <= card.keys():
       raise ValueError("it is no card")
   except (OSError, ValueError, AttributeError) as error:
     raise UserError(
