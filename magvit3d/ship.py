@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _ship(flags: argparse.Namespace) -> None:
   from magvit3d.inference import shipped_models, shipping
 
+  print("Packing takes a minute or two.", flush=True)
   folder = shipping.ship(
     flags.run, flags.name, flags.output or shipped_models.ROOT, flags.command
   )

@@ -19,13 +19,17 @@ _TABLES = (
   "Predicted paths",
   "Predicted paths: ADE in metres by shape and motion",
 )
-# Fields of a run's config that say where, not what.
-_PLACES = ("compilation_cache_dir", "data.data_dir", "data.num_workers")
+# Fields of a run's config that say where, or when, but not what.
+_PLACES = (
+  "compilation_cache_dir",
+  "data.data_dir",
+  "data.num_workers",
+  "stages",
+)
 _CHECK_NOTE = (
   "What `tests/shipped_models_test.py` computes again: scenes are rendered by "
   "the options of the model's data with a fixed seed. A tolerance is how far "
-  "off another machine's rounding may bring a mean. For predictions it is what "
-  "other draws would do to it, for the others see "
+  "off another machine's rounding may bring a mean: why so far is said in "
   "`magvit3d/inference/shipped_check.py`."
 )
 
@@ -142,8 +146,8 @@ def _limits(trained) -> list[str]:
   data, (frames, size) = trained["data"], trained["clip_shape"][:2]
   colors = f"{data['num_colors']} colours" if data["num_colors"] else "colours"
   return [
-    f"It knows scenes like those it was trained on alone: one cube, cylinder or "
-    f"cone of scale {data['size_min']:g} to {data['size_max']:g} and of "
+    f"It knows scenes like those it was trained on alone: one cube, cylinder "
+    f"or cone of scale {data['size_min']:g} to {data['size_max']:g} and of "
     f"{colors}, before the background {data['background']}, seen by the camera "
     f"rig {data['camera_rig']!r}.",
     f"Clips have {frames} frames of {size} x {size} pixels.",
@@ -203,10 +207,10 @@ def to_markdown(card: Mapping[str, Any]) -> str:
 
 
 def _check_text(found) -> str:
-  value = found["value"]
-  measured = "not measured" if value is None else f"{value:.4g}"
+  if found["value"] is None or found["threshold"] is None:
+    return f"{found['name']}: not measured"
   wanted = f"{found['comparison']} {found['threshold']:.4g} {found['unit']}"
-  return f"{found['name']}: {measured}, wanted {wanted.strip()}"
+  return f"{found['name']}: {found['value']:.4g}, wanted {wanted.strip()}"
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from absl import logging
-
 from magvit3d import identities, run_files
 from magvit3d.api import Magvit
 from magvit3d.errors import UserError
@@ -63,7 +61,6 @@ def ship(
   with new_folder.written_whole(target) as temporary:
     magvit.save_pretrained(temporary, dtype="float16")
     _check_size(folder, temporary)
-    logging.info("Scoring %d new scenes.", shipped_check.NUM_SCENES)
     rounded = Magvit.from_pretrained(
       temporary, batch_size=shipped_check.BATCH_SIZE
     )
