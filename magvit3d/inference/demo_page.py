@@ -24,7 +24,14 @@ from magvit3d.report import (
   score_tables,
 )
 
+HEADLINE = "Mean distance from the true path (ADE)"
 _SPLIT = "fresh"
+_SHOWN = {
+  "predicted": "the prediction",
+  "copy_last": "a copy of the last given frame",
+  "constant_velocity": "constant velocity, of the true path",
+  "reconstructions": "the true clips through the tokenizer",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,13 +65,22 @@ def make(demo: Demo) -> str:
     demo.lead,
     {
       "Motions": motion_section.section(results.shown, linked),
-      "Metres": score_tables.section(results.tables),
+      "Metres": _metres(demo.tally) + score_tables.section(results.tables),
       "Paths": path_section.section(results.paths, rows),
       "Samples": _samples(demo),
       "Settings": f"<pre>{settings}</pre>",
     },
     path_section.script(),
   )
+
+
+def headlines(tally: SceneTally) -> list[str]:
+  """Returns ADE in metres of the prediction and of what it is measured by."""
+  lines = tally.lines(seed=0)
+  return [
+    f"{path_tables.mean_ade(lines, name):.3f} m  {text}"
+    for name, text in _SHOWN.items()
+  ]
 
 
 def _results(demo: Demo) -> Results:
@@ -98,6 +114,11 @@ def _results(demo: Demo) -> Results:
     side_by_side(predicted, num_views),
   )
   return results
+
+
+def _metres(tally: SceneTally) -> str:
+  items = "".join(f"<li>{line}</li>" for line in headlines(tally))
+  return f"<p>{HEADLINE}:</p><ul>{items}</ul>"
 
 
 def _samples(demo: Demo) -> str:

@@ -10,7 +10,6 @@ from jaxtyping import UInt8
 from magvit3d import stage_progress
 from magvit3d.api import Magvit
 from magvit3d.errors import UserError
-from magvit3d.evaluation import path_tables
 from magvit3d.evaluation.held_out import HeldOutScenes
 from magvit3d.evaluation.scene_tally import SceneTally
 from magvit3d.evaluation.stage import motion_clips
@@ -38,12 +37,6 @@ _PARTS = {
   "scoring in metres": 2.0,
   "sampling classes": 7.0,
   "writing": 3.0,
-}
-_SHOWN = {
-  "predicted": "the prediction",
-  "copy_last": "a copy of the last given frame",
-  "constant_velocity": "constant velocity, of the true path",
-  "reconstructions": "the true clips through the tokenizer",
 }
 
 
@@ -107,7 +100,10 @@ def run(
     (output / "index.html").write_text(page, encoding="utf-8")
     if picture is not None:
       _write_picture(picture, predictions, tally)
-  return _lines(tally)
+  return [
+    f"{demo_page.HEADLINE} over {len(tally)} scenes:",
+    *(f"  {line}" for line in demo_page.headlines(tally)),
+  ]
 
 
 def _sample_classes(
@@ -159,14 +155,3 @@ def _write_picture(
     predictions.given_frames,
   )
   picture_grid.write(path, picture_grid.encode(frames))
-
-
-def _lines(tally: SceneTally) -> list[str]:
-  lines = tally.lines(seed=0)
-  found = {
-    text: path_tables.mean_ade(lines, name) for name, text in _SHOWN.items()
-  }
-  return [
-    f"Mean distance from the true path over {len(tally)} scenes:",
-    *(f"  {ade:.3f} m  {text}" for text, ade in found.items()),
-  ]
