@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 
 import numpy as np
@@ -14,6 +15,7 @@ from magvit3d.api import Magvit
 from magvit3d.errors import UserError
 from magvit3d.evaluation import evaluate
 from magvit3d.inference import (
+  demo_run,
   model_card,
   opened_models,
   shipped_check,
@@ -128,8 +130,12 @@ def test_what_a_card_says_is_small_and_the_same_for_people(name):
 def test_all_models_fit_the_limit_and_are_in_the_wheel():
   files = [p for p in shipped_models.ROOT.rglob("*") if p.is_file()]
   assert sum(path.stat().st_size for path in files) <= shipping.MAX_BYTES
-  setup = pathlib.Path(__file__).parents[1] / "setup.py"
-  assert '"magvit3d.pretrained": ["*/*"]' in setup.read_text()
+  setup = (pathlib.Path(__file__).parents[1] / "setup.py").read_text()
+  (line,) = re.findall(r'"magvit3d\.pretrained": (\[.*\])', setup)
+  for path in files:
+    place = path.relative_to(shipped_models.ROOT)
+    if len(place.parts) > 1 and place.parts[0] != "__pycache__":
+      assert any(place.match(pattern) for pattern in json.loads(line)), place
 
 
 # Any models.
@@ -163,6 +169,14 @@ def test_names_open_models_and_are_listed(shipped, monkeypatch):
   assert opened_models.open_model(pathlib.Path("./small-one")).class_names
   with pytest.raises(UserError, match=r"'large-one' is no folder.*small-one"):
     Magvit.from_pretrained("large-one")
+
+
+def test_the_demo_says_what_a_shipped_model_is(shipped):
+  lead = demo_run._lead(pathlib.Path("small-one"), 1, 12)
+  assert api.pretrained()["small-one"] in lead and "--seed=1" in lead
+  demo_run.check(pathlib.Path("small-one"), 1)
+  with pytest.raises(UserError, match=r"--model: 'no-one'.*small-one"):
+    demo_run.check(pathlib.Path("no-one"), 1)
 
 
 def test_a_damaged_file_is_named_with_the_remedy(shipped):
