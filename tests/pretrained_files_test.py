@@ -138,7 +138,7 @@ def test_what_half_precision_cannot_hold_is_refused(magvit, tmp_path):
 
 
 def test_an_export_of_before_says_nothing_of_its_data(copy):
-  _edit_config(copy, lambda content: content.pop("data"))
+  _edit_config(copy, lambda content: content.pop("data_options"))
   assert Magvit.from_pretrained(copy).trained.data is None
 
 

@@ -9,7 +9,7 @@ asked for; they are float32 again once loaded. `config.json` says what they are:
   class_names, num_frames, image_size, frame_stride, num_cameras, steps, rig
                   see `TrainedNetworks`; of the rig `intrinsics` and
                   `camera_from_world`, or null
-  data            options of `python -m data_gen`, or null
+  data_options    of `python -m data_gen`, or null
   networks        sections of the run's config
   weights         name of the file, and shape, type and CRC32C of each leaf
   sha256          of all of the above, as sorted JSON without spaces around it
@@ -89,7 +89,7 @@ def save(
     "num_cameras": trained.num_cameras,
     "rig": _rig_content(trained.rig),
     "steps": dict(trained.steps),
-    "data": trained.data,
+    "data_options": trained.data,
     "networks": {name: trained.config[name] for name in SECTIONS},
     "weights": {
       "file": name,
@@ -214,7 +214,7 @@ def load(folder: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
     trees["tokenizer"],
     trees.get("transformer"),
     _read_rig(content.get("rig"), size),  # Older exports have none,
-    content.get("data"),  # nor this.
+    content.get("data_options"),  # nor this.
   )
 
 
