@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import numpy as np
 from absl import logging
 from jaxtyping import PyTree
 
@@ -33,6 +32,7 @@ from magvit3d.data.scene_tokens import SceneTokens, TrainingSceneTokens
 from magvit3d.data.token_records import TokenSource
 from magvit3d.errors import as_user_errors
 from magvit3d.evaluation import (
+  checks,
   evaluate,
   sample_strips,
   tokenizer_scores,
@@ -40,9 +40,10 @@ from magvit3d.evaluation import (
 )
 from magvit3d.models.vqvae import latent_shape
 from magvit3d.overfit_run import overfit_networks
-from magvit3d.report.run_report import write_report
+from magvit3d.report import run_report
 from magvit3d.run_data import RunData, TrainingSamples
 from magvit3d.run_networks import RunNetworks
+from magvit3d.stage_progress import StageProgress
 from magvit3d.tokens.token_model import TokenModel
 from magvit3d.training import loop, token_cache
 from magvit3d.training.monitoring_options import MonitoringOptions
@@ -142,9 +143,11 @@ class Experiment:
           getattr(self, f"_run_{name}")()
       processes.wait_for_all(name)
     if has_worked and "report" in self._stages:
-      self._run_report()  # Again, with its own duration in it.
+      self._write_report()  # Again, with its own duration in it.
     elif not has_worked:
       logging.info("All is done: %s.", ", ".join(self._stages))
+    if {"evaluate", "report"} & set(self._stages) and processes.is_main():
+      checks.log_missed(self._workdir / "evaluation")
     return self._report_path
 
   def overfit(self) -> list[overfit.Verdict]:
@@ -306,16 +309,15 @@ class Experiment:
       mesh=self._mesh,
     )
 
-  def _training_grids(
+  def _training_tokens(
     self, model: TokenModel, params: PyTree
-  ) -> np.ndarray | None:
-    """Token grids of all samples to train on; None where none are kept."""
+  ) -> TokenSource | SceneTokens | None:
+    """Tokens of all samples to train on; None where none are kept."""
     if not self._config["tokenizer_cache"]:
       return None
-    source = self._cached_tokens(model, params)
-    if model.num_views > 1:
-      source = SceneTokens(source, self._data.num_cameras(), model.num_views)
-    return np.stack([source[i]["tokens"] for i in range(len(source))])
+    tokens, views = self._cached_tokens(model, params), model.num_views
+    cameras = self._data.num_cameras()
+    return SceneTokens(tokens, cameras, views) if views > 1 else tokens
 
   def _pass_oracle_gate(self, model: TokenModel, params: PyTree) -> None:
     """Stops the run where the tokenizer does not show the object."""
@@ -348,6 +350,11 @@ class Experiment:
     return json.loads(path.read_text()).get("key") == key
 
   def _run_evaluate(self) -> None:
+    with StageProgress(self._workdir, "evaluate", evaluate.PARTS) as progress:
+      self._evaluate()
+      progress.result = checks.warning_of(self._workdir / "evaluation")
+
+  def _evaluate(self) -> None:
     tokenizer_params = self._networks.tokenizer_params()
     params = self._networks.transformer_params(tokenizer_params)
     settings = self._config["evaluation"]
@@ -375,7 +382,7 @@ class Experiment:
       clips_of=lambda split: self._data.scene_clips(
         split, num_views if num_views > 1 else None
       ),
-      training_grids=lambda: self._training_grids(model, tokenizer_params),
+      training_tokens=lambda: self._training_tokens(model, tokenizer_params),
     )
 
   @property
@@ -386,4 +393,12 @@ class Experiment:
     return self._report_path.exists() and self._record.is_done("report")
 
   def _run_report(self) -> None:
-    processes.by_main(lambda: write_report(self._workdir))
+    self._report_sections = {}
+    with StageProgress(self._workdir, "report", run_report.PARTS) as progress:
+      self._write_report()
+      progress.result = checks.warning_of(self._workdir / "evaluation")
+
+  def _write_report(self) -> None:
+    processes.by_main(
+      lambda: run_report.write_report(self._workdir, self._report_sections)
+    )

@@ -170,9 +170,9 @@ def test_checks_configs_and_passports_stand_side_by_side(two, tmp_path):
   (check,) = _lines(page, "checks")[1:]
   assert [re.sub(r"\s+", " ", cell) for cell in check] == [
     "Foreground PSNR",
-    "1 dB failwanted at least 1.5",
-    "2 dB passwanted at least 1.5",
-    "2 dB passwanted at least 1.5",
+    "1.00 dB failwanted at least 1.50 dB",
+    "2.00 dB passwanted at least 1.50 dB",
+    "2.00 dB passwanted at least 1.50 dB",
   ]
   assert _lines(page, "configuration")[1:] == [
     ["train_transformer.batch_size", "8", "8", "16"],

@@ -2,10 +2,12 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 import small_outputs
 
+from magvit3d.evaluation import checks
 from magvit3d.evaluation.results import Results
 from magvit3d.evaluation.stage import probes, samples
 
@@ -79,6 +81,50 @@ def test_probes_answer_for_held_out_scenes_beside_baselines(made):
       np.sum(matrix["counts"], axis=1).tolist()
       == np.bincount(truth, minlength=len(matrix["names"])).tolist()
     )
+
+
+def test_the_best_probe_and_baselines_are_noted_for_the_checks(made):
+  outputs, scenes, test, _ = made
+  results = Results("test", has_objects=True)
+  probes.score(outputs, results, scenes, test)
+  _, rows = _rows(results, "Probes: classes")
+  best = max(
+    row["motion"]
+    for name, row in rows.items()
+    if name.startswith(("tok", "tr"))
+  )
+  assert results.measured["probe_motion_accuracy"] == best
+  _, rows = _rows(results, "Probes: position")
+  at = {name: row["t+1, m"] for name, row in rows.items()}
+  expected = {
+    "best": min(v for k, v in at.items() if k.startswith(("tok", "tra"))),
+    "pixels": min(at["pixels, ridge"], at["pixels, attention"]),
+    "constant velocity": at["constant velocity"],
+  }
+  for reader, distance in expected.items():
+    assert results.measured[checks.probe_key("t+1", reader)] == distance
+    assert checks.probe_key("t+5", reader) not in results.measured
+
+
+def test_tokens_that_are_kept_are_read_as_those_made_anew(made, trained_run):
+  _, scenes, _, _ = made
+  outputs, run = small_outputs.make(trained_run)
+  kept = run._training_tokens(outputs.model, outputs.tokenizer_params)
+  assert len(kept) == 3 * 8
+  asked = []
+
+  def tokenize(params, samples, tokenize=outputs.tokenize):
+    asked.append(len(samples["frames"]))
+    return tokenize(params, samples)
+
+  outputs.tokenize = tokenize
+  again = probes.read_scenes(
+    outputs, lambda split: run._data.scene_clips(split, None), kept
+  )
+  assert asked == [3 * 4]  # Validation.
+  jax.tree.map(
+    np.testing.assert_array_equal, vars(again.train), vars(scenes.train)
+  )
 
 
 def test_probes_that_saw_the_split_say_so(made):

@@ -107,6 +107,22 @@ def make_gallery(rng, size, frames, names=tuple(CLASSES), num_views=3):
   }
 
 
+def make_motions(rng, size, frames):
+  """Arrays of clips.npz: a pair of each motion, of the scenes in paths."""
+  names = ("linear", "helical", "parabolic", "zigzag")
+  real = make_clips(rng, len(names), size=size, frames=frames)
+  noise = rng.normal(0, 8, real.shape)
+  return {
+    "motions/real": real,
+    "motions/predicted": np.clip(real + noise, 0, 255).astype(np.uint8),
+    "motions/names": np.array(names),
+    "motions/captions": np.array([f"cube_{name}" for name in names]),
+    "motions/ade": np.linspace(0.01, 0.3, len(names)),
+    "motions/scene_id": 100 + np.arange(len(names)),
+    "motions/given_frames": np.array(frames // 2),
+  }
+
+
 def make_clips(rng, *lead, size=32, frames=FRAMES):
   """A square that moves over a plain background: (*lead, t, size, size, 3)."""
   clips = np.full((*lead, frames, size, size, 3), (226, 230, 235), np.uint8)
@@ -250,6 +266,7 @@ def make_workdir(workdir, num_clips=3, size=32, frames=FRAMES):
       "samples/class_names": np.array(CLASSES),
       "samples/real": samples[:, 0],
       **make_gallery(rng, size, frames),
+      **make_motions(rng, size, frames),
     },
   )
   paths = make_paths(num_frames=frames)

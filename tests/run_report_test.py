@@ -20,11 +20,12 @@ from report_inputs import (
 from magvit3d.report import run_report
 
 _SECTIONS = (
+  "Motions",
+  "Paths",
   "Checks",
   "Scores",
   "Plots",
   "Confusion",
-  "Paths",
   "Galleries",
   "Reconstruction",
   "Prediction",
@@ -88,6 +89,67 @@ def test_every_section_is_there_and_none_is_missing_a_file(page):
   assert "2 h 05 min" in parsed.text
 
 
+def test_moving_pairs_and_paths_come_before_any_table(page):
+  sections = re.findall(r'<section id="(\w+)">', page)
+  assert sections[:4] == ["motions", "paths", "checks", "scores"]
+  first = page[: page.index('<section id="paths">')]
+  images = list(_images(first))
+  assert len(images) == 4 == first.count('<figure class="strip"')
+  assert {image.info["loop"] for image in images} == {0}
+  # Side by side, each with a border: wider than two clips, one high.
+  assert all(image.width > 2 * 32 and image.height < 48 for image in images)
+  for name in ("linear", "helical", "parabolic", "zigzag"):
+    assert f"<figcaption>{name}</figcaption>" in first
+  assert "first 4 of 8 frames" in first and 'class="key predicted"' in first
+  assert "ADE 0.010 m" in first and 'data-scene="100"' in first
+
+
+def test_a_warning_is_the_first_sentence(tmp_path):
+  make_workdir(tmp_path, num_clips=1)
+  path = tmp_path / "evaluation" / "scores.json"
+  scores = json.loads(path.read_text())
+  scores["warning"] = "The prediction is worse than <copying>."
+  path.write_text(json.dumps(scores))
+  source = run_report.write_report(tmp_path).read_text(encoding="utf-8")
+  lead = re.search(r'<p class="lead">(.*?)</p>', source)[1]
+  assert lead.startswith(
+    '<strong class="warning">The prediction is worse than &lt;copying&gt;.'
+    "</strong> 1 of 2 checks hold."
+  )
+
+
+def test_a_check_that_was_not_measured_says_so(tmp_path):
+  make_workdir(tmp_path, num_clips=1)
+  path = tmp_path / "evaluation" / "scores.json"
+  scores = json.loads(path.read_text())
+  scores["checks"] += [
+    {
+      "name": "Probes",
+      "value": None,
+      "threshold": 0.9,
+      "comparison": ">=",
+      "passed": False,
+      "unit": "",
+    },
+    {
+      "name": "Motion",
+      "value": 0.25,
+      "threshold": None,
+      "comparison": "<",
+      "passed": False,
+      "unit": "m",
+    },
+  ]
+  path.write_text(json.dumps(scores))
+  source = run_report.write_report(tmp_path).read_text(encoding="utf-8")
+  assert "1 of 4 checks hold." in source
+  cards = source.split('<div class="check ')[1:]
+  text = [re.sub("<[^>]*>", " ", f"<{card}").split() for card in cards]
+  assert text[2][:8] == "Probes – not measured wanted: at least 0.9000".split()
+  assert text[3][:5] == "Motion 0.2500 m not measured".split()
+  assert "what was not measured" in cards[3]
+
+
 def test_text_of_a_run_is_never_markup(page):
   scripts = [a for tag, a in _Page(page).tags if tag == "script"]
   assert scripts == [{"type": "application/json", "id": "path-data"}, {}]
@@ -115,7 +177,7 @@ def test_nan_and_null_are_shown_as_words(page):
 
 def test_each_animation_has_as_many_frames_as_its_clips(page):
   counts = [image.n_frames for image in _images(page)]
-  assert counts == [FRAMES] * (3 + 3 + 12 + 36)
+  assert counts == [FRAMES] * (4 + 3 + 3 + 12 + 36)
   assert all(image.info["loop"] == 0 for image in _images(page))
 
 

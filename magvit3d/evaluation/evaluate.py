@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
-from magvit3d import processes
+from magvit3d import processes, stage_progress
 from magvit3d.data.scene_clips import SceneClips
 from magvit3d.evaluation import score_files
 from magvit3d.evaluation.held_out import HeldOutScenes
@@ -27,7 +27,21 @@ from magvit3d.evaluation.stage import (
 from magvit3d.evaluation.stage.outputs import RunOutputs, to_uint8
 from magvit3d.tokens.token_model import TokenModel
 
-VERSION = 2  # Scores of another version are made anew.
+VERSION = 3  # Scores of another version are made anew.
+# With the seconds that they took of `:tiny` on two CPU cores.
+PARTS = {
+  "tokenizer": 20.0,
+  "paths through the tokenizer": 5.0,
+  "hidden tokens": 5.0,
+  "predictions": 20.0,
+  "predicted paths": 6.0,
+  "samples": 12.0,
+  "reading scenes for probes": 20.0,
+  "probes": 30.0,
+  "rates": 20.0,
+  "classifier of samples": 10.0,
+  "tables": 1.0,
+}
 
 
 def evaluate(
@@ -43,7 +57,7 @@ def evaluate(
   key: str,
   run: Mapping[str, Any],
   clips_of: Callable[[str], SceneClips] | None = None,
-  training_grids: Callable[[], np.ndarray | None] = lambda: None,
+  training_tokens: Callable[[], probes.TrainingTokens | None] = lambda: None,
 ) -> None:
   """Scores a run and writes `scores.json` and what the report shows.
 
@@ -62,10 +76,12 @@ def evaluate(
     clips_of: Returns the scenes of a split, to fit probes on and to compare
       samples with; None leaves these scores out, as does the setting
       `num_probe_scenes=0`.
-    training_grids: Returns token grids of all training samples, (k, t, h, w);
-      None where they are not kept: then those that probes are fitted on count.
+    training_tokens: Returns the tokens of all training samples, those of a
+      scene in a row; None where they are not kept: then those that probes are
+      fitted on count.
   """
   networks = published_networks.load(settings, mesh)
+  stage_progress.begin("tokenizer")
   outputs = RunOutputs(
     model, tokenizer_params, params, held_out, settings, seed, mesh
   )
@@ -75,6 +91,7 @@ def evaluate(
     networks.check_clips(shape[0], min(shape[0], num_samples), shape[1:])
   results = Results(settings["split"], bool(outputs.is_object.any()))
   tallies = _score(outputs, results, networks)
+  stage_progress.begin("samples")
   drawn = samples.draw(outputs)
   if drawn:
     samples.show(outputs, results, drawn)
@@ -89,17 +106,25 @@ def evaluate(
         is_paired=False,
       )
   if clips_of is not None and settings["num_probe_scenes"]:
-    scenes = probes.read_scenes(outputs, clips_of)
+    stage_progress.begin("reading scenes for probes")
+    tokens = training_tokens()
+    scenes = probes.read_scenes(outputs, clips_of, tokens)
     test = clips_of(settings["split"])
+    stage_progress.begin("probes")
     probes.score(outputs, results, scenes, test)
-    known = training_grids()
-    if known is None:
+    if tokens is None:
       known = scenes.train.tokens
+    else:
+      known = np.stack([tokens[i]["tokens"] for i in range(len(tokens))])
+    stage_progress.begin("rates")
     budgets.score(outputs, results, known)
     if drawn:
+      stage_progress.begin("classifier of samples")
       samples.score(outputs, results, drawn, scenes, known, test)
   if not processes.is_main():
     return
+  stage_progress.begin("tables")
+  results.check(settings, held_out.motion_names)
   folder.mkdir(parents=True, exist_ok=True)
   for name, tally in tallies.items():
     _write_paths(folder / f"paths_{name}.json", tally, outputs)
@@ -119,12 +144,15 @@ def _score(
   why_not_scored = outputs.held_out.why_not_scored()
   reconstruction.score_clips(outputs, results)
   if not why_not_scored:
+    stage_progress.begin("paths through the tokenizer")
     tallies["reconstruction"] = reconstruction.score_paths(outputs, results)
   reconstruction.score_codes(outputs, results)
+  stage_progress.begin("hidden tokens")
   hidden_tokens.score(outputs, results)
   for index, task in enumerate(outputs.model.tasks):
     if not predictions.is_prediction(task):
       continue
+    stage_progress.begin("predictions")
     predicted = predictions.PredictedClips(outputs, index)
     predicted.score_pixels(results)
     if networks and not task.num_given_views:
@@ -137,6 +165,7 @@ def _score(
         is_paired=True,
       )
     if not why_not_scored:
+      stage_progress.begin("predicted paths")
       tallies[task.name] = predicted.score_paths(results)
   return tallies
 

@@ -33,6 +33,11 @@ class HeldOutScenes:
   views: Sequence[int] = ()
   frames: slice | None = None
 
+  @property
+  def motion_names(self) -> Sequence[str]:
+    """Names of all motions; none without records, or of footage."""
+    return self.source.motion_names or () if self.source else ()
+
   def why_not_scored(self) -> str:
     """Returns why there is no score in metres, as a sentence; or ""."""
     if self.source is None:

@@ -76,6 +76,25 @@ def add_tables(
   )
 
 
+def mean_ade(
+  lines: Sequence[Line], clips: str, motion: str = ""
+) -> float | None:
+  """Returns the mean ADE of some clips, metres; None where there is none.
+
+  Args:
+    lines: See `score_summary`.
+    clips: Name of the clips.
+    motion: Of the scenes; "" for all scenes.
+  """
+  group = ("motion", motion) if motion else ("all", "")
+  found = [
+    line.scores["ade"]["mean"]
+    for line in lines
+    if line.clips == clips and (line.group, line.value) == group
+  ]
+  return found[0] if found else None
+
+
 def _row_name(line: Line) -> str:
   name = line.clips.replace("_", " ")
   return f"floor: {name}" if line.role == "floor" else name

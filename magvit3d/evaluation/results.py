@@ -9,6 +9,7 @@ import numpy as np
 from absl import logging
 
 from magvit3d import atomic_file
+from magvit3d.evaluation import checks as run_checks
 
 NO_OBJECTS = (
   "No clip has a mask, so there are no scores of the foreground (n = 0)."
@@ -26,6 +27,7 @@ class Results:
     split: The same.
     shown: Clips for the report, `evaluation/clips.npz`.
     paths: See `scene_tally`, `evaluation/paths.npz`.
+    measured: Numbers that `checks` names; None or NaN where there is none.
   """
 
   def __init__(self, split: str, has_objects: bool):
@@ -36,11 +38,17 @@ class Results:
     }
     self.shown: dict[str, np.ndarray] = {}
     self.paths: dict[str, np.ndarray] = {}
+    self.measured: dict[str, float | None] = {}
 
   @property
   def tables(self) -> list[dict[str, Any]]:
     """The tables so far, as `scores.json` has them."""
     return self._entries["tables"]
+
+  @property
+  def checks(self) -> list[dict[str, Any]]:
+    """The checks, once `check` made them."""
+    return self._entries["checks"]
 
   @property
   def confusions(self) -> list[dict[str, Any]]:
@@ -84,46 +92,16 @@ class Results:
       }
     )
 
-  def add_check(
-    self,
-    name: str,
-    value: float | None,
-    threshold: float,
-    comparison: str,
-    unit: str,
-  ) -> None:
-    """Adds a target; one without a value is only named in the log.
+  def check(self, settings: Mapping[str, Any], motions: Sequence[str]) -> None:
+    """Holds what was measured against the targets, and says so in the log.
 
     Args:
-      name: What is checked.
-      value: What was measured; None without any mask.
-      threshold: The target.
-      comparison: ">=" or "<=", what `value` must be to it.
-      unit: Of both.
+      settings: `config.evaluation`.
+      motions: Names of all motions of the data.
     """
-    if value is None:
-      logging.warning("Not checked: %s. %s", name, NO_OBJECTS)
-      return
-    passed = value >= threshold if comparison == ">=" else value <= threshold
-    logging.info(
-      "%s: %.3f %s (target: %s %.3f) %s",
-      name,
-      value,
-      unit,
-      "at least" if comparison == ">=" else "at most",
-      threshold,
-      "- passed" if passed else "- MISSED",
-    )
-    self._entries["checks"].append(
-      {
-        "name": name,
-        "value": float(value),
-        "threshold": threshold,
-        "comparison": comparison,
-        "passed": bool(passed),
-        "unit": unit,
-      }
-    )
+    self._entries["checks"] = run_checks.make(self.measured, settings, motions)
+    for entry in self._entries["checks"]:
+      logging.info("%s", run_checks.say(entry))
 
   def add_confusion(
     self, title: str, note: str, names: Sequence[str], counts: np.ndarray
@@ -172,11 +150,14 @@ class Results:
       folder: `evaluation` of a run.
       facts: What scores.json says besides.
     """
+    facts = dict(facts) | {
+      "warning": run_checks.worse_than_copying(self.measured)
+    }
     folder.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(folder / "clips.npz", **self.shown)
     if self.paths:
       np.savez_compressed(folder / "paths.npz", **self.paths)
     else:
       (folder / "paths.npz").unlink(missing_ok=True)
-    text = json.dumps(dict(facts) | self._entries, indent=2) + "\n"
+    text = json.dumps(facts | self._entries, indent=2) + "\n"
     atomic_file.write_text(folder / "scores.json", text)

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from data_gen import schema
+from magvit3d import stage_progress
 from magvit3d.evaluation import path_tables
 from magvit3d.evaluation.held_out import HeldOutScenes
 from magvit3d.evaluation.results import Results
@@ -42,6 +43,7 @@ def score_paths(
     knows_first_frame=is_asked is None,
   )
   for number, scene in enumerate(held_out.scored()):
+    stage_progress.note(number, len(held_out.indices))
     views = np.arange(len(held_out.views))
     if is_asked is not None:
       views = np.flatnonzero(is_asked[number])

@@ -32,7 +32,8 @@ def prediction(arrays: Mapping[str, np.ndarray]) -> str:
   tasks = [
     key.removesuffix("/predicted")
     for key in arrays
-    if key.endswith("/predicted") and key != "gallery/predicted"
+    if key.endswith("/predicted")
+    and key not in ("gallery/predicted", "motions/predicted")
   ]
   titled = len(tasks) > 1
   return "".join(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from magvit3d import atomic_file
 from magvit3d.errors import UserError
 from magvit3d.report import (
+  check_section,
   compared_scores,
   curves,
   page_texts,
@@ -17,10 +18,9 @@ from magvit3d.report import (
 )
 from magvit3d.report.compared_runs import Run
 from magvit3d.report.compared_scores import MISSING, Block
-from magvit3d.report.page_texts import cell_html, say_missing, value_text
+from magvit3d.report.page_texts import cell_html, say_missing
 
 _NAME_WIDTH, _RUN_WIDTH = 180, 140  # Of a table's columns, pixels.
-_WANTED = {">=": "at least", "<=": "at most"}
 _BEST_NOTE = (
   "Green: the best of these runs by its mean, where it is known whether more "
   "or less is better. In brackets are 95% intervals over scenes; where they "
@@ -140,20 +140,9 @@ def _checks(runs: Sequence[Run]) -> str:
 def _check(run: Run, name: str) -> str:
   for check in run.checks:
     if str(check.get("name")) == name:
-      passed = check.get("passed") is True
-      badge, word = ("good", "pass") if passed else ("bad", "fail")
-      value = html.escape(
-        f"{value_text(check.get('value'))} {check.get('unit') or ''}".strip()
-      )
-      comparison = str(check.get("comparison"))
-      wanted = html.escape(
-        f"{_WANTED.get(comparison, comparison)} "
-        f"{value_text(check.get('threshold'))}"
-      )
-      return (
-        f'{value} <span class="badge {badge}">{word}</span>'
-        f"<small>wanted {wanted}</small>"
-      )
+      value, wanted = check_section.texts(check)
+      badge = check_section.badge(check)
+      return f"{value} {badge}<small>wanted {wanted}</small>"
   return MISSING
 
 

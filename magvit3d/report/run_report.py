@@ -14,50 +14,48 @@ import pathlib
 
 from PIL import Image
 
-from magvit3d import atomic_file
+from magvit3d import atomic_file, stage_progress
 from magvit3d.evaluation import metrics_file
 from magvit3d.report import (
+  check_section,
   clip_sections,
   confusion_tables,
   curves,
   file_reading,
   gallery_section,
+  motion_section,
   pages,
   path_section,
   plot_section,
   run_passport,
+  score_tables,
 )
 from magvit3d.report.page_texts import (
-  cell_html,
   duration_text,
   is_finite,
   say_missing,
-  value_text,
 )
 
+PARTS = {"sections": 1.0}  # See `stage_progress`.
+_OF_STAGES = ("Stages", "Passport")
 STAGES = ("data", "tokenizer", "transformer", "evaluate", "report")
 _STATUS_STYLE = {"done": "good", "failed": "bad", "running": "busy"}
-_COMPARISONS = {">=": "at least", "<=": "at most"}
-# A row with one of these in its name is a trivial baseline, where the table
-# does not list its "baselines".
-_BASELINE_WORDS = (
-  "baseline",
-  "background only",
-  "copy",
-  "most frequent",
-  "constant velocity",
-  "constant-velocity",
-  "chance",
-)
 
 
-def write_report(workdir: pathlib.Path) -> pathlib.Path:
+def write_report(
+  workdir: pathlib.Path, kept: dict[str, str] | None = None
+) -> pathlib.Path:
   """Writes WORKDIR/report/index.html and returns its path.
 
   Reads config.json, stages.json, {tokenizer,transformer}/metrics.jsonl,
   evaluation/{scores.json,clips.npz,paths.npz} and data/preview.png. A file
   that is missing or broken is named in its place. The old report stays until
   the new one is complete.
+
+  Args:
+    workdir: Of the run.
+    kept: Sections of a call just before, which are not made again, but for
+      those that say how long the stages took; filled here.
   """
   config, config_problem = file_reading.load_json(workdir / "config.json")
   stages, stages_problem = file_reading.load_json(workdir / "stages.json")
@@ -79,37 +77,41 @@ def write_report(workdir: pathlib.Path) -> pathlib.Path:
   shown_paths, shown_ids, script = _paths(
     paths, paths_problem, clips, str(scores.get("why_no_paths") or "")
   )
-  sections = {
-    "Checks": scored(_checks, "checks"),
-    "Scores": scored(_tables, "tables"),
-    "Plots": scored(plot_section.plots, "plots"),
-    "Confusion": scored(confusion_tables.tables, "confusions"),
-    "Paths": shown_paths,
-    "Galleries": moving(
+  makers = {
+    "Motions": lambda: moving(
+      lambda arrays: motion_section.section(arrays, shown_ids)
+    ),
+    "Paths": lambda: shown_paths,
+    "Checks": lambda: scored(check_section.section, "checks"),
+    "Scores": lambda: scored(score_tables.section, "tables"),
+    "Plots": lambda: scored(plot_section.plots, "plots"),
+    "Confusion": lambda: scored(confusion_tables.tables, "confusions"),
+    "Galleries": lambda: moving(
       lambda arrays: gallery_section.section(arrays, shown_ids)
     ),
-    "Reconstruction": moving(clip_sections.reconstruction),
-    "Prediction": moving(clip_sections.prediction),
-    "Samples": moving(clip_sections.samples),
-    "Training": "".join(
-      f"<h3>{stage.capitalize()}</h3>"
-      + _curves(workdir / stage / "metrics.jsonl")
-      for stage in ("tokenizer", "transformer")
+    "Reconstruction": lambda: moving(clip_sections.reconstruction),
+    "Prediction": lambda: moving(clip_sections.prediction),
+    "Samples": lambda: moving(clip_sections.samples),
+    "Training": lambda: _training(workdir),
+    "Data": lambda: _preview(workdir / "data" / "preview.png"),
+    "Stages": lambda: (
+      say_missing(stages_problem) if stages_problem else _stages(stages)
     ),
-    "Data": _preview(workdir / "data" / "preview.png"),
-    "Stages": say_missing(stages_problem)
-    if stages_problem
-    else _stages(stages),
-    "Passport": run_passport.section(
+    "Passport": lambda: run_passport.section(
       run_passport.read(workdir, config, stages, scores)
     ),
-    "Configuration": say_missing(config_problem)
-    if config_problem
-    else _config(config),
+    "Configuration": lambda: (
+      say_missing(config_problem) if config_problem else _config(config)
+    ),
   }
+  kept = {} if kept is None else kept
+  for number, (title, make) in enumerate(makers.items()):
+    stage_progress.note(number, len(makers))
+    if title not in kept or title in _OF_STAGES:
+      kept[title] = make()
   name = str(config.get("experiment_name") or workdir.resolve().name)
   page = pages.make_page(
-    f"magvit3d: {name}", _lead(scores, stages), sections, script
+    f"magvit3d: {name}", _lead(scores, stages), kept, script
   )
   path = workdir / "report" / "index.html"
   atomic_file.write_text(path, page)
@@ -125,18 +127,16 @@ def _paths(paths, problem, clips, why_none) -> tuple[str, set[int], str]:
   problem = problem or path_section.problem(paths)
   if problem:
     return say_missing(problem), set(), ""
-  rows = path_section.choose_scenes(paths, gallery_section.scene_ids(clips))
+  rows = path_section.choose_scenes(
+    paths, motion_section.scene_ids(clips) + gallery_section.scene_ids(clips)
+  )
   shown_ids = {int(scene) for scene in paths["scene_id"][rows]}
   return path_section.section(paths, rows), shown_ids, path_section.script()
 
 
 def _lead(scores: dict, stages: dict) -> str:
-  """One sentence: how many checks hold, and what the run took."""
-  parts = []
-  checks = [c for c in _items(scores.get("checks")) if isinstance(c, dict)]
-  if checks:
-    passed = sum(check.get("passed") is True for check in checks)
-    parts.append(f"{passed} of {len(checks)} checks hold.")
+  """How the checks did, and what the run took, as HTML."""
+  parts = check_section.lead(scores)
   seconds = [
     stage.get("seconds") for stage in stages.values() if isinstance(stage, dict)
   ]
@@ -145,65 +145,15 @@ def _lead(scores: dict, stages: dict) -> str:
     parts.append(f"The stages took {duration_text(sum(seconds))}.")
   run = scores.get("run")
   if isinstance(run, dict) and run.get("date"):
-    parts.append(f"Evaluated {run['date']}.")
-  return html.escape(" ".join(parts) or "Nothing has been evaluated yet.")
+    parts.append(f"Evaluated {html.escape(str(run['date']))}.")
+  return " ".join(parts) or "Nothing has been evaluated yet."
 
 
-def _checks(checks: object) -> str:
-  cards = []
-  for check in _items(checks):
-    passed = check.get("passed") is True
-    unit = html.escape(str(check.get("unit") or ""))
-    comparison = str(check.get("comparison"))
-    wanted = f"{_COMPARISONS.get(comparison, comparison)} " + value_text(
-      check.get("threshold")
-    )
-    cards.append(
-      f'<div class="check {"pass" if passed else "fail"}">'
-      f'<div class="name">{html.escape(str(check.get("name")))}</div>'
-      f'<div class="value">{html.escape(value_text(check.get("value")))} '
-      f"<small>{unit}</small></div>"
-      f'<div class="wanted"><span class="badge {"good" if passed else "bad"}">'
-      f"{'pass' if passed else 'fail'}</span> wanted: {html.escape(wanted)} "
-      f"{unit}</div></div>"
-    )
-  if not cards:
-    return say_missing("evaluation/scores.json has no checks.")
-  return f'<div class="checks">{"".join(cards)}</div>'
-
-
-def _tables(tables: object) -> str:
-  parts = [_table(table) for table in _items(tables)]
-  return "".join(parts) or say_missing("evaluation/scores.json has no tables.")
-
-
-def _table(table: dict) -> str:
-  rows = _items(table.get("rows"))
-  columns = [str(column) for column in _items(table.get("columns"))]
-  if rows and len(columns) == len(rows[0]) - 1:
-    columns.insert(0, "")  # `columns` names the values only.
-  head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
-  body = []
-  for row in rows:
-    style = ' class="baseline"' if _is_baseline(row, table) else ""
-    cells = "".join(f"<td>{cell_html(value)}</td>" for value in row)
-    body.append(f"<tr{style}>{cells}</tr>")
-  facts = [f"{table.get('split', 'unknown')} split, n = {table.get('n', '?')}"]
-  facts += [str(table["note"])] if table.get("note") else []
-  return (
-    f'<p class="caption"><b>{html.escape(str(table.get("title")))}</b> '
-    f"({html.escape('. '.join(facts))})</p>"
-    '<div class="scroll"><table>'
-    f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody>"
-    "</table></div>"
+def _training(workdir: pathlib.Path) -> str:
+  return "".join(
+    f"<h3>{stage.capitalize()}</h3>{_curves(workdir / stage / 'metrics.jsonl')}"
+    for stage in ("tokenizer", "transformer")
   )
-
-
-def _is_baseline(row: list, table: dict) -> bool:
-  name = str(row[0]) if row else ""
-  if "baselines" in table:
-    return name in table["baselines"]
-  return any(word in name.lower() for word in _BASELINE_WORDS)
 
 
 def _curves(path: pathlib.Path) -> str:
@@ -264,7 +214,3 @@ def _config(config: dict) -> str:
     "<details><summary>All fields of config.json</summary>"
     f"<pre>{html.escape(text)}</pre></details>"
   )
-
-
-def _items(value: object) -> list:
-  return value if isinstance(value, list) else []

@@ -26,6 +26,7 @@ class Screen:
 
   def __init__(self, stage: str, total_steps: int, step: int):
     self._stage = stage
+    self._total_steps = total_steps
     self._bar = None
     if _has_terminal():
       self._bar = tqdm.tqdm(
@@ -49,14 +50,23 @@ class Screen:
       rate_text(done.steps_per_second),
       f"ETA {progress.format_duration(done.remaining_s)}",
     ]
+    self.tell(done.step, shown)
+
+  def tell(self, step: int, texts: list[str]) -> None:
+    """Shows how many steps are done, and some texts."""
     if self._bar is not None:
-      self._bar.set_postfix_str("  ".join(shown), refresh=False)
-      self._bar.n = done.step
+      self._bar.set_postfix_str("  ".join(texts), refresh=False)
+      self._bar.n = step
       self._bar.refresh()
       return
-    share = progress.percent(done.step, done.total_steps)
-    head = f"{self._stage} {done.step}/{done.total_steps} {share:.1f}%"
-    print("  ".join([head, *shown]), flush=True)
+    share = progress.percent(step, self._total_steps)
+    head = f"{self._stage} {step}/{self._total_steps} {share:.1f}%"
+    print("  ".join([head, *texts]), flush=True)
+
+  @property
+  def has_bar(self) -> bool:
+    """Whether what is shown takes the place of what was shown before."""
+    return self._bar is not None
 
   def say(self, line: str) -> None:
     """Prints a line, above the bar if there is one."""

@@ -42,7 +42,8 @@ class Status:
     loss_name: Metric in `loss`.
     loss: Its last value.
     steps_per_second: Rate, or None before it is known.
-    log_every_steps: Interval of the metrics.
+    log_every_steps: Interval of the metrics; None for a stage that does not
+      train: its steps are hundredths of the work.
     started_s: When this process began the stage, seconds since 1970.
     last_step_s: When the last step was.
     now_s: Now.
@@ -57,7 +58,7 @@ class Status:
   loss_name: str | None
   loss: float | None
   steps_per_second: float | None
-  log_every_steps: int
+  log_every_steps: int | None
   started_s: float
   last_step_s: float
   now_s: float
@@ -118,6 +119,8 @@ class Status:
     }
     if not self.is_alive:
       del lines["activity"], lines["ETA"]
+    if self.log_every_steps is None:
+      del lines["loss"], lines["rate"]
     return "".join(f"{name:11}{value}\n" for name, value in lines.items())
 
 

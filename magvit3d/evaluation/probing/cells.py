@@ -13,12 +13,14 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from magvit3d import stage_progress
 from magvit3d.data.clips import load_clips
 from magvit3d.data.scene_clips import SceneClips, fold_views
 from magvit3d.evaluation.batched import map_batches
 from magvit3d.evaluation.stage.outputs import RunOutputs
 from magvit3d.models import cameras
 from magvit3d.models.cameras import Cameras
+from magvit3d.tokens.token_model import TokenBatch
 
 TOKENS, TRANSFORMER, PIXELS = "tokens", "transformer", "pixels"
 MAX_SIDE = 8
@@ -94,12 +96,27 @@ class CellReader:
       self._codebook[grids], len(grids), self._model.num_views
     )
 
-  def read(self, source: SceneClips, indices: Sequence[int]) -> CellScenes:
-    """Returns some scenes of a source."""
+  def read(
+    self,
+    source: SceneClips,
+    indices: Sequence[int],
+    tokens: TokenBatch | None = None,
+  ) -> CellScenes:
+    """Returns some scenes of a source.
+
+    Args:
+      source: Of scenes.
+      indices: Of those that are read.
+      tokens: Of their samples in this order; None: they are made.
+    """
     parts = []
+    per_scene = len(tokens.tokens) // len(indices) if tokens else 0
     for start in range(0, len(indices), _SCENES_AT_A_TIME):
+      stage_progress.note(start, len(indices))
       chosen = indices[start : start + _SCENES_AT_A_TIME]
-      parts.append(self._read(load_clips(source, chosen, _KEYS)))
+      rows = slice(start * per_scene, (start + len(chosen)) * per_scene)
+      known = tokens and jax.tree.map(lambda x, rows=rows: x[rows], tokens)
+      parts.append(self._read(load_clips(source, chosen, _KEYS), known))
     return CellScenes(
       grid=parts[0].grid,
       **{
@@ -111,11 +128,14 @@ class CellReader:
       },
     )
 
-  def _read(self, scenes: Mapping[str, np.ndarray]) -> CellScenes:
+  def _read(
+    self, scenes: Mapping[str, np.ndarray], tokens: TokenBatch | None
+  ) -> CellScenes:
     n, v, t = scenes["frames"].shape[:3]
     model, outputs = self._model, self._outputs
-    samples = scenes if model.num_views > 1 else fold_views(scenes)
-    tokens = outputs.tokenize(outputs.tokenizer_params, samples)
+    if tokens is None:
+      samples = scenes if model.num_views > 1 else fold_views(scenes)
+      tokens = outputs.tokenize(outputs.tokenizer_params, samples)
     whole = {
       TOKENS: self._pooled(self._codebook[tokens.tokens], n, v),
       TRANSFORMER: self._pooled(self._features(tokens, False), n, v),
@@ -176,6 +196,8 @@ def choose_side(length: int) -> int:
 def _averages(array: np.ndarray, axis: int, count: int) -> np.ndarray:
   """Means over `count` stretches of an axis, as equal as can be; float32."""
   length = array.shape[axis]
+  if count == length:
+    return array.astype(np.float32)
   starts = np.arange(count) * length // count
   shape = [1] * array.ndim
   shape[axis] = count

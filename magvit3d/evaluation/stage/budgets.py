@@ -9,12 +9,15 @@ import math
 
 import jax
 import numpy as np
+from jaxtyping import Int
 
+from magvit3d import stage_progress
 from magvit3d.evaluation import tokenizer_scores
 from magvit3d.evaluation.batched import map_batches
 from magvit3d.evaluation.results import Results
 from magvit3d.evaluation.stage.outputs import RunOutputs, first_of_kind
 from magvit3d.models.cameras import Cameras
+from magvit3d.tokens.token_model import TokenBatch
 
 _TASK = "full_generation"
 _FILLS = {
@@ -38,28 +41,36 @@ def score(
   if index is None:
     return
   task = model.tasks[index]
-  tokens = outputs.tokens.tokens
+  chosen = _choose(outputs)
+  clips = _clips_of(outputs, chosen)
+  real, masks = outputs.real[clips], outputs.clips["masks"][clips]
+  batch = jax.tree.map(lambda x: x[chosen], outputs.tokens)
+  tokens = batch.tokens
   ranks = _ranks(tokens.shape, outputs.seed)
   frequent = most_frequent_codes(train_tokens, model.vocabulary.codebook_size)
-  fill = _make_fill(outputs, index)
+  fill = _make_fill(outputs, batch, index)
   code_bits = math.log2(model.vocabulary.codebook_size)
   class_bits = math.log2(max(len(outputs.held_out.class_names), 1))
   rows = []
   series = {name: ([], []) for name in _FILLS}
-  for share in outputs.settings["token_budgets"]:
+  shares = outputs.settings["token_budgets"]
+  for number, share in enumerate(shares):
+    stage_progress.note(number, len(shares))
     num_known = round(share * model.num_tokens)
     is_known = ranks < num_known
     is_whole = num_known == model.num_tokens
-    filled = {
-      "transformer": tokens if is_whole else fill(is_known),
-      "frequent": np.where(is_known, tokens, frequent),
-    }
-    for name, grids in filled.items():
+    if is_whole:
+      shown = dict.fromkeys(_FILLS, outputs.reconstruction[clips])
+    else:
+      frequents = np.where(is_known, tokens, frequent)
+      shown = {
+        "transformer": outputs.decode(fill(is_known)),
+        "frequent": outputs.decode(frequents),
+      }
+    for name, made in shown.items():
       has_class = name == "transformer" and task.class_conditional
       bits = num_known * code_bits + class_bits * (has_class and not is_whole)
-      scores = tokenizer_scores.image_scores(
-        outputs.decode(grids), outputs.real, outputs.clips["masks"]
-      )
+      scores = tokenizer_scores.image_scores(made, real, masks)
       num_positions = num_known // model.num_views
       rate = bits / model.num_views
       rows.append(
@@ -89,7 +100,7 @@ def score(
     note,
     ["", "bits per clip", "PSNR, dB", "SSIM", "foreground PSNR, dB"],
     rows,
-    n=len(outputs.real),
+    n=len(real),
     baselines=[row[0] for row in rows if row[0].endswith(_FILLS["frequent"])],
   )
   if series["transformer"][0]:
@@ -116,6 +127,24 @@ def most_frequent_codes(tokens: np.ndarray, codebook_size: int) -> np.ndarray:
   return np.array(codes, tokens.dtype).reshape(tokens.shape[1:])
 
 
+def _choose(outputs: RunOutputs) -> Int[np.ndarray, " k"]:
+  """The samples that are scored, spread over all."""
+  count = len(outputs.tokens.labels)
+  limit = outputs.settings.get("num_rate_clips")
+  if limit is None:
+    return np.arange(count)
+  limit = min(max(limit // outputs.model.num_views, 1), count)
+  return np.arange(limit) * count // limit
+
+
+def _clips_of(
+  outputs: RunOutputs, samples: Int[np.ndarray, " k"]
+) -> Int[np.ndarray, " n"]:
+  """The clips of samples."""
+  views = outputs.model.num_views
+  return (samples[:, None] * views + np.arange(views)).ravel()
+
+
 def _ranks(shape: tuple[int, ...], seed: int) -> np.ndarray:
   """Of each sample, a random order of its positions."""
   order = np.random.default_rng(seed).uniform(
@@ -124,9 +153,9 @@ def _ranks(shape: tuple[int, ...], seed: int) -> np.ndarray:
   return order.argsort(1).argsort(1).reshape(shape)
 
 
-def _make_fill(outputs: RunOutputs, task_index: int):
+def _make_fill(outputs: RunOutputs, tokens: TokenBatch, task_index: int):
   """Returns `is_known -> grids`: the likeliest tokens where none is known."""
-  model, tokens = outputs.model, outputs.tokens
+  model = outputs.model
 
   @jax.jit
   def fill(params, batch):

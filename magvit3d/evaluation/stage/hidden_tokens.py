@@ -39,14 +39,7 @@ def score(outputs: RunOutputs, results: Results) -> None:
         ]
       )
       if task.name == _CHECKED_TASK and chosen is cells:
-        results.add_check(
-          "Error on hidden tokens over the most frequent token's, on cells "
-          "that touch the object",
-          ratio,
-          outputs.settings["max_token_error_ratio"],
-          "<=",
-          "",
-        )
+        results.measured["token_error_ratio"] = ratio
   results.add_table(
     "Hidden tokens",
     "Half of the tokens are hidden at random; the transformer's likeliest "

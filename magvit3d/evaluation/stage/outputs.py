@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Bool, Float, Int, PyTree, UInt8
 
+from magvit3d import stage_progress
 from magvit3d.data.scene_clips import fold_views
 from magvit3d.evaluation import (
   image_metrics,
@@ -95,7 +96,9 @@ class RunOutputs:
   @functools.cached_property
   def reconstruction(self) -> Float[np.ndarray, "n t h w 3"]:
     """The clips through the tokenizer."""
-    return self.decode(self.tokens.tokens)
+    tokens = self.tokens.tokens
+    stage_progress.note(1, 2)
+    return self.decode(tokens)
 
   def decode(
     self, grids: Int[np.ndarray, "n t h w"]

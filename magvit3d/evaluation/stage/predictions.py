@@ -1,16 +1,23 @@
 """How well the transformer goes on with clips, and fills in views."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import UInt8
 
 from magvit3d.evaluation import (
+  checks,
   path_tables,
   prediction_scores,
   run_paths,
   transformer_scores,
 )
 from magvit3d.evaluation.results import Results
+from magvit3d.evaluation.scene_baselines import COPY_LAST
+from magvit3d.evaluation.scene_scores import CONSTANT_VELOCITY
 from magvit3d.evaluation.scene_tally import RECONSTRUCTIONS, SceneTally
+from magvit3d.evaluation.score_summary import Line
+from magvit3d.evaluation.stage import motion_clips
 from magvit3d.evaluation.stage.outputs import (
   RunOutputs,
   side_by_side,
@@ -87,11 +94,17 @@ class PredictedClips:
     is_asked = np.ones(len(outputs.real), bool)
     if self._is_given is not None:
       is_asked = ~self._is_given.ravel()
+    rows = prediction_scores.score_rows(named, outputs.clips, is_asked, first)
+    psnr = {name: scores[-1] for name, *scores in rows}
+    copied = psnr.get(_COPIES["copy_last"])
+    if self._is_given is None and copied is not None:
+      key = "foreground_psnr_over_copy_last_db"
+      results.measured.setdefault(key, psnr["transformer"] - copied)
     results.add_table(
       f"Predicted{self._title}" if self._title else "Predicted clips",
       f"{self._describe()}; scores are of the rest. One sample a clip.",
       ["", "PSNR, dB", "SSIM", "foreground PSNR, dB"],
-      prediction_scores.score_rows(named, outputs.clips, is_asked, first),
+      rows,
       n=int(is_asked.sum()),
       baselines=list(self._simple),
     )
@@ -103,6 +116,8 @@ class PredictedClips:
       "predicted": self._predicted,
       column: self._simple[_COPIES[column]],
     }
+    if self._is_given is None and "motions/real" not in results.shown:
+      self._keep_motions(results)
     results.shown |= {
       f"{prefix}/real": outputs.clips["frames"][shown],
       f"{prefix}/captions": outputs.captions[shown],
@@ -111,6 +126,16 @@ class PredictedClips:
       f"{prefix}/{name}": to_uint8(clips[shown])
       for name, clips in columns.items()
     }
+
+  def _keep_motions(self, results: Results, ade=None) -> None:
+    motion_clips.keep(
+      results,
+      self._outputs.held_out,
+      self._outputs.clips["frames"],
+      self.clips,
+      self._first,
+      ade,
+    )
 
   def score_paths(self, results: Results) -> SceneTally:
     """Adds the scores in metres, from the views that were asked; returns them.
@@ -135,13 +160,16 @@ class PredictedClips:
     seen = "all views" if is_asked is None else "the views that are not given"
     if is_asked is not None and is_asked.sum(axis=1).max() < 2:
       seen += "; one alone tells no position"
+    lines = tally.lines(outputs.seed)
     path_tables.add_tables(
       results,
       f"Predicted paths{self._title}",
       f"{self._describe()}; scores are of the rest, from {seen}.",
-      tally.lines(outputs.seed),
+      lines,
     )
     if self._is_given is None and not results.paths:
+      self._keep_motions(results, tally.paths()["ade"][0])
+      _measure_ade(results, lines, outputs.held_out.motion_names)
       num_views = len(outputs.held_out.views)
       run_paths.keep_paths(
         results,
@@ -151,3 +179,26 @@ class PredictedClips:
         side_by_side(self.clips, num_views),
       )
     return tally
+
+
+def _measure_ade(
+  results: Results, lines: Sequence[Line], motions: Sequence[str]
+) -> None:
+  """Notes the ADE of all scenes and of each motion, beside the baselines'."""
+  names = {
+    checks.PREDICTED: "predicted",
+    checks.COPY_LAST: COPY_LAST,
+    checks.CONSTANT_VELOCITY: CONSTANT_VELOCITY,
+  }
+  ade = {key: path_tables.mean_ade(lines, name) for key, name in names.items()}
+  for field, baseline in (
+    ("ade_over_copy_last", checks.COPY_LAST),
+    ("ade_over_constant_velocity", checks.CONSTANT_VELOCITY),
+  ):
+    if ade[baseline]:
+      results.measured[field] = ade[checks.PREDICTED] / ade[baseline]
+  for motion in motions:
+    for key, name in names.items():
+      results.measured[checks.ade_key(motion, key)] = path_tables.mean_ade(
+        lines, name, motion
+      )

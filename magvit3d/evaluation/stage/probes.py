@@ -5,25 +5,35 @@ scenes, and the test scenes are read once, when all probes are ready.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
 
 import numpy as np
 
+from magvit3d import stage_progress
 from magvit3d.data.clips import spread_indices
 from magvit3d.data.scene_clips import SceneClips
+from magvit3d.data.scene_tokens import SceneTokens
+from magvit3d.data.token_records import TokenSource
+from magvit3d.evaluation import checks
 from magvit3d.evaluation.probing import questions
 from magvit3d.evaluation.probing.attention_probe import Targets, TrainedProbe
-from magvit3d.evaluation.probing.cells import CellReader, CellScenes
+from magvit3d.evaluation.probing.cells import PIXELS, CellReader, CellScenes
 from magvit3d.evaluation.probing.ridge import Ridge
 from magvit3d.evaluation.results import Results
 from magvit3d.evaluation.stage.outputs import RunOutputs, first_of_kind
 from magvit3d.evaluation.stage.predictions import FRAME_PREDICTION
+from magvit3d.models.cameras import Cameras
+from magvit3d.tokens.token_model import TokenBatch
 
 _ROW_NAMES = {
   "tokens": "tokens",
   "transformer": "transformer's features",
   "pixels": "pixels",
 }
+# By number, with `tokens`, `cond_tokens`, `labels`, and cameras of scenes.
+TrainingTokens = Sequence[Mapping[str, np.ndarray]] | TokenSource | SceneTokens
 _MOST_FREQUENT = "most frequent answer"
 
 
@@ -43,22 +53,47 @@ class ProbeScenes:
 
 
 def read_scenes(
-  outputs: RunOutputs, clips_of: Callable[[str], SceneClips]
+  outputs: RunOutputs,
+  clips_of: Callable[[str], SceneClips],
+  training_tokens: TrainingTokens | None = None,
 ) -> ProbeScenes:
   """Returns up to `num_probe_scenes` scenes to fit on, others to choose on.
 
   Args:
     outputs: Of the run.
     clips_of: Returns the scenes of a split.
+    training_tokens: Of all training samples; None: they are made here.
   """
   reader = CellReader(outputs, first_of_kind(outputs.model, FRAME_PREDICTION))
   count = outputs.settings["num_probe_scenes"]
 
-  def read(split):
+  def read(split, known=None):
     source = clips_of(split)
-    return reader.read(source, spread_indices(source, count).tolist())
+    indices = spread_indices(source, count).tolist()
+    tokens = None
+    if known is not None:
+      tokens = _tokens_of(known, indices, len(known) // len(source))
+    return reader.read(source, indices, tokens)
 
-  return ProbeScenes(reader, read("train"), read("validation"))
+  return ProbeScenes(reader, read("train", training_tokens), read("validation"))
+
+
+def _tokens_of(
+  known: TrainingTokens, scenes: Sequence[int], samples_per_scene: int
+) -> TokenBatch:
+  """The tokens of some scenes' samples."""
+  rows = [
+    known[scene * samples_per_scene + place]
+    for scene in scenes
+    for place in range(samples_per_scene)
+  ]
+  batch = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+  return TokenBatch(
+    batch["tokens"],
+    batch["cond_tokens"],
+    batch["labels"],
+    Cameras.from_batch(batch),
+  )
 
 
 def score(
@@ -73,7 +108,7 @@ def score(
     test: Scenes to score on: those of `outputs.held_out`.
   """
   names = questions.class_questions(test.scenes)
-  probes = _fit_classes(outputs, scenes, test, names)
+  jobs = _class_jobs(outputs, scenes, test, names)
   tracked = ProbeScenes(
     scenes.reader,
     scenes.train.with_known_paths(),
@@ -85,8 +120,9 @@ def score(
     and len(tracked.validation.labels)
   )
   if asks_positions:
-    probes |= _fit_positions(outputs, tracked)
-  held_out = scenes.reader.read(test, outputs.held_out.indices)
+    jobs |= _position_jobs(outputs, tracked)
+  probes = _fit_all(jobs)
+  held_out = scenes.reader.read(test, outputs.held_out.indices, outputs.tokens)
   _add_classes(results, probes, scenes, held_out, test, names)
   held_out = held_out.with_known_paths()
   if asks_positions and len(held_out.labels):
@@ -94,46 +130,68 @@ def score(
 
 
 _Answer = Callable[[CellScenes], Mapping[str, np.ndarray]]
-_Probes = dict[tuple[str, str, str], _Answer]
+_Key = tuple[str, str, str]  # What is asked, what is read, and how.
 
 
-def _fit_classes(outputs, scenes, test, names) -> _Probes:
-  """Returns probes by what is asked, what they read, and how."""
+def _fit_all(jobs: Mapping[_Key, Callable[[], _Answer]]) -> dict[_Key, _Answer]:
+  """Returns fitted probes; two at a time: one alone leaves cores idle."""
+  probes = {}
+  pool = futures.ThreadPoolExecutor(2)
+  try:
+    fits = {key: pool.submit(job) for key, job in jobs.items()}
+    for key, fit in fits.items():
+      stage_progress.note(len(probes), len(fits))
+      probes[key] = fit.result()
+  finally:
+    pool.shutdown(cancel_futures=True)
+  return probes
+
+
+def _class_jobs(
+  outputs, scenes, test, names
+) -> dict[_Key, Callable[[], _Answer]]:
+  """Returns what fits each probe of shape and motion."""
   sizes = {question: len(answers) for question, answers in names.items()}
 
   def classes_of(part):
     return questions.class_answers(test.scenes, part.labels)
 
-  probes: _Probes = {}
+  jobs = {}
   for kind in scenes.train.whole:
     settings = (outputs, scenes, "whole", kind)
-    probes["classes", kind, "ridge"] = _fit_ridge(
+    jobs["classes", kind, "ridge"] = functools.partial(
+      _fit_ridge,
       *settings[1:],
       lambda part: {
         name: np.eye(sizes[name])[labels]
         for name, labels in classes_of(part).items()
       },
     )
-    probes["classes", kind, "attention"] = _fit_attention(
-      *settings, lambda part: Targets(classes_of(part), {}), sizes
+    jobs["classes", kind, "attention"] = functools.partial(
+      _fit_attention,
+      *settings,
+      lambda part: Targets(classes_of(part), {}),
+      sizes,
     )
-  return probes
+  return jobs
 
 
-def _fit_positions(outputs, scenes) -> _Probes:
+def _position_jobs(outputs, scenes) -> dict[_Key, Callable[[], _Answer]]:
   """The same; all of the scenes' paths are known."""
 
   def places_of(part):
     return questions.positions(part.trajectory, scenes.reader.given_frames)
 
-  probes: _Probes = {}
+  jobs = {}
   for kind in scenes.train.given:
     settings = (outputs, scenes, "given", kind)
-    probes["positions", kind, "ridge"] = _fit_ridge(*settings[1:], places_of)
-    probes["positions", kind, "attention"] = _fit_attention(
-      *settings, lambda part: Targets({}, places_of(part)), {}
+    jobs["positions", kind, "ridge"] = functools.partial(
+      _fit_ridge, *settings[1:], places_of
     )
-  return probes
+    jobs["positions", kind, "attention"] = functools.partial(
+      _fit_attention, *settings, lambda part: Targets({}, places_of(part)), {}
+    )
+  return jobs
 
 
 def _fit_ridge(scenes, which, kind, targets_of) -> _Answer:
@@ -184,12 +242,15 @@ def _add_classes(results, probes, scenes, held_out, test, names) -> None:
     found = {
       name: logits.argmax(axis=1) for name, logits in answer(held_out).items()
     }
-    rows.append(
-      [
-        f"{_ROW_NAMES[kind]}, {how}",
-        *(questions.accuracy(found[name], right[name]) for name in names),
-      ]
-    )
+    accuracies = {
+      name: questions.accuracy(found[name], right[name]) for name in names
+    }
+    rows.append([f"{_ROW_NAMES[kind]}, {how}", *accuracies.values()])
+    if kind != PIXELS and "motion" in names:
+      best = results.measured.get("probe_motion_accuracy", 0.0)
+      results.measured["probe_motion_accuracy"] = max(
+        best, accuracies["motion"]
+      )
     if how == "attention":
       for name, answers in names.items():
         results.add_confusion(
@@ -246,6 +307,7 @@ def _add_positions(results, probes, scenes, held_out) -> None:
     ]
     for row_name, guess in (found | baselines).items()
   ]
+  _measure_positions(results, ["", *right], rows)
   results.add_table(
     "Probes: position",
     f"Mean distance in metres, from the first {given_frames} frames of "
@@ -257,6 +319,19 @@ def _add_positions(results, probes, scenes, held_out) -> None:
     n=len(held_out.labels),
     baselines=[row[0] for row in rows if _is_baseline(row[0])],
   )
+
+
+def _measure_positions(results, columns, rows) -> None:
+  """Notes the least distances: of networks, of pixels, of known paths."""
+  for row in rows:
+    reader = row[0] if _is_baseline(row[0]) else "best"
+    if reader.startswith(_ROW_NAMES[PIXELS]):
+      reader = checks.PIXELS
+    for place, distance in zip(columns[1:], row[1:], strict=True):
+      key = checks.probe_key(place, reader)
+      if distance is not None:
+        known = results.measured.get(key, distance)
+        results.measured[key] = min(known, distance)
 
 
 def _is_baseline(row_name: str) -> bool:

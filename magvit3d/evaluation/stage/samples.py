@@ -132,6 +132,7 @@ def score(
     outputs.model.vocabulary.codebook_size, size=samples.grids.shape
   )
   rows, features = [], {}
+  measured_as = {_GENERATED: "sample", _REAL: "classifier"}
   for row_name, grids, labels in (
     (_GENERATED, samples.grids, samples.labels),
     (_REAL, real_grids, real_labels),
@@ -141,15 +142,14 @@ def score(
     features[row_name] = classifier.features(cells)
     logits, right = classifier(cells), answers_of(labels)
     found = {name: logits[name].argmax(axis=1) for name in names}
-    rows.append(
-      [
-        row_name,
-        len(grids),
-        *(questions.accuracy(found[name], right[name]) for name in names),
-      ]
-    )
+    accuracies = {
+      name: questions.accuracy(found[name], right[name]) for name in names
+    }
+    rows.append([row_name, len(grids), *accuracies.values()])
     if row_name == _RANDOM:
       continue
+    for name, accuracy in accuracies.items():
+      results.measured[f"{measured_as[row_name]}_{name}_accuracy"] = accuracy
     for name, answers in names.items():
       results.add_confusion(
         f"{name.capitalize()}: {row_name.removeprefix('floor: ')}",
