@@ -115,7 +115,7 @@ def make_config(config: Mapping[str, Any]) -> dict[str, Any]:
   if "vqgan" in config:
     vqgan = config["vqgan"]
     vqgan["g_adversarial_loss_weight"] = 0.0
-    vqgan["discriminator_start_step"] = _NEVER
+    vqgan["discriminator_start_step"] = None
     vqgan["foreground_weight"] = 1.0
     vqgan["quantizer_start_step"] = min(
       vqgan["quantizer_start_step"], _QUANTIZER_START
