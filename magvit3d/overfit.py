@@ -27,7 +27,7 @@ MAX_STEPS = 3000
 _LOOK_EVERY = 25
 _QUANTIZER_START = 100
 _WARMUP = 20
-MANY_STEPS = _NEVER = 2**30  # The learning rate stays at its peak.
+MANY_STEPS = 2**30  # The learning rate stays at its peak.
 
 
 @dataclasses.dataclass(frozen=True)
