@@ -19,6 +19,7 @@ from magvit3d import sharding, sharding_rules
 from magvit3d.data.pixels import to_unit_range
 from magvit3d.models.vqvae import Tokenizer, latent_shape
 from magvit3d.tokens.token_model import TokenModel
+from magvit3d.training.flops import step_flops
 from magvit3d.training.health import SkippingStep
 from magvit3d.training.tokenizer import TokenizerStage
 from magvit3d.training.transformer import TransformerStage
@@ -251,3 +252,20 @@ PROGRAMS: Mapping[str, Callable[..., Program]] = {
   "decoding": decoding,
   "reconstruction": reconstruction,
 }
+
+
+def model_flops(
+  kind: str, config: Mapping[str, Any], num_clips: int
+) -> float | None:
+  """Returns the FLOPs that a program needs, as XLA counts the traced one.
+
+  Traced for the CPU, where the count is there whatever the device; attention's
+  products are in it, which XLA does not see in cuDNN's calls.
+  """
+  transformer = config["transformer"] | {"attention_implementation": "xla"}
+  vqvae = config["vqvae"] | {"conv_implementation": "xla"}
+  config = {**config, "transformer": transformer, "vqvae": vqvae}
+  device = np.asarray(jax.devices("cpu")[:1]).reshape(1, 1, 1)
+  program = PROGRAMS[kind](config, num_clips)
+  lowered = program.lower(Mesh(device, sharding.AXES))
+  return step_flops(lowered, program.num_loops)

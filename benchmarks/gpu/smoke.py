@@ -26,7 +26,7 @@ from magvit3d.models.discriminator import Discriminator
 from magvit3d.models.vqvae import Tokenizer
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-GOLDEN = flags.DEFINE_string(
+_GOLDEN = flags.DEFINE_string(
   "golden",
   str(ROOT / "tests" / "parity" / "cases"),
   "Folder of the numbers that MAGVIT's own code computed.",
@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
 
 
 def _check_golden(results: Results) -> None:
-  folder = pathlib.Path(GOLDEN.value)
+  folder = golden_folder()
   cases = golden_cases(folder)
   if not cases:
     results.put("golden", "missing", f"no cases in --golden={folder.name}")
@@ -59,6 +59,11 @@ def _check_golden(results: Results) -> None:
   with jax.default_matmul_precision("highest"):
     for path in cases:
       results.attempt("golden", path.stem, lambda path=path: _errors(path))
+
+
+def golden_folder() -> pathlib.Path:
+  """Returns where the golden cases are, or would be."""
+  return pathlib.Path(_GOLDEN.value)
 
 
 def golden_cases(folder: pathlib.Path) -> list[pathlib.Path]:

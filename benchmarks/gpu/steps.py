@@ -19,7 +19,6 @@ from benchmarks.gpu import programs, timing
 from benchmarks.gpu.results import SMALL, Results
 from magvit3d import sharding
 from magvit3d.training.device_memory import memory_metrics
-from magvit3d.training.flops import step_flops
 
 # Kind, variant, clips, and what differs from the variant.
 _CASES = (
@@ -38,8 +37,8 @@ _SMALL_CASES = (
 )
 
 
-def cases() -> Iterator[tuple[str, str, programs.Program]]:
-  """Yields kinds, names and programs."""
+def cases() -> Iterator[tuple[str, str, dict[str, Any], int]]:
+  """Yields kinds and names of programs, configs, and clips."""
   for kind, variant, num_clips, changes in (
     _SMALL_CASES if SMALL.value else _CASES
   ):
@@ -47,7 +46,7 @@ def cases() -> Iterator[tuple[str, str, programs.Program]]:
     config = programs.make_config(variant, changes, is_small=SMALL.value)
     told = ", ".join(str(value) for value in changes.values())
     name = f"{variant}, {num_clips} clips, {told}"
-    yield kind, name, programs.PROGRAMS[kind](config, num_clips)
+    yield kind, name, config, num_clips
 
 
 def main(argv: list[str]) -> int:
@@ -62,17 +61,24 @@ def main(argv: list[str]) -> int:
     ),
   )
   mesh = sharding.make_mesh()
-  for kind, name, program in cases():
+  for kind, name, *sizes in cases():
     results.attempt(
-      kind, name, lambda program=program: _measure(program, mesh, peak)
+      kind,
+      name,
+      lambda kind=kind, sizes=sizes: _measure(kind, *sizes, mesh, peak),
     )
   results.attempt("torch", "transformer", lambda: _torch(peak))
   return int(results.num_failed > 0)
 
 
 def _measure(
-  program: programs.Program, mesh: jax.sharding.Mesh, peak: float | None
+  kind: str,
+  config: dict[str, Any],
+  num_clips: int,
+  mesh: jax.sharding.Mesh,
+  peak: float | None,
 ) -> dict[str, Any]:
+  program = programs.PROGRAMS[kind](config, num_clips)
   start = time.perf_counter()
   lowered = program.lower(mesh)
   traced = time.perf_counter()
@@ -95,7 +101,7 @@ def _measure(
       num_calls=num_calls,
       num_repeats=num_repeats,
     )
-  flops = step_flops(lowered, program.num_loops)
+  flops = programs.model_flops(kind, config, num_clips)
   memory = compiled.memory_analysis()
   return {
     "milliseconds": seconds * 1e3,

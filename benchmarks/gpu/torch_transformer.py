@@ -115,7 +115,7 @@ def measure(
     return loss
 
   start = time.perf_counter()
-  float(step())
+  float(step().detach())
   first_s = time.perf_counter() - start
   num_calls, num_repeats = (1, 2) if is_small else (5, 5)
   seconds = torch_operations.seconds_per_queued_call(
