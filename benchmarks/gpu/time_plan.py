@@ -10,13 +10,15 @@ SHORT_EVALUATION = {
   "evaluation.num_clips": 96,
   "evaluation.num_probe_scenes": 0,
 }
-_SAFETY = 0.9  # Share of the time that steps may take.
+_SAFETY = 0.85  # Share of the time that steps may take.
 _TOKENIZER_SHARE = 0.6
 _START_S = 15.0  # Imports, checks and restoring, for each call.
 _SHORT_EVALUATION_SHARE = 0.3
 _NUM_CHECKPOINTS = 4
-_NUM_VALIDATIONS = 6
+_NUM_VALIDATIONS = 4
 _NUM_LOGS = 60
+_MIN_LOG_INTERVAL = 10  # A log waits for the device.
+_STEPS_WITHOUT_PILOT = 5  # Times its number of steps.
 
 
 class Plan(NamedTuple):
@@ -69,6 +71,12 @@ def make(
   return Plan(*steps, evaluation_s, is_short)
 
 
+def without_pilot(num_pilot_steps: int, seconds_left: float) -> Plan:
+  """Plans where the short run failed: few steps, which the clock may stop."""
+  steps = _STEPS_WITHOUT_PILOT * num_pilot_steps
+  return Plan(steps, steps, _SHORT_EVALUATION_SHARE * seconds_left, True)
+
+
 def scaled_fields(
   config: Mapping[str, Any], tokenizer_steps: int, transformer_steps: int
 ) -> dict[str, Any]:
@@ -86,7 +94,9 @@ def scaled_fields(
     fields |= {
       f"{section}.num_steps": count,
       f"{section}.warmup_steps": max(1, min(round(warmup * ratio), count // 4)),
-      f"{section}.log_every_steps": _interval(count, _NUM_LOGS),
+      f"{section}.log_every_steps": max(
+        _MIN_LOG_INTERVAL, _interval(count, _NUM_LOGS)
+      ),
       f"{section}.validate_every_steps": _interval(count, _NUM_VALIDATIONS),
       f"{section}.checkpoint_every_steps": _interval(count, _NUM_CHECKPOINTS),
     }

@@ -13,7 +13,7 @@ Brings back, besides training.json, pieces of one tar: scores, curves and report
 first, then the networks.
 """
 
-import importlib
+import ast
 import json
 import os
 import pathlib
@@ -25,8 +25,9 @@ from typing import Any
 
 from absl import app, flags
 
-from benchmarks.gpu import packing, time_plan
-from benchmarks.gpu.results import Results, output_folder
+from benchmarks.gpu import packing, programs, time_plan
+from benchmarks.gpu.results import SMALL, Results, output_folder
+from configs import traj3d
 from magvit3d.evaluation.metrics_file import read_metrics
 
 VARIANT = flags.DEFINE_string("variant", "small", "Of configs/traj3d.py.")
@@ -37,6 +38,23 @@ _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _PACKING_S = 5.0
 _PILOT_SHARE = 0.4  # Of the time, at most.
 _GRACE_S = 20.0  # To save after SIGTERM.
+# With --small, of `:tiny`.
+_SMALL_FIELDS = programs.SHRUNK | {
+  "data.num_train": 8,
+  "data.num_validation": 4,
+  "data.num_test": 4,
+  "data.scenes_per_shard": 4,
+  "train_tokenizer.batch_size": 2,
+  "train_transformer.batch_size": 2,
+  "train_tokenizer.num_validation_clips": 2,
+  "train_transformer.num_validation_clips": 2,
+  "evaluation.batch_size": 4,
+  "evaluation.num_clips": 4,
+  "evaluation.num_shown_clips": 2,
+  "evaluation.num_samples_per_class": 1,
+  "evaluation.num_shown_samples_per_class": 1,
+  "evaluation.num_probe_scenes": 0,
+}
 
 
 def main(argv: list[str]) -> int:
@@ -47,13 +65,13 @@ def main(argv: list[str]) -> int:
   run = _Runs(work, argv[1:], deadline)
   is_rendered = results.attempt("data", "seconds", run.render)
   pilot = is_rendered and results.attempt("pilot", "result", run.pilot)
-  plan = pilot and results.attempt(
+  plan = is_rendered and results.attempt(
     "plan", "steps", lambda: run.plan(pilot)._asdict()
   )
   if plan:
     results.attempt("run", "result", lambda: run.train(plan))
     results.attempt("run", "scores", lambda: packing.scores(run.folder))
-    results.attempt("run", "evaluation", lambda: packing.curves(run.folder))
+    results.attempt("run", "curves", lambda: packing.curves(run.folder))
   folder = run.folder if plan else work / "pilot"
   results.attempt(
     "files", "packed", lambda: packing.pack(folder, output_folder())
@@ -80,15 +98,16 @@ class _Runs:
       f"--config.num_reading_threads={min(16, os.cpu_count() or 1)}",
       "--config.oracle_gate=False",
       "--config.data.preview=0",
+      *(_arguments(_SMALL_FIELDS) if SMALL.value else ()),
       *more,
     ]
-    module = importlib.import_module("configs.traj3d")
-    config = module.get_config(VARIANT.value)
-    with config.unlocked():
-      for argument in more:  # What the plan must know of.
+    self._variant = "tiny" if SMALL.value else VARIANT.value
+    self._num_pilot_steps = 2 if SMALL.value else _PILOT_STEPS.value
+    config = traj3d.get_config(self._variant)
+    with config.unlocked(), config.ignore_type():
+      for argument in self._more:  # The plan must know of them.
         path, _, value = argument.removeprefix("--config.").partition("=")
-        with config.ignore_type():
-          config.update_from_flattened_dict({path: _parsed(value)})
+        config.update_from_flattened_dict({path: _parsed(value)})
     self._config = config.to_dict()
 
   def _left(self) -> float:
@@ -104,7 +123,7 @@ class _Runs:
     """Runs all stages in short; returns what they took."""
     folder = self._work / "pilot"
     fields = time_plan.scaled_fields(
-      self._config, _PILOT_STEPS.value, _PILOT_STEPS.value
+      self._config, self._num_pilot_steps, self._num_pilot_steps
     )
     status = self._main(
       folder, self._with_data(fields), self._left() * _PILOT_SHARE
@@ -124,12 +143,14 @@ class _Runs:
       "is_evaluated": (folder / "evaluation" / "scores.json").exists(),
     }
 
-  def plan(self, pilot: dict[str, Any]) -> time_plan.Plan:
-    """Returns the steps that the time left allows."""
+  def plan(self, pilot: dict[str, Any] | None) -> time_plan.Plan:
+    """Returns the steps that the time left allows, few if that is unknown."""
+    if not pilot:
+      return time_plan.without_pilot(self._num_pilot_steps, self._left())
     return time_plan.make(
       pilot["seconds"],
       pilot["step_s"],
-      num_pilot_steps=_PILOT_STEPS.value,
+      num_pilot_steps=self._num_pilot_steps,
       seconds_left=self._left(),
       is_evaluated=pilot["is_evaluated"],
     )
@@ -159,7 +180,7 @@ class _Runs:
   def _with_data(self, fields: dict[str, Any]) -> list[str]:
     folder = self._work / "data_alone" / "data"
     fields = {"data.data_dir": folder} | fields
-    return [f"--config.{key}={value}" for key, value in fields.items()]
+    return _arguments(fields)
 
   def _main(
     self, folder: pathlib.Path, arguments: list[str], limit: float | None
@@ -172,7 +193,7 @@ class _Runs:
     process = subprocess.Popen(
       [
         *(sys.executable, "-m", "magvit3d.main"),
-        f"--config=configs/traj3d.py:{VARIANT.value}",
+        f"--config=configs/traj3d.py:{self._variant}",
         f"--workdir={folder}",
         *self._more,
         *arguments,
@@ -194,10 +215,14 @@ class _Runs:
     return status
 
 
+def _arguments(fields: dict[str, Any]) -> list[str]:
+  return [f"--config.{key}={value}" for key, value in fields.items()]
+
+
 def _parsed(value: str) -> Any:
   try:
-    return json.loads(value)
-  except json.JSONDecodeError:
+    return ast.literal_eval(value)
+  except (SyntaxError, ValueError):
     return value
 
 
