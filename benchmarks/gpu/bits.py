@@ -18,9 +18,8 @@ from typing import Any
 
 from absl import app, flags
 
-from benchmarks.gpu.results import SMALL, Results
+from benchmarks.gpu.results import SMALL, WORK, Results
 
-_WORK = flags.DEFINE_string("work", "gpu_check_work", "Folder of the runs.")
 _NUM_STEPS = flags.DEFINE_integer("num_steps", 30, "Of each stage.")
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _SETTINGS = {
@@ -37,7 +36,7 @@ def main(argv: list[str]) -> int:
   del argv
   signal.signal(signal.SIGTERM, _end)
   results = Results("bits")
-  work = pathlib.Path(_WORK.value).absolute()
+  work = pathlib.Path(WORK.value).absolute()
   settings = dict(list(_SETTINGS.items())[:1]) if SMALL.value else _SETTINGS
   data = work / "data_alone"
   results.attempt("data", "seconds", lambda: _wait(_start(data, "data", "")))

@@ -18,6 +18,7 @@ _OUTPUT = flags.DEFINE_string("output", "gpu_check", "Folder of the results.")
 SMALL = flags.DEFINE_boolean(
   "small", False, "Small sizes, to try the programs on two CPU cores."
 )
+WORK = flags.DEFINE_string("work", "gpu_check_work", "Folder of runs, if any.")
 _MAX_MESSAGE = 600  # Characters.
 
 

@@ -26,12 +26,11 @@ from typing import Any
 from absl import app, flags
 
 from benchmarks.gpu import packing, programs, time_plan
-from benchmarks.gpu.results import SMALL, Results, output_folder
+from benchmarks.gpu.results import SMALL, WORK, Results, output_folder
 from configs import traj3d
 from magvit3d.evaluation.metrics_file import read_metrics
 
 VARIANT = flags.DEFINE_string("variant", "small", "Of configs/traj3d.py.")
-_WORK = flags.DEFINE_string("work", "gpu_check_work", "Folder of the runs.")
 _SECONDS = flags.DEFINE_float("seconds", 300.0, "For everything.")
 _PILOT_STEPS = flags.DEFINE_integer("pilot_steps", 40, "Of the first run.")
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -61,7 +60,7 @@ def main(argv: list[str]) -> int:
   """Runs; returns the exit status."""
   deadline = time.monotonic() + _SECONDS.value - _PACKING_S
   results = Results("training")
-  work = pathlib.Path(_WORK.value).absolute()
+  work = pathlib.Path(WORK.value).absolute()
   run = _Runs(work, argv[1:], deadline)
   is_rendered = results.attempt("data", "seconds", run.render)
   pilot = is_rendered and results.attempt("pilot", "result", run.pilot)
