@@ -8,11 +8,13 @@ libraries, and a bound of its time, or why it was refused; prints a table. No
 algorithms are tried out, and cuDNN's own memory is not counted.
 """
 
+import functools
+import itertools
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -68,7 +70,24 @@ device_description_str: "NVIDIA H100 80GB HBM3"
 # Neither cuBLAS's nor Triton's kernels can be tried out.
 _OPTIONS = {"xla_gpu_autotune_level": "0", "xla_gpu_enable_triton_gemm": False}
 _DETERMINISTIC = {"xla_gpu_deterministic_ops": True}
-_Named = tuple[str, Callable[[], jax.stages.Lowered], int, dict[str, Any]]
+
+
+class _Traced(NamedTuple):
+  """A program to compile.
+
+  Attributes:
+    name: Of the step and of the program.
+    lower: Traces it.
+    num_loops: How often its loop runs.
+    options: Of XLA, besides the usual ones.
+    num_links: How often it repeats what its times are told of.
+  """
+
+  name: str
+  lower: Callable[[], jax.stages.Lowered]
+  num_loops: int = 1
+  options: Mapping[str, Any] = {}
+  num_links: int = 1
 
 
 def main(argv: list[str]) -> int:
@@ -86,77 +105,51 @@ def main(argv: list[str]) -> int:
   results = Results("compiled")
   print("| program | compile, s | temporary, GiB | bound, ms | products, ms |")
   print("|---|---|---|---|---|")
-  for name, lower, num_loops, options in _programs(mesh):
-    if not re.search(_ONLY.value, name):
-      continue
-    results.attempt(
-      "programs",
-      name,
-      lambda lower=lower, options=options, num_loops=num_loops, name=name: (
-        _compile(name, lower, num_loops, options)
-      ),
-    )
+  for traced in _programs(mesh):
+    if re.search(_ONLY.value, traced.name):
+      results.attempt(
+        "programs", traced.name, lambda traced=traced: _compile(traced)
+      )
   return int(results.num_failed > 0)
 
 
-def _programs(mesh: Mesh) -> Iterator[_Named]:
-  """Yields names, functions that trace, loops, and more options."""
+def _programs(mesh: Mesh) -> Iterator[_Traced]:
   whole = NamedSharding(mesh, PartitionSpec())
   for kind, name, config, num_clips in steps.cases():
     program = programs.PROGRAMS[kind](config, num_clips)
-    yield (
-      f"steps: {kind} {name}",
-      lambda p=program: p.lower(mesh),
-      program.num_loops,
-      {},
-    )
-  yield "steps: peak", lambda: _matmul(whole), 1, {}
-  yield from _training_programs(mesh)
-  for kind, dtype in smoke.program_names():
-    program = smoke.make_program(kind, dtype)
-    yield (
-      f"smoke: {kind} {dtype}",
-      lambda p=program: p.lower(mesh),
-      program.num_loops,
-      {},
-    )
-    if program.is_step and dtype == "float32":
-      yield (
-        f"bits: {kind}, deterministic",
-        lambda p=program: p.lower(mesh),
-        1,
-        _DETERMINISTIC,
-      )
-  for path in smoke.golden_cases(smoke.golden_folder()):
-    yield f"golden: {path.stem}", lambda p=path: _golden(p, whole), 1, {}
-  for dtype in operations.DTYPES:
-    for case in operations.cases(dtype):
-      for implementation in case.implementations:
-        for which in operations.PASSES:
-          yield (
-            f"operations: {case.kind} {case.name}, {dtype}, "
-            f"{implementation}, {which}",
-            lambda c=case, d=dtype, i=implementation, w=which: operations.lower(
-              c, d, i, w, sharding=whole
-            ),
-            1,
-            {},
-          )
-
-
-def _training_programs(mesh: Mesh) -> Iterator[_Named]:
-  """Of the run of the step `training`, in both types."""
+    yield _of(f"steps: {kind} {name}", program, mesh)
+  yield _Traced("steps: peak", lambda: _matmul(whole))
   for dtype in smoke.DTYPES:
     config = programs.make_config(training.VARIANT.value, {"dtype": dtype})
     for kind, make in programs.PROGRAMS.items():
       section = config.get(f"train_{kind}", config["evaluation"])
-      program = make(config, section["batch_size"])
-      yield (
-        f"training: {kind} {training.VARIANT.value} {dtype}",
-        lambda p=program: p.lower(mesh),
-        program.num_loops,
-        {},
-      )
+      name = f"training: {kind} {training.VARIANT.value} {dtype}"
+      yield _of(name, make(config, section["batch_size"]), mesh)
+  for kind, dtype in smoke.program_names():
+    program = smoke.make_program(kind, dtype)
+    yield _of(f"smoke: {kind} {dtype}", program, mesh)
+    if program.is_step and dtype == "float32":
+      name = f"bits: {kind}, deterministic"
+      yield _of(name, program, mesh)._replace(options=_DETERMINISTIC)
+  for path in smoke.golden_cases(smoke.golden_folder()):
+    yield _Traced(f"golden: {path.stem}", lambda p=path: _golden(p, whole))
+  for dtype in operations.DTYPES:
+    for case in operations.cases(dtype):
+      for implementation, which in itertools.product(
+        case.implementations, operations.PASSES
+      ):
+        yield _Traced(
+          f"operations: {case.kind} {case.name}, {dtype}, {implementation}, "
+          f"{which}",
+          functools.partial(
+            operations.lower, case, dtype, implementation, which, sharding=whole
+          ),
+          num_links=operations.num_links(case, dtype, which),
+        )
+
+
+def _of(name: str, program: programs.Program, mesh: Mesh) -> _Traced:
+  return _Traced(name, lambda: program.lower(mesh), program.num_loops)
 
 
 def _matmul(place: NamedSharding) -> jax.stages.Lowered:
@@ -173,17 +166,17 @@ def _golden(path, place: NamedSharding) -> jax.stages.Lowered:
     return jax.jit(forward).lower(*shapes)
 
 
-def _compile(name, lower, num_loops, options) -> dict[str, Any]:
+def _compile(traced: _Traced) -> dict[str, Any]:
   start = time.monotonic()
-  compiled = lower().compile(_OPTIONS | options)
+  compiled = traced.lower().compile(_OPTIONS | dict(traced.options))
   seconds = time.monotonic() - start
-  bounds = hlo_bounds.read(compiled.as_text(), num_loops)
+  bounds = hlo_bounds.read(compiled.as_text(), traced.num_loops)
   memory = compiled.memory_analysis()
-  bound = sum(bounds.seconds.values())
-  products = bounds.flops / hlo_bounds.FLOPS_PER_SECOND
+  bound = sum(bounds.seconds.values()) / traced.num_links
+  products = bounds.flops / hlo_bounds.FLOPS_PER_SECOND / traced.num_links
   temporary = memory.temp_size_in_bytes / 2**30
   print(
-    f"| {name} | {seconds:.0f} | {temporary:.2f} | {bound * 1e3:.3g} | "
+    f"| {traced.name} | {seconds:.0f} | {temporary:.2f} | {bound * 1e3:.3g} | "
     f"{products * 1e3:.3g} |"
   )
   return {
@@ -192,7 +185,8 @@ def _compile(name, lower, num_loops, options) -> dict[str, Any]:
     "temporary_GiB": temporary,
     "bound_ms": bound * 1e3,
     "products_ms": products * 1e3,
-    "calls_GFLOP": bounds.flops / 1e9,
+    "num_links": traced.num_links,
+    "GFLOP": bounds.flops / 1e9,
     "moved_GB": bounds.moved_bytes / 1e9,
     "calls": dict(bounds.calls.most_common(8)),
     "plain_convolutions": bounds.num_plain_convolutions,

@@ -8,6 +8,7 @@ implementation of each shape: what the default of this device should be.
 
 import concurrent.futures
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 
 import jax
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 from absl import app
 from jaxtyping import Array
 
-from benchmarks.gpu import timing
+from benchmarks.gpu import timing, transposed
 from benchmarks.gpu.results import SMALL, Results, message
 from magvit3d.models import attention, layers
 
@@ -39,6 +40,8 @@ _ATTENTIONS = ((32, 258, 4, 32), (8, 1025, 12, 64), (4, 3073, 12, 64))
 _SMALL_ATTENTIONS = ((1, 9, 2, 4),)
 PASSES = ("forward", "backward")
 _NUM_THREADS = 8
+_MAX_LINKS = 10
+_GRADIENT_BYTES = 2 * 10**9  # Of all links.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,12 +97,17 @@ def _convolution(network, width, clip, dtype) -> Case:
 
     return apply
 
+  implementations = {name: make(name) for name in layers.CONV_IMPLEMENTATIONS}
+  if is_transposed:
+    implementations["gradient form"] = lambda kernel, clips: (
+      transposed.conv_transpose(kernel.astype(dtype), clips)
+    )
   return Case(
     "transposed conv" if is_transposed else "conv",
     f"{network} {width}x{width}x{width} ({b}, {t}, {size}, {size}, {channels})",
     ((width,) * 3 + (channels, channels), (b, t, size, size, channels)),
     (b, t * scale, size * scale, size * scale, channels),
-    {name: make(name) for name in layers.CONV_IMPLEMENTATIONS},
+    implementations,
     # Of a transposed one each value that goes in meets each tap.
     2.0 * b * t * size**2 * width**3 * channels**2,
   )
@@ -165,27 +173,39 @@ def lower(
     jax.ShapeDtypeStruct(shape, kind, **options)
     for shape, kind in zip(case.shapes, types, strict=True)
   ]
-  num_links = 2 if SMALL.value else 10
+  links = num_links(case, dtype, which)
   if which == "forward":
-    return jax.jit(timing.chain_forward(operation, num_links)).lower(*arrays)
+    return jax.jit(timing.chain_forward(operation, links)).lower(*arrays)
   result = jax.ShapeDtypeStruct(case.result_shape, dtype, **options)
-  chain = timing.chain_backward(operation, num_links)
-  return jax.jit(chain).lower(result, *arrays)
+  chain = timing.chain_backward(operation)
+  return jax.jit(chain).lower([result] * links, *arrays)
 
 
-def _milliseconds(lowered: jax.stages.Lowered, compiled) -> float:
+def num_links(case: Case, dtype: str, which: str) -> int:
+  """Returns how often a pass is repeated in one program."""
+  if SMALL.value:
+    return 2
+  if which == "forward":
+    return _MAX_LINKS
+  size = math.prod(case.result_shape) * jnp.dtype(dtype).itemsize
+  return max(2, min(_MAX_LINKS, _GRADIENT_BYTES // size))
+
+
+def _milliseconds(lowered: jax.stages.Lowered, compiled, links: int) -> float:
+  """Of one link."""
   shapes = jax.tree.leaves(lowered.in_avals)
   keys = jax.random.split(jax.random.key(0), len(shapes))
   arrays = [
     jax.random.normal(key, info.shape, info.dtype) / 8
     for key, info in zip(keys, shapes, strict=True)
   ]
+  arguments, _ = jax.tree.unflatten(lowered.in_tree, arrays)
   seconds = timing.seconds_per_call(
-    lambda: compiled(*arrays),
+    lambda: compiled(*arguments),
     num_calls=1 if SMALL.value else 3,
     num_repeats=2 if SMALL.value else 5,
   )
-  return seconds / (2 if SMALL.value else 10) * 1e3
+  return seconds / links * 1e3
 
 
 def main(argv: list[str]) -> int:
@@ -211,7 +231,8 @@ def _time_case(results, pool, case: Case, dtype: str) -> None:
 
   def compile_one(implementation, which):
     lowered = lower(case, dtype, implementation, which)
-    return lowered, lowered.compile()
+    links = num_links(case, dtype, which)
+    return lowered, lowered.compile(), links
 
   futures = {
     (implementation, which): pool.submit(compile_one, implementation, which)

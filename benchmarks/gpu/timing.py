@@ -37,15 +37,17 @@ def chain_forward(operation: Callable, num_links: int) -> Callable:
   return run
 
 
-def chain_backward(operation: Callable, num_links: int) -> Callable:
+def chain_backward(operation: Callable) -> Callable:
   """The same of the gradients by all arguments, without the forward pass.
 
-  The function takes the gradient of the result before the arrays.
+  The function takes gradients of the result, one for each link, before the
+  arrays: a gradient of a linear operation may depend on nothing else, and would
+  be computed once.
   """
 
-  def run(gradient: Array, *arrays: Array) -> Array:
+  def run(gradients: Sequence[Array], *arrays: Array) -> Array:
     total = jnp.zeros((), jnp.float32)
-    for _ in range(num_links):
+    for gradient in gradients:
       _, pull_back = jax.vjp(operation, *_moved(arrays, total))
       total += _one_value(pull_back(gradient))
     return total
