@@ -63,6 +63,7 @@ limit_of() {
   local left=$((total - SECONDS - margin)) limit
   case $1 in
     steps) limit=$((total * 2 / 10)) ;;
+    bits) limit=$((total * 15 / 100)) ;;
     training) limit=$left ;;
     *) limit=$((total / 10)) ;;
   esac

@@ -22,7 +22,14 @@ from magvit3d.training import checkpoint_record
 from magvit3d.training.loop import Interrupted
 
 STAGES = ("tokenizer", "transformer")
-_FIELDS = {
+# Networks that are compiled soon, of widths that fast kernels take.
+_FIELDS = programs.SHRUNK | {
+  "vqvae.filters": 16,
+  "vqvae.embedding_dim": 32,
+  "discriminator.filters": 16,
+  "transformer.num_layers": 2,
+  "transformer.hidden_size": 128,
+  "transformer.mlp_dim": 512,
   "data.num_train": 24,
   "data.num_validation": 8,
   "data.num_test": 8,

@@ -33,32 +33,46 @@ _GOLDEN = flags.DEFINE_string(
 )
 NUM_CLIPS = 4
 DTYPES = ("float32", "bfloat16")
-_NUM_THREADS = 6
+_NUM_THREADS = 12
 _TOLERANCE = 2e-4  # Of float32, relative; indices: share that may differ.
 _SMALL_CASES = ("discriminator_base", "transformer_base")
 
 
 def main(argv: list[str]) -> int:
-  """Runs all; returns the exit status."""
+  """Compiles all at once, on the host's cores, and runs one by one."""
   del argv
   results = Results("smoke")
-  _check_golden(results)
-  _check_programs(results)
+  with concurrent.futures.ThreadPoolExecutor(_NUM_THREADS) as pool:
+    golden = _start_golden(results, pool)
+    mesh = sharding.make_mesh()
+    made = {key: make_program(*key) for key in program_names()}
+    compiled = {
+      key: pool.submit(lambda p=program: p.lower(mesh).compile())
+      for key, program in made.items()
+    }
+    for name, future in golden.items():
+      results.attempt("golden", name, lambda f=future: _errors(*f.result()))
+    for (kind, dtype), future in compiled.items():
+      results.attempt(
+        kind,
+        dtype,
+        lambda key=(kind, dtype), future=future: _run_once(
+          future.result(), made[key], mesh
+        ),
+      )
   results.attempt("sharding", "mesh of one device", _sharding_of_one_device)
   return int(results.num_failed > 0)
 
 
-def _check_golden(results: Results) -> None:
+def _start_golden(results: Results, pool) -> dict[str, Any]:
+  """Compiles the cases; returns what is to come, by name."""
   folder = golden_folder()
   cases = golden_cases(folder)
   if not cases:
     results.put("golden", "missing", f"no cases in --golden={folder.name}")
-    return
   if SMALL.value:
     cases = [path for path in cases if path.stem in _SMALL_CASES]
-  with jax.default_matmul_precision("highest"):
-    for path in cases:
-      results.attempt("golden", path.stem, lambda path=path: _errors(path))
+  return {path.stem: pool.submit(_compile_golden, path) for path in cases}
 
 
 def golden_folder() -> pathlib.Path:
@@ -165,10 +179,15 @@ def golden_program(path: pathlib.Path) -> tuple:
   return case, forward, (params, *inputs)
 
 
-def _errors(path: pathlib.Path) -> dict[str, float]:
-  """Relative error of each output; raises where one is too large."""
+def _compile_golden(path: pathlib.Path) -> tuple:
   case, forward, arguments = golden_program(path)
-  found = jax.device_get(jax.jit(forward)(*arguments))
+  with jax.default_matmul_precision("highest"):  # Of this thread.
+    return case, jax.jit(forward).lower(*arguments).compile(), arguments
+
+
+def _errors(case, compiled, arguments) -> dict[str, float]:
+  """Relative error of each output; raises where one is too large."""
+  found = jax.device_get(compiled(*arguments))
   errors = {}
   for key, value in found.items():
     wanted = np.asarray(case[key])
@@ -202,25 +221,6 @@ def make_program(kind: str, dtype: str, **changes: Any) -> programs.Program:
     "tiny", {"dtype": dtype} | changes, is_small=SMALL.value
   )
   return programs.PROGRAMS[kind](config, NUM_CLIPS)
-
-
-def _check_programs(results: Results) -> None:
-  """Compiles all at once, on the host's cores, and runs one by one."""
-  mesh = sharding.make_mesh()
-  made = {key: make_program(*key) for key in program_names()}
-  with concurrent.futures.ThreadPoolExecutor(_NUM_THREADS) as pool:
-    compiled = {
-      key: pool.submit(lambda p=program: p.lower(mesh).compile())
-      for key, program in made.items()
-    }
-    for (kind, dtype), future in compiled.items():
-      results.attempt(
-        kind,
-        dtype,
-        lambda key=(kind, dtype), future=future: _run_once(
-          future.result(), made[key], mesh
-        ),
-      )
 
 
 def _run_once(compiled, program: programs.Program, mesh) -> dict[str, Any]:
