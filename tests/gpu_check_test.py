@@ -165,4 +165,4 @@ def test_training_by_the_clock(tmp_path):
   assert results["run"]["scores"]["tables"]
   assert results["run"]["curves"]["transformer/train/loss"]
   assert results["files"]["packed"]["networks_missing"] is None
-  assert os.path.getsize(tmp_path / "run.tar.0") > 10_000
+  assert os.path.getsize(tmp_path / "run.tar.00") > 10_000

@@ -15,7 +15,7 @@ def test_a_run_comes_back_in_pieces(trained_run, tmp_path, monkeypatch):
   output.mkdir()
   result = packing.pack(run, output)
   assert result["networks_missing"] is None
-  pieces = sorted(output.glob("run.tar.*"), key=lambda path: path.suffix)
+  pieces = sorted(output.glob("run.tar.*"))
   assert len(pieces) == len(result["pieces"]) > 1
   assert max(path.stat().st_size for path in pieces) <= 50_000
   whole = tmp_path / "whole.tar"
@@ -32,7 +32,7 @@ def test_a_run_without_networks_is_packed_too(tmp_path):
   (run / "PROGRESS.txt").write_text("failed")
   result = packing.pack(run, tmp_path)
   assert result["networks_missing"]
-  assert (tmp_path / "run.tar.0").exists()
+  assert (tmp_path / "run.tar.00").exists()
 
 
 def test_curves_are_thinned(trained_run):

@@ -63,7 +63,7 @@ def curves(run: pathlib.Path) -> dict[str, Any]:
 
 
 def pack(run: pathlib.Path, output: pathlib.Path) -> dict[str, Any]:
-  """Writes the run into run.tar.0, ...; `cat run.tar.* | tar x` unpacks them.
+  """Writes the run into run.tar.00, ...; `cat run.tar.* | tar x` unpacks them.
 
   Scores, curves and report come first: they can be read from the first piece
   alone. The networks are as `Magvit.save_pretrained` writes them.
@@ -85,7 +85,7 @@ def pack(run: pathlib.Path, output: pathlib.Path) -> dict[str, Any]:
   sizes = {}
   with path.open("rb") as file:
     while piece := file.read(_PIECE_BYTES):
-      name = f"run.tar.{len(sizes)}"
+      name = f"run.tar.{len(sizes):02}"  # In the order of `cat`.
       (output / name).write_bytes(piece)
       sizes[name] = len(piece)
   return {"pieces": sizes, "networks_missing": reason}
