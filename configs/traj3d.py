@@ -380,8 +380,8 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   config.evaluation.num_clips = 144
   config.evaluation.num_samples_per_class = 8
   config.evaluation.num_probe_scenes = 300
-  config.evaluation.num_probe_steps = 600
+  config.evaluation.num_probe_steps = 400
   config.evaluation.num_classifier_steps = 2500
-  config.evaluation.num_rate_clips = 48
+  config.evaluation.num_rate_clips = 24
   config.evaluation.token_budgets = (0.0, 1 / 8, 1 / 2, 1.0)
   config.evaluation.min_foreground_gain_db = 9.0
