@@ -290,10 +290,13 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   evaluation.num_shown_clips = 12  # In the report.
   evaluation.num_samples_per_class = 16
   evaluation.num_shown_samples_per_class = 2
-  # Training scenes that probes and the classifier of samples are fitted on,
-  # and steps of each; 0 scenes: none of these. See docs/evaluation.md.
+  # Training scenes that probes are fitted on, and steps of each; 0 scenes: no
+  # probes, no rates, no scores of samples. See docs/evaluation.md.
   evaluation.num_probe_scenes = 1000
   evaluation.num_probe_steps = 2000
+  # Training samples that the classifier of samples is fitted on, and steps.
+  evaluation.num_classifier_samples = 6000
+  evaluation.num_classifier_steps = 4000
   # Shares of a clip's tokens that are told; the others are filled in.
   evaluation.num_rate_clips = placeholder(int)  # At most; None: num_clips.
   evaluation.token_budgets = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1.0)
@@ -403,8 +406,9 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   config.evaluation.num_clips = 144
   config.evaluation.num_samples_per_class = 8
   config.evaluation.num_probe_scenes = 300
-  config.evaluation.num_probe_steps = 200
-  config.evaluation.num_rate_clips = 48
+  config.evaluation.num_probe_steps = 400
+  config.evaluation.num_classifier_steps = 2500
+  config.evaluation.num_rate_clips = 24
   config.evaluation.token_budgets = (0.0, 1 / 8, 1 / 2, 1.0)
   config.evaluation.min_foreground_gain_db = 9.0
 

@@ -79,6 +79,8 @@ def _check_evaluation(settings: Mapping[str, Any]) -> None:
     "num_clips",
     "num_probe_scenes",
     "num_probe_steps",
+    "num_classifier_samples",
+    "num_classifier_steps",
     "num_samples_per_class",
     "num_shown_samples_per_class",
   ):

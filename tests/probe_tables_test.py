@@ -125,6 +125,10 @@ def test_tokens_that_are_kept_are_read_as_those_made_anew(made, trained_run):
   jax.tree.map(
     np.testing.assert_array_equal, vars(again.train), vars(scenes.train)
   )
+  # All eight training scenes are read, so that the samples are the same too.
+  known, few = (samples.known_samples(scenes.train, t) for t in (kept, None))
+  np.testing.assert_array_equal(known.grids, few.grids)
+  np.testing.assert_array_equal(known.labels, few.labels)
 
 
 def test_probes_that_saw_the_split_say_so(made):
@@ -139,7 +143,8 @@ def test_probes_that_saw_the_split_say_so(made):
 def _score(made, drawn):
   outputs, scenes, test, _ = made
   results = Results("test", has_objects=True)
-  samples.score(outputs, results, drawn, scenes, scenes.train.tokens, test)
+  known = samples.known_samples(scenes.train, None)
+  samples.score(outputs, results, drawn, scenes, known, test)
   return _rows(results, "Samples of a class")
 
 

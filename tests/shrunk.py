@@ -51,6 +51,7 @@ _FIELDS = {
   "evaluation.num_shown_samples_per_class": 1,
   "evaluation.num_probe_scenes": 8,
   "evaluation.num_probe_steps": 3,
+  "evaluation.num_classifier_steps": 3,
   "oracle_gate": False,
 }
 for _stage in ("train_tokenizer", "train_transformer"):

@@ -26,6 +26,7 @@ TOKENS, TRANSFORMER, PIXELS = "tokens", "transformer", "pixels"
 MAX_SIDE = 8
 _PIXELS_PER_CELL = 4  # At most, along each side.
 _SCENES_AT_A_TIME = 32
+_SAMPLES_AT_A_TIME = 256
 _KEYS = ("frames", "masks", "background", "labels", "trajectory", *cameras.KEYS)
 
 
@@ -92,8 +93,12 @@ class CellReader:
     self, grids: Int[np.ndarray, "k t h w"]
   ) -> Float[np.ndarray, "k m d"]:
     """Returns cells of the grids of the transformer's samples."""
-    return self._pooled(
-      self._codebook[grids], len(grids), self._model.num_views
+    num_parts = max(len(grids) // _SAMPLES_AT_A_TIME, 1)
+    return np.concatenate(
+      [
+        self._pooled(self._codebook[part], len(part), self._model.num_views)
+        for part in np.array_split(grids, num_parts)
+      ]
     )
 
   def read(

@@ -10,6 +10,7 @@ import numpy as np
 from absl import logging
 from jaxtyping import Int
 
+from magvit3d.data.clips import spread_indices
 from magvit3d.data.scene_clips import SceneClips
 from magvit3d.evaluation import token_distances
 from magvit3d.evaluation.frechet_distance import (
@@ -28,7 +29,7 @@ from magvit3d.evaluation.stage.outputs import (
   side_by_side,
   to_uint8,
 )
-from magvit3d.evaluation.stage.probes import ProbeScenes
+from magvit3d.evaluation.stage.probes import ProbeScenes, TrainingTokens
 
 FRECHET = "frechet_magvit3d_token_classifier"
 _TASK = "full_generation"
@@ -50,6 +51,37 @@ class Samples:
   grids: Int[np.ndarray, "n t h w"]
   labels: Int[np.ndarray, " n"]
   task_index: int
+
+
+@dataclasses.dataclass(frozen=True)
+class KnownSamples:
+  """Training samples, which the generated may repeat.
+
+  Attributes:
+    grids: Their tokens.
+    labels: Their classes.
+  """
+
+  grids: Int[np.ndarray, "k t h w"]
+  labels: Int[np.ndarray, " k"]
+
+
+def known_samples(
+  scenes: CellScenes, tokens: TrainingTokens | None
+) -> KnownSamples:
+  """Returns all training samples; those of some scenes if no others are kept.
+
+  Args:
+    scenes: Some training scenes.
+    tokens: Of all training samples, where they are kept.
+  """
+  if tokens is None:
+    per_scene = len(scenes.tokens) // len(scenes.labels)
+    return KnownSamples(scenes.tokens, np.repeat(scenes.labels, per_scene))
+  rows = [tokens[i] for i in range(len(tokens))]
+  return KnownSamples(
+    *(np.stack([row[key] for row in rows]) for key in ("tokens", "labels"))
+  )
 
 
 def draw(outputs: RunOutputs) -> Samples | None:
@@ -90,7 +122,7 @@ def score(
   results: Results,
   samples: Samples,
   scenes: ProbeScenes,
-  known: Int[np.ndarray, "k t h w"],
+  known: KnownSamples,
   test: SceneClips,
 ) -> None:
   """Adds class accuracy, Frechet distance, variety and nearest neighbours.
@@ -102,7 +134,7 @@ def score(
     results: Where they go.
     samples: What is scored.
     scenes: Training scenes, and others to choose the classifier on.
-    known: Tokens of training samples, which the generated may repeat.
+    known: Training samples, to fit the classifier on.
     test: Scenes of the split that is scored on.
   """
   if not outputs.model.tasks[samples.task_index].class_conditional:
@@ -113,18 +145,18 @@ def score(
   def answers_of(labels):
     return questions.class_answers(test.scenes, labels)
 
-  train, validation = (
-    _as_samples(part, outputs.model.num_views)
-    for part in (scenes.train, scenes.validation)
+  validation = _as_samples(scenes.validation, outputs.model.num_views)
+  fitted_on = spread_indices(
+    known.labels, outputs.settings["num_classifier_samples"]
   )
   grid = (outputs.model.num_views, *scenes.train.grid[1:])
   classifier = TrainedProbe(
-    train[0],
+    scenes.reader.token_cells(known.grids[fitted_on]),
     grid,
-    Targets(answers_of(train[1]), {}),
+    Targets(answers_of(known.labels[fitted_on]), {}),
     {question: len(answers) for question, answers in names.items()},
     validation=(validation[0], Targets(answers_of(validation[1]), {})),
-    num_steps=outputs.settings["num_probe_steps"],
+    num_steps=outputs.settings["num_classifier_steps"],
     seed=outputs.seed,
   )
   real_grids, real_labels = outputs.tokens.tokens, outputs.samples["labels"]
@@ -159,12 +191,12 @@ def score(
         questions.confusion(found[name], right[name], len(answers)),
       )
   _add_distances(
-    results, rows, features, samples, outputs, scenes, known, names
+    results, rows, features, samples, outputs, known.grids, names, fitted_on
   )
 
 
 def _add_distances(
-  results, rows, features, samples, outputs, scenes, known, names
+  results, rows, features, samples, outputs, known, names, fitted_on
 ) -> None:
   """Adds the table of samples: accuracy, and what tells of memorising."""
   real_grids, real_labels = outputs.tokens.tokens, outputs.samples["labels"]
@@ -204,7 +236,7 @@ def _add_distances(
   results.add_table(
     "Samples of a class",
     "Accuracy: of a classifier of tokens, fitted on "
-    f"{len(scenes.train.labels)} real training scenes; it cannot say more of "
+    f"{len(fitted_on)} real training samples; it cannot say more of "
     "generated samples than of real ones. Random codes: by chance. "
     f"{FRECHET}: Frechet distance of this classifier's "
     f"{real.shape[1]} features, {count} of each row against {len(half)} real "
