@@ -15,7 +15,18 @@ make_environment() {
   fi
   echo "Installing into $PWD/.venv ..."
   [[ -x .venv/bin/python ]] || "$python" -m venv .venv
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-    --editable "$what"
+  tell_time .venv/bin/python -m pip install --quiet \
+    --disable-pip-version-check --editable "$what"
   touch "$stamp"
+}
+
+# tell_time COMMAND ...: runs it, and says every 5 s that it goes on.
+tell_time() {
+  local begun=$SECONDS clock status=0
+  while sleep 5; do echo "... $((SECONDS - begun)) s"; done &
+  clock=$!
+  "$@" || status=$?
+  kill "$clock"
+  wait "$clock" 2>/dev/null || true
+  return "$status"
 }

@@ -267,7 +267,9 @@ class Experiment:
     num_views = model.num_views
     samples = self._data.training_samples(num_views)
     if self._config["tokenizer_cache"]:
-      tokens = self._cached_tokens(model, tokenizer_params)
+      parts = {"training clips": 1.0}
+      with StageProgress(self._workdir, "tokens", parts):
+        tokens = self._cached_tokens(model, tokenizer_params)
       if num_views > 1:
         tokens = TrainingSceneTokens(
           tokens, self._data.num_cameras(), num_views
@@ -358,7 +360,8 @@ class Experiment:
     tokenizer_params = self._networks.tokenizer_params()
     params = self._networks.transformer_params(tokenizer_params)
     settings = self._config["evaluation"]
-    num_views = self._networks.num_views("evaluation")
+    views = self._networks.num_views("evaluation")
+    num_views = views if views > 1 else None
     model = self._networks.token_model()
     evaluate.evaluate(
       self._workdir / "evaluation",
@@ -366,9 +369,7 @@ class Experiment:
       tokenizer_params,
       params,
       self._data.held_out_scenes(
-        settings["split"],
-        settings["num_clips"],
-        num_views if num_views > 1 else None,
+        settings["split"], settings["num_clips"], num_views
       ),
       settings=settings,
       seed=self._config["seed"],
@@ -379,9 +380,7 @@ class Experiment:
         self._data.folder,
         tokens_per_clip=math.prod(self._networks.latent_shape),
       ),
-      clips_of=lambda split: self._data.scene_clips(
-        split, num_views if num_views > 1 else None
-      ),
+      clips_of=lambda split: self._data.scene_clips(split, num_views),
       training_tokens=lambda: self._training_tokens(model, tokenizer_params),
     )
 

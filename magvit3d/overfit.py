@@ -27,7 +27,7 @@ MAX_STEPS = 3000
 _LOOK_EVERY = 25
 _QUANTIZER_START = 100
 _WARMUP = 20
-MANY_STEPS = _NEVER = 2**30  # The learning rate stays at its peak.
+MANY_STEPS = 2**30  # The learning rate stays at its peak.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +115,7 @@ def make_config(config: Mapping[str, Any]) -> dict[str, Any]:
   if "vqgan" in config:
     vqgan = config["vqgan"]
     vqgan["g_adversarial_loss_weight"] = 0.0
-    vqgan["discriminator_start_step"] = _NEVER
+    vqgan["discriminator_start_step"] = None
     vqgan["foreground_weight"] = 1.0
     vqgan["quantizer_start_step"] = min(
       vqgan["quantizer_start_step"], _QUANTIZER_START

@@ -147,7 +147,7 @@ def _later_stage(
 ) -> RunSummary | None:
   """The stage that stages.json knows more of than status.json, if any.
 
-  Only training writes status.json. Where a stage without steps runs, failed or
+  The data stage does not write status.json. Where it runs, failed or
   was interrupted, or one that did not come to its first step, it is there still
   as the training before left it.
   """

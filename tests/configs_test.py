@@ -18,7 +18,7 @@ def test_networks_of_every_variant_can_be_built(variant, tmp_path):
 
 
 def test_unknown_variant_is_told_the_known_ones():
-  with pytest.raises(ValueError, match=r"'huge'.*tiny, S, B, L"):
+  with pytest.raises(ValueError, match=r"'huge'.*tiny, small, S, B, L"):
     traj3d.get_config("huge")
 
 

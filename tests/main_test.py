@@ -83,13 +83,14 @@ def test_command_finds_a_finished_run_done_and_changes_nothing(resumed):
   found = shrunk.run_main(*shrunk.make_arguments(), f"--workdir={resumed}")
   assert found.returncode == 0, found.stderr
   assert "All is done" in found.stderr
+  assert "checks do not hold: Predicted ADE" in found.stderr
   assert f"Report: {resumed / 'report' / 'index.html'}" in found.stdout
   after = shrunk.read_times(resumed)
   changed = {path for path in before | after if before.get(path) != after[path]}
   assert changed == {resumed / "config.json"}
 
 
-def test_stage_that_is_done_again_makes_the_report_anew(resumed):
+def test_stage_that_is_done_again_makes_the_report_anew(resumed, capsys):
   """Even where the run is stopped between the two."""
   fields = {"evaluation__num_clips": 4}
   stages = {"stages": "evaluate"}
@@ -99,6 +100,15 @@ def test_stage_that_is_done_again_makes_the_report_anew(resumed):
   assert report.stat().st_mtime_ns == before
   Experiment(shrunk.make_config(**fields), resumed).run()
   assert report.stat().st_mtime_ns > before
+  printed = capsys.readouterr().out
+  for stage in ("evaluate", "report"):
+    assert f"{stage} 0/100 0.0%" in printed and f"{stage} DONE" in printed
+  status = json.loads((resumed / "status.json").read_text())
+  assert (status["stage"], status["state"], status["step"]) == (
+    "report", "DONE", 100,
+  )  # fmt: skip
+  scores = json.loads((resumed / "evaluation" / "scores.json").read_text())
+  assert status["reason"] == scores["warning"]
 
 
 def _read_state(folder):

@@ -87,5 +87,5 @@ def test_muon_moves_kernels_by_orthogonal_matrices_and_the_rest_by_adam():
 
 
 def test_an_unknown_optimizer_names_the_known_ones():
-  with pytest.raises(ValueError, match="name='sgd' is unknown.*adamw, muon"):
+  with pytest.raises(ValueError, match=r"name='sgd' is unknown.*adamw, muon"):
     make_optimizer(lambda step: 0.1, _FIELDS | {"name": "sgd"})

@@ -199,10 +199,36 @@ def test_scenes_are_put_in_order_of_their_error(screen):
 
 
 def test_a_gallery_shows_its_scene_in_the_plot(screen):
-  screen.evaluate("document.querySelectorAll('a[data-scene]')[2].click()")
+  screen.evaluate(
+    "document.querySelectorAll('.gallery a[data-scene]')[2].click()"
+  )
   screen.draw()
   assert _text(screen, "#path-caption").startswith("Scene 102:")
   assert screen.evaluate("location.hash") == "#paths"
+
+
+def test_a_moving_pair_of_each_motion_is_seen_before_the_paths(page):
+  facts = page.evaluate(
+    "[...document.querySelectorAll('.motions img')].map((image) => "
+    "[image.complete && image.naturalWidth > 0, "
+    "image.getBoundingClientRect().bottom <= "
+    "document.getElementById('path-space').getBoundingClientRect().top])"
+  )
+  assert facts == [[True, True]] * 4
+  first = "document.querySelector('.motions img').getBoundingClientRect().top"
+  assert page.evaluate(f"{first} < 600")
+
+
+def test_the_plot_begins_with_the_first_motion(tmp_path, chromium):
+  make_workdir(tmp_path, num_clips=1)
+  path = tmp_path / "evaluation" / "clips.npz"
+  clips = dict(np.load(path))
+  clips["motions/scene_id"] = np.array([102, 100, 101, 103])
+  np.savez(path, **clips)
+  with chromium.open(run_report.write_report(tmp_path), 1400) as page:
+    page.draw()
+    assert _text(page, "#path-caption").startswith("Scene 102:")
+    assert not page.problems
 
 
 def test_time_plays_and_stops(screen):
@@ -241,7 +267,9 @@ def test_few_scenes(num_scenes, tmp_path, chromium):
   assert has_missing == (num_scenes == 0)
   with chromium.open(path, 390) as page:
     assert not page.problems and page.sideways == 0
-    links = page.evaluate("document.querySelectorAll('a[data-scene]').length")
+    links = page.evaluate(
+      "document.querySelectorAll('.gallery a[data-scene]').length"
+    )
     assert links == num_scenes
 
 

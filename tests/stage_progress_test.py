@@ -142,6 +142,8 @@ def test_how_it_ended_is_in_the_files(tmp_path, clock, capsys):
   with _start(clock, tmp_path) as progress:
     progress.result = "Worse than copying."
   assert _status(tmp_path)["reason"] == "Worse than copying."
+  run = status.read_run(tmp_path, clock.now_s)
+  assert (run.state, run.reason) == ("DONE", "Worse than copying.")
 
 
 def test_other_processes_say_and_write_nothing(tmp_path, clock, capsys):

@@ -2,6 +2,7 @@
 
 import functools
 import io
+import itertools
 import json
 import sys
 import threading
@@ -228,8 +229,20 @@ def test_a_real_watchdog_refreshes_and_ends_with_the_run(tmp_path, clock):
   assert _status(tmp_path)["state"] == "DONE"
 
 
-def test_the_files_are_refreshed_every_few_tens_of_seconds(run):
-  assert 10 <= _NoWatchdog.made.interval_s <= 40
+def test_what_is_done_in_place_of_steps_is_said_every_ten_seconds(
+  run, clock, capsys
+):
+  assert _NoWatchdog.made.interval_s == monitor.LOOK_S
+  times = []
+  with run.activity("validation"):
+    for _ in range(20):
+      clock.now_s += monitor.LOOK_S
+      run.check()
+      if line := capsys.readouterr().out:
+        assert line.startswith("tokenizer 10/1000") and "validation, " in line
+        times.append(clock.now_s)
+  assert len(times) >= 6
+  assert max(b - a for a, b in itertools.pairwise(times)) < 10
 
 
 def test_a_full_disk_is_told_once_and_ends_nothing(

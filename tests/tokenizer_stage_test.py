@@ -275,3 +275,21 @@ def test_loss_falls_on_one_batch(upstream, batch):
   for _ in range(30):
     state, metrics = step(state, batch)
   assert metrics["reconstruction_loss"] < 0.7 * first["reconstruction_loss"]
+
+
+def test_without_a_discriminator_the_generator_learns_as_before_one(batch):
+  states, metrics = [], []
+  for start in (None, 1000):
+    stage = TokenizerStage(
+      tokenizer_config(discriminator_start_step=start), 1000, _CLIP_SHAPE
+    )
+    state = jax.jit(stage.init_state)()
+    after, values = jax.jit(stage.train_step)(state, batch)
+    assert_trees_equal(after.d_params, state.d_params)
+    states.append(after.g_params)
+    metrics.append(values)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), *states
+  )
+  assert set(metrics[0]) < set(metrics[1])
+  assert "d_loss" in metrics[1] and "d_loss" not in metrics[0]

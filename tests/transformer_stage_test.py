@@ -178,7 +178,7 @@ def test_cached_tokens_by_clip_give_the_step_that_frames_give(setup):
 def test_an_unknown_draw_names_the_known_ones(setup):
   config = _config_by_clip()
   config["maskgvt"]["draw"] = "row"
-  with pytest.raises(ValueError, match="draw='row' is unknown.*step, clip"):
+  with pytest.raises(ValueError, match=r"draw='row' is unknown.*step, clip"):
     TransformerStage(config, setup[0].model, 1000, setup[0].frozen)
 
 

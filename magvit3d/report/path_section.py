@@ -75,13 +75,23 @@ def choose_scenes(paths: Arrays, wanted_ids: Collection[int]) -> np.ndarray:
   return np.sort(order[:MAX_SCENES])
 
 
-def section(paths: Arrays, rows: np.ndarray) -> str:
-  """Returns the plot of some scenes, its controls and its data."""
+def section(
+  paths: Arrays, rows: np.ndarray, first_id: int | None = None
+) -> str:
+  """Returns the plot of some scenes, its controls and its data.
+
+  Args:
+    paths: Arrays without a problem.
+    rows: See `choose_scenes`.
+    first_id: Scene that is shown first; None: the first one.
+  """
   given = int(paths["given_frames"])
   num_scenes, num_frames, _ = paths["truth"].shape
   names = [str(name).replace("_", " ") for name in paths["names"]]
   left_out = num_scenes - len(rows)
   content = _content(paths, rows, names)
+  ids = paths["scene_id"][rows].tolist()
+  content["first"] = ids.index(first_id) if first_id in ids else 0
   num_views = max(len(rig["matrices"]) for rig in content["rigs"])
   eyes = "".join(
     f'<option value="{view}">{camera_name(view)}</option>'

@@ -267,7 +267,7 @@ function startPaths(content) {
   }
 
   listen();
-  pick(0);
+  pick(content.first);
 }
 
 startPaths(JSON.parse(document.getElementById("path-data").textContent));

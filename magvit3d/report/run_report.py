@@ -127,11 +127,13 @@ def _paths(paths, problem, clips, why_none) -> tuple[str, set[int], str]:
   problem = problem or path_section.problem(paths)
   if problem:
     return say_missing(problem), set(), ""
+  of_motions = motion_section.scene_ids(clips)
   rows = path_section.choose_scenes(
-    paths, motion_section.scene_ids(clips) + gallery_section.scene_ids(clips)
+    paths, of_motions + gallery_section.scene_ids(clips)
   )
   shown_ids = {int(scene) for scene in paths["scene_id"][rows]}
-  return path_section.section(paths, rows), shown_ids, path_section.script()
+  shown = path_section.section(paths, rows, next(iter(of_motions), None))
+  return shown, shown_ids, path_section.script()
 
 
 def _lead(scores: dict, stages: dict) -> str:

@@ -257,7 +257,7 @@ class TaskSequences:
 def _by_task(
   index: TaskIndex, functions: Sequence[Callable], *arguments: PyTree
 ) -> PyTree:
-  """Returns what the function of each clip, or of all, makes of the arguments."""
+  """Returns what the function of each clip's task, or of all, makes of them."""
   if jnp.ndim(index) == 0:
     return jax.lax.switch(index, functions, *arguments)
   made = [function(*arguments) for function in functions]

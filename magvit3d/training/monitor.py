@@ -19,7 +19,7 @@ from jaxtyping import UInt8
 
 from magvit3d import atomic_file
 from magvit3d.training import progress, watchdog
-from magvit3d.training.heartbeat import Heartbeat
+from magvit3d.training.heartbeat import TRAINING, Heartbeat
 from magvit3d.training.metric_writers import MetricWriters
 from magvit3d.training.monitoring_options import MonitoringOptions
 from magvit3d.training.screen import Screen
@@ -28,13 +28,15 @@ from magvit3d.training.status_files import (
   ENDS,
   FAILED,
   INTERRUPTED,
-  REFRESH_S,
   RUNNING,
   STALLED,
   Status,
   local_time,
 )
 
+# A thread looks every so many seconds, and says what is done where no line came
+# for so long: together less than the 10 s that may pass in silence.
+LOOK_S, SILENCE_S = 3.0, 6.0
 _RATE_NAME = "train/steps_per_second"
 _MAIN_LOSSES = ("train/loss", "train/g_loss", "loss")
 
@@ -136,13 +138,13 @@ class Monitor:
     )
     self._screen = Screen(self._stage, self._total_steps, step)
     self._write_status()
-    interval_s = min(REFRESH_S, self._options.stall_after_s / 4)
+    interval_s = min(LOOK_S, self._options.stall_after_s / 4)
     self._watchdog = self._make_watchdog(self.check, interval_s)
 
   def _begin(self, step: int) -> None:
     self._progress = progress.Progress(self._total_steps, step)
     self._first_step = step
-    self._started_s = self._clock()
+    self._started_s = self._shown_s = self._clock()
     self._heartbeat = Heartbeat(
       self._options.stall_after_s, self._log_every_steps, step, self._started_s
     )
@@ -172,6 +174,7 @@ class Monitor:
       if self._is_finished:
         return
       has_stalled = self._judge()
+      self._break_silence()
       try:
         self._write_status()
         if has_stalled:
@@ -181,6 +184,16 @@ class Monitor:
         if not self._has_write_failed:  # Once; the run itself may go on.
           self._screen.say(f"The run's status was not written: {error}")
         self._has_write_failed = True
+
+  def _break_silence(self) -> None:
+    """Says what is done in place of steps, every few seconds."""
+    beat, now_s = self._heartbeat, self._clock()
+    is_usual = beat.activity == TRAINING or self._screen.has_bar
+    if is_usual or now_s - self._shown_s < SILENCE_S:
+      return
+    self._shown_s = now_s
+    took = f"{beat.silence_s(now_s):.0f} s"
+    self._screen.tell(beat.step, [f"{beat.activity}, {took}"])
 
   def _judge(self) -> bool:
     """Tells if steps stopped or go on again; returns whether they stopped."""
@@ -255,6 +268,7 @@ class Monitor:
       self._writers.write(step, now_s, values)
       self._write_status()
       self._screen.show(self._progress, values)
+      self._shown_s = now_s
 
   def finish(self, state: str, reason: str = "") -> None:
     """Ends the stage as DONE, FAILED or INTERRUPTED; a second call is void.

@@ -21,7 +21,7 @@ from data_gen import schema, shards
 from data_gen.errors import DataError
 from data_gen.records import encode_scene
 from data_gen.tfrecord import TFRecordSource
-from magvit3d import identities, processes
+from magvit3d import identities, processes, stage_progress
 from magvit3d.data import token_records
 from magvit3d.data.clips import ClipSource, load_clips
 from magvit3d.data.token_records import MANIFEST_NAME, TokenSource
@@ -105,6 +105,7 @@ def _encoded_clips(
 ) -> Iterator[bytes]:
   """Tokenizes some clips, a batch at a time, as records."""
   for start in range(numbers.start, numbers.stop, batch_size):
+    stage_progress.note(start, len(source))
     batch = range(start, min(start + batch_size, numbers.stop))
     found = tokenize(load_clips(source, batch, keys=("frames", "labels")))
     for row, number in enumerate(batch):

@@ -1,0 +1,146 @@
+"""What a program compiled for a GPU cannot be faster than.
+
+Each operation of the optimised program either moves bytes or multiplies: the
+longer of the two times, with the card's bandwidth and its rate of bfloat16
+products. The sum of both over all operations is a bound that no run beats, as
+far as nothing runs at the same time and caches do not help.
+"""
+
+import collections
+import dataclasses
+import math
+import re
+from collections.abc import Iterator
+
+BYTES_PER_SECOND, FLOPS_PER_SECOND = 3.35e12, 798e12  # Of an H100, measured.
+_SIZES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2}
+_SIZES |= {"f32": 4, "s32": 4, "u32": 4, "f64": 8, "s64": 8, "u64": 8}
+_ARRAY = re.compile(r"\b([a-z]+\d*)\[([\d,]*)\]")
+_INSTRUCTION = re.compile(
+  r"^  (?:ROOT )?%?([\w.\-]+) = (\(.*?\)|\S+) ([\w\-]+)\((.*)$"
+)
+_COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{\s*$")
+# Give other names to values, or only hold them.
+_FREE = {"parameter", "get-tuple-element", "tuple", "bitcast", "constant"}
+
+
+@dataclasses.dataclass
+class Bounds:
+  """Of a program.
+
+  Attributes:
+    seconds: By kind of operation.
+    flops: Of convolutions and matrix products.
+    moved_bytes: Read and written.
+    calls: Kinds of calls into libraries, and how many.
+    num_plain_convolutions: That no library computes.
+  """
+
+  seconds: collections.Counter
+  flops: float
+  moved_bytes: float
+  calls: collections.Counter
+  num_plain_convolutions: int
+
+
+def read(hlo: str, num_loops: int = 1) -> Bounds:
+  """Reads the text of an optimised program; loops run `num_loops` times."""
+  computations, entry = _computations(hlo)
+  bounds = Bounds(
+    collections.Counter(),
+    0.0,
+    0.0,
+    collections.Counter(),
+    len(re.findall(r" convolution\(", hlo)),
+  )
+  _walk(computations, entry, bounds, 1, num_loops)
+  return bounds
+
+
+def _computations(hlo: str) -> tuple[dict[str, list[str]], str]:
+  found, name, entry = {}, "", ""
+  for line in hlo.splitlines():
+    if match := _COMPUTATION.match(line):
+      name = match[2]
+      found[name] = []
+      entry = name if match[1] else entry
+    elif name and line.startswith("  "):
+      found[name].append(line)
+  return found, entry
+
+
+def _walk(computations, name, bounds, times, num_loops) -> None:
+  types = {}
+  for line in computations[name]:
+    match = _INSTRUCTION.match(line)
+    if not match:
+      continue
+    result_name, result, kind, rest = match.groups()
+    types[result_name] = result
+    if kind in _FREE:
+      continue
+    called = [n for n in _called(line) if n in computations]
+    if kind in ("while", "call", "conditional"):
+      # Of a condition's branches the longest; of a loop the body.
+      longest = max(called, key=lambda n: len(computations[n]), default=None)
+      if longest:
+        more = num_loops if kind == "while" else 1
+        _walk(computations, longest, bounds, times * more, num_loops)
+      continue
+    operands = [
+      types.get(n, "") for n in re.findall(r"%([\w.\-]+)", rest.split("), ")[0])
+    ]
+    moved = _num_bytes(result) + sum(map(_num_bytes, operands))
+    flops = 0.0
+    if kind == "custom-call":
+      kind = re.search(r'custom_call_target="([^"]*)"', line)[1]
+      bounds.calls[kind] += 1
+      flops = _flops(line, kind, result, operands)
+    elif kind == "fusion":
+      kind = re.sub(r"[._\d]+$", "", result_name)
+    seconds = max(moved / BYTES_PER_SECOND, flops / FLOPS_PER_SECOND)
+    bounds.seconds[kind] += times * seconds
+    bounds.flops += times * flops
+    bounds.moved_bytes += times * moved
+
+
+def _called(line: str) -> Iterator[str]:
+  pattern = r"(?:body|to_apply|calls|\w+_computation)=%?([\w.\-]+)"
+  yield from re.findall(pattern, line)
+  for group in re.findall(r"branch_computations=\{([^}]*)\}", line):
+    yield from re.findall(r"%?([\w.\-]+)", group)
+
+
+def _arrays(text: str) -> Iterator[tuple[str, list[int]]]:
+  for kind, shape in _ARRAY.findall(text):
+    if kind in _SIZES:
+      yield kind, [int(size) for size in shape.split(",") if size]
+
+
+def _num_bytes(text: str) -> int:
+  return sum(_SIZES[kind] * math.prod(shape) for kind, shape in _arrays(text))
+
+
+def _flops(line: str, kind: str, result: str, operands: list[str]) -> float:
+  """Of a call into cuDNN or cuBLAS; 0 of others."""
+  if not operands:
+    return 0.0
+  shapes = [next(_arrays(text), ("", []))[1] for text in operands]
+  out = next(_arrays(result), ("", []))[1]
+  if "$conv" in kind:
+    labels = re.search(r"dim_labels=[^_]+_[^-]+->(\w+)", line)[1]
+    feature = labels.index("f")
+    kernel, image = shapes[1], out
+    if "BackwardFilter" in kind:
+      kernel, image = out, shapes[1]
+    elif "BackwardInput" in kind:
+      image = shapes[0]
+    return 2.0 * math.prod(kernel) * math.prod(image) / image[feature]
+  if "fmha" in kind:  # (b, n, h, d); backward five products, forward two.
+    num_products = 5 if "Backward" in kind else 2
+    return 2.0 * num_products * math.prod(shapes[0]) * shapes[1][1]
+  if "matmul" in kind or "gemm" in kind:
+    axes = re.search(r'"lhs_contracting_dimensions":\[([^\]]*)\]', line)
+    inner = [shapes[0][int(axis.strip('"'))] for axis in axes[1].split(",")]
+    return 2.0 * math.prod(out) * math.prod(inner)
+  return 0.0

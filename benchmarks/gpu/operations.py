@@ -1,0 +1,293 @@
+"""Step `operations`: convolutions and attention, each beside torch's.
+
+  python -m benchmarks.gpu.operations --output=gpu_check
+
+Milliseconds of the forward and of the backward pass, and the fastest
+implementation of each shape: what the default of this device should be.
+"""
+
+import concurrent.futures
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+
+import jax
+import jax.numpy as jnp
+from absl import app
+from jaxtyping import Array
+
+from benchmarks.gpu import timing, transposed
+from benchmarks.gpu.results import SMALL, Results, message
+from magvit3d.models import attention, layers
+
+DTYPES = ("bfloat16", "float32")
+# The network, kernel width, and what goes in: b, t, h = w, c. The widths of
+# `:B` with 4 clips of 128 px, and of `:tiny` with 32 clips of 32 px.
+_CONVOLUTIONS = (
+  ("B", 4, (4, 4, 32, 256)),
+  ("B", 3, (4, 16, 128, 64)),
+  ("tiny", 4, (32, 4, 8, 64)),
+  ("tiny", 3, (32, 16, 32, 16)),
+  ("B", 4, (4, 8, 64, 128)),
+  ("B", 3, (4, 8, 64, 128)),
+  ("B", 3, (4, 4, 16, 256)),
+)
+_SMALL_CONVOLUTIONS = (("small", 4, (1, 2, 4, 4)), ("small", 3, (1, 4, 8, 4)))
+# b, tokens, heads, d: `:tiny`, MAGVIT's with its one token more, three views.
+_ATTENTIONS = ((32, 258, 4, 32), (8, 1025, 12, 64), (4, 3073, 12, 64))
+_SMALL_ATTENTIONS = ((1, 9, 2, 4),)
+PASSES = ("forward", "backward")
+_NUM_THREADS = 16
+_NUM_TOGETHER = 6  # Cases whose programs are compiled before they are timed.
+_MAX_LINKS = 10
+_GRADIENT_BYTES = 2 * 10**9  # Of all links.
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+  """An operation on arrays of certain shapes, in several implementations.
+
+  Attributes:
+    kind: 'conv', 'transposed conv' or 'attention'.
+    name: With its shape.
+    shapes: Of the arguments, the smallest first.
+    result_shape: Of the result.
+    implementations: By name; functions of the arguments.
+    flops: Of the forward pass.
+  """
+
+  kind: str
+  name: str
+  shapes: tuple[tuple[int, ...], ...]
+  result_shape: tuple[int, ...]
+  implementations: dict[str, Callable[..., Array]]
+  flops: float
+
+
+def cases(dtype: str) -> Iterator[Case]:
+  """Yields all; the most telling ones first."""
+  convolutions, attentions = _CONVOLUTIONS, _ATTENTIONS
+  if SMALL.value:
+    convolutions, attentions = _SMALL_CONVOLUTIONS, _SMALL_ATTENTIONS
+  for i, convolution in enumerate(convolutions):
+    yield _convolution(*convolution, dtype)
+    if i < len(attentions):
+      yield _attention(attentions[i])
+
+
+def _convolution(network, width, clip, dtype) -> Case:
+  b, t, size, channels = clip
+  is_transposed = width == 4
+  scale = 2 if is_transposed else 1
+
+  def make(implementation):
+    if is_transposed:
+      module = layers.ConvTranspose(
+        channels, (2, 2, 2), implementation=implementation, dtype=dtype
+      )
+    else:
+      module = layers.Conv(
+        channels, (3, 3, 3), implementation=implementation, dtype=dtype
+      )
+    bias = jnp.zeros(channels)
+
+    def apply(kernel, clips):
+      return module.apply({"params": {"kernel": kernel, "bias": bias}}, clips)
+
+    return apply
+
+  implementations = {name: make(name) for name in layers.CONV_IMPLEMENTATIONS}
+  if is_transposed:
+    implementations["gradient form"] = lambda kernel, clips: (
+      transposed.conv_transpose(kernel.astype(dtype), clips)
+    )
+  return Case(
+    "transposed conv" if is_transposed else "conv",
+    f"{network} {width}x{width}x{width} ({b}, {t}, {size}, {size}, {channels})",
+    ((width,) * 3 + (channels, channels), (b, t, size, size, channels)),
+    (b, t * scale, size * scale, size * scale, channels),
+    implementations,
+    # Of a transposed one each value that goes in meets each tap.
+    2.0 * b * t * size**2 * width**3 * channels**2,
+  )
+
+
+def _attention(shape: tuple[int, int, int, int]) -> Case:
+  b, num_tokens, heads, width = shape
+
+  def make(implementation):
+    def apply(query, key, value):
+      return attention.attend(query, key, value, implementation=implementation)
+
+    return apply
+
+  return Case(
+    "attention",
+    f"({b}, {num_tokens}, {heads}, {width})",
+    (shape,) * 3,
+    shape,
+    {
+      "xla": make("xla"),
+      "cudnn": make("cudnn"),
+      "cudnn, padded": padded_cudnn_attention,
+    },
+    4.0 * b * heads * num_tokens**2 * width,
+  )
+
+
+def padded_cudnn_attention(query: Array, key: Array, value: Array) -> Array:
+  """cuDNN's attention of one token more, for odd lengths, which it refuses."""
+  b, num_tokens = query.shape[:2]
+  lengths = jnp.full(b, num_tokens, jnp.int32)
+  padded = [
+    jnp.pad(x, ((0, 0), (0, num_tokens % 2), (0, 0), (0, 0)))
+    for x in (query, key, value)
+  ]
+  result = jax.nn.dot_product_attention(
+    *padded,
+    query_seq_lengths=lengths,
+    key_value_seq_lengths=lengths,
+    implementation="cudnn",
+  )
+  return result[:, :num_tokens]
+
+
+def lower(
+  case: Case, dtype: str, implementation: str, which: str, **options
+) -> jax.stages.Lowered:
+  """Traces one pass of an implementation, repeated in a chain.
+
+  Args:
+    case: What is done.
+    dtype: Of all arrays but convolutions' kernels, which are parameters.
+    implementation: One of the case's.
+    which: One of `PASSES`.
+    **options: Of `jax.ShapeDtypeStruct`.
+  """
+  operation = case.implementations[implementation]
+  types = [dtype] * len(case.shapes)
+  if case.kind != "attention":
+    types[0] = "float32"
+  arrays = [
+    jax.ShapeDtypeStruct(shape, kind, **options)
+    for shape, kind in zip(case.shapes, types, strict=True)
+  ]
+  links = num_links(case, dtype, which)
+  if which == "forward":
+    return jax.jit(timing.chain_forward(operation, links)).lower(*arrays)
+  result = jax.ShapeDtypeStruct(case.result_shape, dtype, **options)
+  chain = timing.chain_backward(operation)
+  return jax.jit(chain).lower([result] * links, *arrays)
+
+
+def num_links(case: Case, dtype: str, which: str) -> int:
+  """Returns how often a pass is repeated in one program."""
+  if SMALL.value:
+    return 2
+  if which == "forward":
+    return _MAX_LINKS
+  size = math.prod(case.result_shape) * jnp.dtype(dtype).itemsize
+  return max(2, min(_MAX_LINKS, _GRADIENT_BYTES // size))
+
+
+def _milliseconds(lowered: jax.stages.Lowered, compiled, links: int) -> float:
+  """Of one link."""
+  shapes = jax.tree.leaves(lowered.in_avals)
+  keys = jax.random.split(jax.random.key(0), len(shapes))
+  arrays = [
+    jax.random.normal(key, info.shape, info.dtype) / 8
+    for key, info in zip(keys, shapes, strict=True)
+  ]
+  arguments, _ = jax.tree.unflatten(lowered.in_tree, arrays)
+  seconds = timing.seconds_per_call(
+    lambda: compiled(*arguments),
+    num_calls=1 if SMALL.value else 3,
+    num_repeats=2 if SMALL.value else 5,
+  )
+  return seconds / links * 1e3
+
+
+def main(argv: list[str]) -> int:
+  """Times all; returns the exit status."""
+  del argv
+  results = Results("operations")
+  size = 256 if SMALL.value else 8192
+  for dtype in DTYPES:
+    results.attempt(
+      "peak, TFLOP/s",
+      dtype,
+      lambda dtype=dtype: timing.matmul_flops_per_second(dtype, size) / 1e12,
+    )
+  both = zip(*(cases(dtype) for dtype in DTYPES), strict=True)
+  told = [
+    (dtype, case)
+    for pair in both
+    for dtype, case in zip(DTYPES, pair, strict=True)
+  ]
+  with concurrent.futures.ThreadPoolExecutor(_NUM_THREADS) as pool:
+    for start in range(0, len(told), _NUM_TOGETHER):
+      some = told[start : start + _NUM_TOGETHER]
+      compiled = [_start_compiling(pool, dtype, case) for dtype, case in some]
+      concurrent.futures.wait([f for one in compiled for f in one.values()])
+      for (dtype, case), futures in zip(some, compiled, strict=True):
+        _time_case(results, futures, case, dtype)
+  return int(results.num_failed > 0)
+
+
+def _start_compiling(pool, dtype: str, case: Case) -> dict:
+  """Compiles on the host's cores; what is to come by implementation, pass."""
+
+  def compile_one(implementation, which):
+    lowered = lower(case, dtype, implementation, which)
+    links = num_links(case, dtype, which)
+    return lowered, lowered.compile(), links
+
+  return {
+    (implementation, which): pool.submit(compile_one, implementation, which)
+    for implementation in case.implementations
+    for which in PASSES
+  }
+
+
+def _time_case(results: Results, futures: dict, case: Case, dtype: str) -> None:
+  def measure():
+    times = {}
+    for (implementation, which), future in futures.items():
+      times.setdefault(implementation, {})[which] = _time_or_reason(future)
+    torch_times = _torch_milliseconds(case, dtype)
+    fastest = {
+      which: min(
+        (name for name in times if isinstance(times[name][which], float)),
+        key=lambda name: times[name][which],
+        default=None,
+      )
+      for which in PASSES
+    }
+    return {
+      "milliseconds": times,
+      "torch, milliseconds": torch_times,
+      "fastest": fastest,
+      "forward_GFLOP": case.flops / 1e9,
+    }
+
+  results.attempt(case.kind, f"{case.name}, {dtype}", measure)
+
+
+def _time_or_reason(future) -> float | str:
+  """Milliseconds, or why the device refuses it."""
+  try:
+    return _milliseconds(*future.result())
+  except Exception as error:  # Others may work.
+    return f"refused: {message(error)}"
+
+
+def _torch_milliseconds(case: Case, dtype: str) -> dict[str, float | str]:
+  try:
+    from benchmarks.gpu import torch_operations
+  except ImportError:
+    return {"forward": "torch is not here", "backward": "torch is not here"}
+  return torch_operations.milliseconds(case, dtype, is_small=SMALL.value)
+
+
+if __name__ == "__main__":
+  app.run(main)

@@ -1,0 +1,56 @@
+"""Tests of benchmarks/gpu/hlo_bounds.py."""
+
+import pytest
+
+from benchmarks.gpu import hlo_bounds
+
+_PROGRAM = """HloModule jit_run
+
+%fused_add (p0: f32[8,4]) -> f32[8,4] {
+  %p0 = f32[8,4]{1,0} parameter(0)
+  ROOT %sum = f32[8,4]{1,0} add(%p0, %p0)
+}
+
+%body (state: (f32[8,4])) -> (f32[8,4]) {
+  %state = (f32[8,4]{1,0}) parameter(0)
+  %value = f32[8,4]{1,0} get-tuple-element(%state), index=0
+  %loop_add_fusion.1 = f32[8,4]{1,0} fusion(%value), kind=kLoop, calls=%fused_add
+  ROOT %out = (f32[8,4]{1,0}) tuple(%loop_add_fusion.1)
+}
+
+%condition (state: (f32[8,4])) -> pred[] {
+  %state.2 = (f32[8,4]{1,0}) parameter(0)
+  ROOT %go = pred[] constant(false)
+}
+
+ENTRY %main (a: bf16[16,32], b: bf16[32,64], c: f32[8,4]) -> (f32[8,4]) {
+  %a = bf16[16,32]{1,0} parameter(0)
+  %b = bf16[32,64]{1,0} parameter(1)
+  %c = f32[8,4]{1,0} parameter(2)
+  %product = bf16[16,64]{1,0} custom-call(%a, %b), custom_call_target="__cublas$gemm", backend_config={"dot_dimension_numbers":{"lhs_contracting_dimensions":["1"]}}
+  %start = (f32[8,4]{1,0}) tuple(%c)
+  ROOT %loop = (f32[8,4]{1,0}) while(%start), condition=%condition, body=%body
+}
+"""  # noqa: E501
+
+
+@pytest.mark.parametrize("num_loops", [1, 5])
+def test_products_and_bytes_are_counted(num_loops):
+  bounds = hlo_bounds.read(_PROGRAM, num_loops)
+  assert bounds.flops == 2 * 16 * 64 * 32
+  product_bytes = 2 * (16 * 64 + 16 * 32 + 32 * 64)
+  loop_bytes = 2 * 8 * 4 * 4 * num_loops
+  assert bounds.moved_bytes == product_bytes + loop_bytes
+  assert bounds.calls == {"__cublas$gemm": 1}
+  assert bounds.seconds["loop_add_fusion"] == pytest.approx(
+    loop_bytes / hlo_bounds.BYTES_PER_SECOND
+  )
+
+
+def test_plain_convolutions_are_told():
+  text = _PROGRAM.replace(
+    "  %start =",
+    "  %slow = f32[8,4]{1,0} convolution(%c, %c), dim_labels=bf_io->bf\n"
+    "  %start =",
+  )
+  assert hlo_bounds.read(text).num_plain_convolutions == 1
