@@ -59,6 +59,7 @@ def make(demo: Demo) -> str:
   results = _results(demo)
   rows = path_section.choose_scenes(results.paths, ())
   linked = results.paths["scene_id"][rows].tolist()
+  first, *_ = motion_section.scene_ids(results.shown)
   settings = html.escape(json.dumps(dict(demo.facts), indent=2))
   return pages.make_page(
     "magvit3d: predicted motion",
@@ -66,7 +67,7 @@ def make(demo: Demo) -> str:
     {
       "Motions": motion_section.section(results.shown, linked),
       "Metres": _metres(demo.tally) + score_tables.section(results.tables),
-      "Paths": path_section.section(results.paths, rows),
+      "Paths": path_section.section(results.paths, rows, first),
       "Samples": _samples(demo),
       "Settings": f"<pre>{settings}</pre>",
     },
