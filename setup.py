@@ -14,6 +14,7 @@ setuptools.setup(
   ),
   package_data={
     "data_gen.previews": ["*.html", "*.css", "*.js"],
+    "magvit3d.pretrained": ["*/*.json", "*/*.md", "*/*.safetensors"],
     "magvit3d.report": ["*.html", "*.css", "*.js"],
   },
   python_requires=">=3.11,<3.14",

@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from magvit3d import runtime, sharding
+from magvit3d import sharding
 from magvit3d.errors import UserError
 from magvit3d.inference import (
   class_choices,
   finished_run,
   pretrained_files,
   scene_arrays,
+  shipped_models,
   task_sampling,
   video_arrays,
 )
@@ -71,20 +72,34 @@ class Magvit:
 
   @classmethod
   def from_pretrained(
-    cls, folder: str | os.PathLike, *, batch_size: int = BATCH_SIZE
+    cls, name: str | os.PathLike, *, batch_size: int = BATCH_SIZE
   ) -> "Magvit":
-    """Reads what `save_pretrained` wrote."""
-    place = sharding.replicated(sharding.make_mesh())
-    path = pathlib.Path(folder).expanduser()
-    return cls(pretrained_files.load(path, place), batch_size=batch_size)
+    """Reads one of `pretrained()`, or a folder that `save_pretrained` wrote.
 
-  def save_pretrained(self, folder: str | os.PathLike) -> None:
+    A name comes before a folder of that name, which is ./NAME.
+    """
+    place = sharding.replicated(sharding.make_mesh())
+    if str(name) in shipped_models.names():
+      return cls(shipped_models.load(str(name), place), batch_size=batch_size)
+    folder = pathlib.Path(name).expanduser()
+    if not folder.exists():
+      raise shipped_models.unknown(str(name))
+    return cls(pretrained_files.load(folder, place), batch_size=batch_size)
+
+  def save_pretrained(
+    self, folder: str | os.PathLike, *, dtype: str = "float32"
+  ) -> None:
     """Writes parameters and config.json, which `from_pretrained` reads.
 
     An earlier export in the folder is replaced in one step; anything else in
     it is an error.
+
+    Args:
+      folder: New, or with an earlier export.
+      dtype: Of the parameters in the file: "float32", or "float16", half of it.
     """
-    pretrained_files.save(self.trained, pathlib.Path(folder).expanduser())
+    path = pathlib.Path(folder).expanduser()
+    pretrained_files.save(self.trained, path, dtype)
 
   # What it knows.
 
@@ -379,17 +394,6 @@ class Magvit:
     return np.full(count, found[0], np.int32)
 
 
-def open_folder(
-  folder: pathlib.Path, *, batch_size: int = BATCH_SIZE
-) -> Magvit:
-  """Opens what --run names: a work folder, or what `save_pretrained` wrote.
-
-  Compiled programs of a run are kept, or found, where its training keeps them.
-  """
-  if pretrained_files.is_export(folder):
-    return Magvit.from_pretrained(folder, batch_size=batch_size)
-  magvit = Magvit.from_run(folder, batch_size=batch_size)
-  runtime.set_up(
-    {"compilation_cache_dir": None} | magvit.trained.config, folder
-  )
-  return magvit
+def pretrained() -> dict[str, str]:
+  """Returns the models that come with the package: a line of each, by name."""
+  return shipped_models.summaries()

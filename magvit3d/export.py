@@ -35,12 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _export(flags: argparse.Namespace) -> None:
-  from magvit3d.api import open_folder
-  from magvit3d.inference import new_folder, stable_hlo
+  from magvit3d.inference import new_folder, opened_models, stable_hlo
 
   new_folder.check(flags.output)
   stable_hlo.export_tokenizer(
-    open_folder(flags.run),
+    opened_models.open_model(flags.run),
     flags.output,
     pixels=flags.pixels,
     platforms=tuple(flags.platforms.split(",")),

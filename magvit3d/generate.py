@@ -80,11 +80,15 @@ def _view_numbers(text: str) -> tuple[int, ...]:
 
 
 def _generate(flags: argparse.Namespace) -> None:
-  from magvit3d.api import open_folder
-  from magvit3d.inference import generated_files, new_folder, task_clips
+  from magvit3d.inference import (
+    generated_files,
+    new_folder,
+    opened_models,
+    task_clips,
+  )
 
   new_folder.check(flags.output)
-  magvit = open_folder(flags.run)
+  magvit = opened_models.open_model(flags.run)
   choices = task_clips.Choices(
     shape=flags.shape,
     motion=flags.motion,

@@ -1,4 +1,4 @@
-"""Files named by --output, checked before the work that fills them."""
+"""Files named by flags, checked before the work that fills them."""
 
 import pathlib
 from collections.abc import Sequence
@@ -6,16 +6,21 @@ from collections.abc import Sequence
 from magvit3d.errors import UserError
 
 
-def check(output: pathlib.Path, beside: Sequence[pathlib.Path] = ()) -> None:
+def check(
+  output: pathlib.Path,
+  beside: Sequence[pathlib.Path] = (),
+  flag: str = "--output",
+) -> None:
   """Raises UserError unless `output` can be written.
 
   Args:
     output: The file; its folder is made.
     beside: Other files in its folder.
+    flag: That names it.
   """
   for path in (output, *beside):
     if path.is_dir():
-      raise UserError(f"--output={output}: {path} is a folder. Name a file.")
+      raise UserError(f"{flag}={output}: {path} is a folder. Name a file.")
   try:
     output.parent.mkdir(parents=True, exist_ok=True)
     # The work takes minutes: that it cannot be kept is better known before.
@@ -23,12 +28,14 @@ def check(output: pathlib.Path, beside: Sequence[pathlib.Path] = ()) -> None:
     trial.touch()
     trial.unlink()
   except OSError as error:
-    raise not_writable(output, error) from error
+    raise not_writable(output, error, flag) from error
 
 
-def not_writable(output: pathlib.Path, error: OSError) -> UserError:
+def not_writable(
+  output: pathlib.Path, error: OSError, flag: str = "--output"
+) -> UserError:
   """Returns the error to raise where writing failed."""
   return UserError(
-    f"--output={output} cannot be written ({error.strerror or error}). Free "
+    f"{flag}={output} cannot be written ({error.strerror or error}). Free "
     "some space, or name another file."
   )

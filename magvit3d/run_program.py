@@ -12,7 +12,11 @@ _INTERRUPTED = 130  # Exit status, as after Ctrl-C in a shell.
 
 
 def make_parser(
-  description: str, output_help: str, data_help: str | None = None
+  description: str,
+  output_help: str,
+  data_help: str | None = None,
+  *,
+  output_is_required: bool = True,
 ) -> argparse.ArgumentParser:
   """Returns a parser with --run and --output, and --data if it has a help.
 
@@ -20,6 +24,7 @@ def make_parser(
     description: What the program does.
     output_help: What becomes of --output.
     data_help: What --data is for.
+    output_is_required: Whether --output must be given.
   """
   parser = argparse.ArgumentParser(
     description=description,
@@ -31,10 +36,15 @@ def make_parser(
     type=_folder,
     required=True,
     metavar="DIR",
-    help="work folder of a run, or a folder that save_pretrained wrote",
+    help="work folder of a run, a folder that save_pretrained wrote, or the "
+    "name of a model that comes with magvit3d",
   )
   parser.add_argument(
-    "--output", type=_folder, required=True, metavar="DIR", help=output_help
+    "--output",
+    type=_folder,
+    required=output_is_required,
+    metavar="DIR",
+    help=output_help,
   )
   if data_help:
     parser.add_argument("--data", type=_folder, metavar="DIR", help=data_help)

@@ -34,9 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _tokenize(flags: argparse.Namespace) -> None:
-  from magvit3d.api import open_folder
   from magvit3d.errors import UserError
-  from magvit3d.inference import task_clips, token_export
+  from magvit3d.inference import opened_models, task_clips, token_export
 
   data = task_clips.data_folder(flags.run, flags.data)
   if data is None:
@@ -44,7 +43,7 @@ def _tokenize(flags: argparse.Namespace) -> None:
       f"--data is missing, and {flags.run} does not say where it is."
     )
   splits = [name.strip() for name in flags.splits.split(",") if name.strip()]
-  magvit = open_folder(flags.run, batch_size=flags.batch_size)
+  magvit = opened_models.open_model(flags.run, batch_size=flags.batch_size)
   checks = token_export.export(magvit, data, flags.output, splits)
   for split, check in checks.items():
     print(split, *check.lines(), sep="\n")

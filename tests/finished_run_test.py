@@ -151,7 +151,7 @@ def test_footage_needs_its_manifest_for_the_names(copy, trained_run):
     trained_run, {"data": {"data_dir": None}}, {"identity": {"data": {}}}
   )
   # Recordings may have other cameras each.
-  assert found == (_load(copy).class_names, 3, None)
+  assert found == (_load(copy).class_names, 3, None, None)
   with pytest.raises(UserError, match="names of the classes"):
     finished_run._scene_facts(
       copy, {"data": {"data_dir": None}}, {"identity": {"data": {}}}

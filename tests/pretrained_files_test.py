@@ -11,9 +11,10 @@ import pytest
 import safetensors.numpy
 
 from magvit3d import identities, run_files, sharding
-from magvit3d.api import Magvit, open_folder
+from magvit3d.api import Magvit
 from magvit3d.errors import UserError
 from magvit3d.inference import pretrained_files
+from magvit3d.inference.opened_models import open_model
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,8 @@ def test_what_was_saved_computes_the_same_bits(magvit, exported):
         found.camera_from_world, wanted.camera_from_world
       )
       assert found.image_size == wanted.image_size
+    elif field.name == "data":
+      assert found == wanted and found["image_size"] == 24
     elif field.name not in (
       "config",
       "tokenizer_params",
@@ -98,7 +101,45 @@ def test_the_folder_holds_the_parameters_and_no_more(magvit, exported):
 def test_a_folder_is_told_from_a_run(exported, trained_run):
   assert pretrained_files.is_export(exported)
   assert not pretrained_files.is_export(trained_run)
-  assert open_folder(exported).clip_shape == open_folder(trained_run).clip_shape
+  assert open_model(exported).clip_shape == open_model(trained_run).clip_shape
+
+
+def test_half_precision_takes_half_of_the_bytes_and_is_loaded_as_float32(
+  magvit, exported, tmp_path
+):
+  magvit.save_pretrained(tmp_path / "half", dtype="float16")
+  sizes = [_weights(f).stat().st_size for f in (tmp_path / "half", exported)]
+  assert sizes[0] < 0.6 * sizes[1]
+  found = Magvit.from_pretrained(tmp_path / "half").trained
+  for name in ("tokenizer_params", "transformer_params"):
+    for half, whole in zip(
+      jax.tree.leaves(getattr(found, name)),
+      jax.tree.leaves(getattr(magvit.trained, name)),
+      strict=True,
+    ):
+      assert half.dtype == np.float32
+      # A step of float16 is 2**-10 of a number, and 2**-24 of small ones.
+      np.testing.assert_allclose(half, whole, rtol=2**-11, atol=2**-25)
+  content = json.loads((tmp_path / "half" / "config.json").read_text())
+  assert content["format"] == 2  # So that older versions refuse it.
+  assert json.loads((exported / "config.json").read_text())["format"] == 1
+
+
+def test_what_half_precision_cannot_hold_is_refused(magvit, tmp_path):
+  params = jax.tree.map(
+    lambda leaf: leaf * 1e30, magvit.trained.tokenizer_params
+  )
+  other = Magvit(dataclasses.replace(magvit.trained, tokenizer_params=params))
+  with pytest.raises(UserError, match="too large for float16"):
+    other.save_pretrained(tmp_path / "half", dtype="float16")
+  assert not (tmp_path / "half").exists()
+  with pytest.raises(UserError, match=r"dtype='int8' must be one of float32"):
+    magvit.save_pretrained(tmp_path / "half", dtype="int8")
+
+
+def test_an_export_of_before_says_nothing_of_its_data(copy):
+  _edit_config(copy, lambda content: content.pop("data_options"))
+  assert Magvit.from_pretrained(copy).trained.data is None
 
 
 def test_a_tokenizer_alone_can_be_saved(magvit, tmp_path):

@@ -184,7 +184,11 @@ def test_a_task_that_is_told_the_class_needs_to_know_it(magvit, trained_run):
 
 def test_command_ends_without_a_traceback(tmp_path):
   for arguments, status, text in (
-    (["--run=/nowhere", f"--output={tmp_path / 'out'}"], 1, "/nowhere is no"),
+    (
+      ["--run=/nowhere", f"--output={tmp_path / 'out'}"],
+      1,
+      "'/nowhere' is no folder",
+    ),
     (["--run=/nowhere", "--outputs=x"], 2, "--output"),
   ):
     found = subprocess.run(

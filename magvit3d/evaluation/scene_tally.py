@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from magvit3d.evaluation import scene_baselines, scene_scores, score_summary
 from magvit3d.evaluation.scene_scores import ScoredPath
@@ -83,6 +83,13 @@ class SceneTally:
     self._labels["shape"].append(scene.solid.shape)
     self._labels["motion"].append(scene.motion)
     self._truth.append(scene.trajectory)
+
+  def values(self, clips: str, metric: str) -> Float[np.ndarray, " n"]:
+    """Returns a score of each scene, one of METRICS, of the clips of a name."""
+    (paths,) = (
+      found for (_, name), found in self._found.items() if name == clips
+    )
+    return np.array([path.scores[metric] for path in paths])
 
   def lines(self, seed: int) -> list[Line]:
     """Returns means with intervals; see `score_summary.summarise`."""

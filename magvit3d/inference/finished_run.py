@@ -54,7 +54,7 @@ def load(workdir: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
   window = config_checks.clip_window(config["data"], config["input"])
   num_frames = window.num_frames
   size = config["data"]["image_size"]
-  names, num_cameras, rig = _scene_facts(workdir, config, record)
+  names, num_cameras, rig, data = _scene_facts(workdir, config, record)
   model = make_model(config, names, num_frames, size, num_cameras)
   _check_identity(folder, record, {"vqvae": config["vqvae"]})
   shapes = tokenizer_shapes(model, num_frames, size)
@@ -79,6 +79,7 @@ def load(workdir: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
     tokenizer_params,
     params,
     rig,
+    data,
   )
 
 
@@ -132,14 +133,19 @@ def _damage_error(folder: pathlib.Path, damage: str) -> UserError:
 
 def _scene_facts(
   workdir: pathlib.Path, config: Mapping[str, Any], record: Mapping[str, Any]
-) -> tuple[tuple[str, ...], int, Cameras | None]:
-  """Class names, number of cameras and shared rig of a tokenizer's data."""
+) -> tuple[tuple[str, ...], int, Cameras | None, dict[str, Any] | None]:
+  """Class names, cameras, shared rig and options of a tokenizer's data."""
   made_with = record["identity"].get("data", {})
   if made_with.get("preset") in schema.PRESETS:
     fields = {field.name for field in dataclasses.fields(DatasetOptions)}
     known = {key: made_with[key] for key in fields & set(made_with)}
     options = DatasetOptions(output_dir="unused", **known)
-    return options.class_names, options.num_views, shared_rig(options)
+    return (
+      options.class_names,
+      options.num_views,
+      shared_rig(options),
+      options.arguments(),
+    )
   folder = pathlib.Path(config["data"]["data_dir"] or workdir / "data")
   if not (folder / schema.MANIFEST_NAME).exists():
     raise UserError(
@@ -148,7 +154,7 @@ def _scene_facts(
       "manifest alone, back there."
     )
   manifest = read_manifest(folder)
-  return tuple(manifest["class_names"]), manifest["num_views"], None
+  return tuple(manifest["class_names"]), manifest["num_views"], None, None
 
 
 def _check_identity(

@@ -1,13 +1,15 @@
 """A folder with trained networks, small enough to share.
 
-`model-<hash>.safetensors` holds float32 parameters by path, such as
-'tokenizer/encoder/Conv_0/kernel'; `config.json` says what they are:
+`model-<hash>.safetensors` holds parameters by path, such as
+'tokenizer/encoder/Conv_0/kernel', as float32, or as float16 where that was
+asked for; they are float32 again once loaded. `config.json` says what they are:
 
-  format          number of this format
+  format          number of this format: 1, with float16 2
   magvit3d, jax   versions that wrote it
   class_names, num_frames, image_size, frame_stride, num_cameras, steps, rig
                   see `TrainedNetworks`; of the rig `intrinsics` and
                   `camera_from_world`, or null
+  data_options    of `python -m data_gen`, or null
   networks        sections of the run's config
   weights         name of the file, and shape, type and CRC32C of each leaf
   sha256          of all of the above, as sorted JSON without spaces around it
@@ -44,20 +46,31 @@ from magvit3d.inference.trained_networks import (
 from magvit3d.training.checkpoint_fit import listed
 from magvit3d.training.code_version import code_version
 
-FORMAT = 1
+FORMATS = {"float32": 1, "float16": 2}  # By type of the parameters.
 CONFIG_NAME = "config.json"
 _WEIGHTS = "model-*.safetensors"
 
 
-def save(trained: TrainedNetworks, folder: pathlib.Path) -> None:
+def save(
+  trained: TrainedNetworks, folder: pathlib.Path, dtype: str = "float32"
+) -> None:
   """Writes networks into a folder.
 
+  Args:
+    trained: Networks.
+    folder: New, or with an earlier export.
+    dtype: Of the parameters in the file, one of `FORMATS`. float16 takes half
+      of the bytes; its relative error is 2**-11 at most, above 6e-5.
+
   Raises:
-    UserError: The folder holds something else, or cannot be written.
+    UserError: The folder holds something else, or cannot be written; or a
+      parameter is too large for the type.
   """
+  if dtype not in FORMATS:
+    raise UserError(f"dtype={dtype!r} must be one of {', '.join(FORMATS)}.")
   _check_target(folder)
   leaves = {
-    path: np.asarray(leaf)
+    path: _stored(path, np.asarray(leaf), dtype)
     for path, leaf in traverse_util.flatten_dict(
       _trees(trained.tokenizer_params, trained.transformer_params), sep="/"
     ).items()
@@ -66,7 +79,7 @@ def save(trained: TrainedNetworks, folder: pathlib.Path) -> None:
   name = f"model-{hashlib.sha256(weights).hexdigest()[:12]}.safetensors"
   versions = code_version()
   content = {
-    "format": FORMAT,
+    "format": FORMATS[dtype],
     "magvit3d": versions["magvit3d"],
     "jax": versions["jax"],
     "class_names": list(trained.class_names),
@@ -76,6 +89,7 @@ def save(trained: TrainedNetworks, folder: pathlib.Path) -> None:
     "num_cameras": trained.num_cameras,
     "rig": _rig_content(trained.rig),
     "steps": dict(trained.steps),
+    "data_options": trained.data,
     "networks": {name: trained.config[name] for name in SECTIONS},
     "weights": {
       "file": name,
@@ -95,6 +109,12 @@ def save(trained: TrainedNetworks, folder: pathlib.Path) -> None:
       f"{folder} cannot be written ({error.strerror or error}). Nothing that "
       "was there is lost."
     ) from error
+
+
+def _stored(path: str, leaf: np.ndarray, dtype: str) -> np.ndarray:
+  if np.abs(leaf).max(initial=0) > np.finfo(dtype).max:
+    raise UserError(f"{path} has values that are too large for {dtype}.")
+  return leaf.astype(dtype)
 
 
 def _rig_content(rig: Cameras | None) -> dict[str, Any] | None:
@@ -193,7 +213,8 @@ def load(folder: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
     content["steps"],
     trees["tokenizer"],
     trees.get("transformer"),
-    _read_rig(content.get("rig"), size),  # Older exports have none.
+    _read_rig(content.get("rig"), size),  # Older exports have none,
+    content.get("data_options"),  # nor this.
   )
 
 
@@ -225,11 +246,11 @@ def _read_config(path: pathlib.Path) -> dict[str, Any]:
       f"{path} is damaged: its SHA-256 is not what it says. Get it anew, or "
       "write it again with save_pretrained."
     )
-  if found_format != FORMAT:
+  if found_format not in FORMATS.values():
     raise UserError(
       f"{path} is of format {found_format}, written by magvit3d "
       f"{content.get('magvit3d')}; this one, {code_version()['magvit3d']}, "
-      f"reads format {FORMAT}."
+      f"reads formats {listed([*map(str, FORMATS.values())])}."
     )
   return content
 
@@ -260,7 +281,7 @@ def _read_weights(
     raise UserError(
       f"{path} is damaged: checksums differ of {listed(damaged)}. Get it anew."
     )
-  return leaves
+  return {name: leaf.astype(np.float32) for name, leaf in leaves.items()}
 
 
 def _check_leaves(

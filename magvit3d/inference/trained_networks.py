@@ -30,6 +30,8 @@ class TrainedNetworks:
     steps: Steps that each network was trained for, by stage.
     tokenizer_params: Moving average of the generator.
     transformer_params: None where there is only the tokenizer.
+    data: Options of `python -m data_gen` that made the data of the tokenizer;
+      None where nobody knows, or for footage.
   """
 
   config: Mapping[str, Any]
@@ -42,6 +44,7 @@ class TrainedNetworks:
   tokenizer_params: PyTree
   transformer_params: PyTree | None = None
   rig: Cameras | None = None
+  data: Mapping[str, Any] | None = None
 
   @property
   def clip_shape(self) -> tuple[int, int, int, int]:

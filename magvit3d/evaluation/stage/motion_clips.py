@@ -8,6 +8,29 @@ from magvit3d.evaluation.held_out import HeldOutScenes
 from magvit3d.evaluation.results import Results
 
 
+def choose(
+  held_out: HeldOutScenes, ade: Float[np.ndarray, " n"] | None = None
+) -> tuple[list[int], list[str]]:
+  """Returns the scene of median error of each motion, and the motions' names.
+
+  Args:
+    held_out: The scenes; there are none if their motions have no names.
+    ade: Metres, of each scene; None: the first scene of each motion.
+  """
+  names = held_out.motion_names
+  labels = held_out.samples["labels"]
+  rows, shown = [], []
+  for motion, name in enumerate(names):
+    ranked = np.flatnonzero(labels % len(names) == motion)
+    if ade is not None:
+      ranked = ranked[np.argsort(ade[ranked], kind="stable")]
+    if ranked.size:
+      place = (len(ranked) - 1) // 2 if ade is not None else 0
+      rows.append(int(ranked[place]))
+      shown.append(name)
+  return rows, shown
+
+
 def keep(
   results: Results,
   held_out: HeldOutScenes,
@@ -27,16 +50,8 @@ def keep(
     ade: Metres, of each scene; None where it is not known: then the first
       scene of each motion is shown.
   """
-  names = held_out.motion_names
+  rows, shown = choose(held_out, ade)
   labels = held_out.samples["labels"]
-  rows, shown = [], []
-  for motion, name in enumerate(names):
-    ranked = np.flatnonzero(labels % len(names) == motion)
-    if ade is not None:
-      ranked = ranked[np.argsort(ade[ranked], kind="stable")]
-    if ranked.size:
-      rows.append(ranked[(len(ranked) - 1) // 2 if ade is not None else 0])
-      shown.append(name)
   if not rows:
     return
   views = len(real) // len(labels)

@@ -1,0 +1,89 @@
+"""Shows in a minute what a trained model can do, on scenes nobody has seen.
+
+  python -m magvit3d.demo
+
+Renders scenes, predicts their later frames, samples each class, and writes one
+page to look at: docs/demo.md.
+"""
+
+import argparse
+import pathlib
+import secrets
+import sys
+from collections.abc import Sequence
+
+from magvit3d import host_memory, run_program
+
+_DEFAULT_MODEL = "traj3d-small"
+_MOST_CHANCE = 10**6  # Seeds that are easy to type.
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Makes the page; returns the exit status."""
+  flags = _make_parser().parse_args(argv)
+  return run_program.run(lambda: _show(flags))
+
+
+def _make_parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    description=__doc__,
+    allow_abbrev=False,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  parser.add_argument(
+    "--model",
+    default=_DEFAULT_MODEL,
+    help="name of a model that comes with magvit3d, a folder that "
+    "save_pretrained wrote, or the work folder of a run (%(default)s)",
+  )
+  parser.add_argument(
+    "--seed",
+    type=int,
+    help="of the scenes and of the model's draws; by default any",
+  )
+  parser.add_argument(
+    "--output",
+    type=_path,
+    metavar="DIR",
+    help="folder to write; it must not exist, or be empty "
+    "(magvit3d_demo/MODEL_SEED)",
+  )
+  parser.add_argument(
+    "--picture",
+    type=_path,
+    metavar="FILE.webp",
+    help="also write true and predicted clips as one moving picture; an "
+    "earlier one is replaced",
+  )
+  return parser
+
+
+def _path(text: str) -> pathlib.Path:
+  return pathlib.Path(text).expanduser()
+
+
+def _show(flags: argparse.Namespace) -> None:
+  seed = flags.seed
+  if seed is None:
+    seed = secrets.randbelow(_MOST_CHANCE)
+  model = pathlib.Path(flags.model).expanduser()
+  output = flags.output
+  if output is None:
+    output = pathlib.Path("magvit3d_demo") / f"{model.name}_{seed}"
+  print(f"{flags.model}, --seed={seed}", flush=True)
+
+  from magvit3d.inference import demo_run, new_folder, picture_grid
+
+  demo_run.check(model, seed)
+  new_folder.check(output)
+  if flags.picture is not None:
+    picture_grid.check(flags.picture)
+  with new_folder.written_whole(output) as folder:
+    lines = demo_run.run(model, seed, folder, flags.picture)
+  print(*lines, sep="\n")
+  print(f"Page: {(output / 'index.html').absolute()}")
+
+
+if __name__ == "__main__":
+  host_memory.keep_freed()
+  sys.exit(main())
