@@ -341,7 +341,7 @@ def _set_size(config: mlc.ConfigDict, variant: str) -> None:
 def _make_tiny(config: mlc.ConfigDict) -> None:
   """Small clips of large, slow objects: learnt in minutes on two CPU cores."""
   data = config.data
-  data.num_train, data.num_validation, data.num_test = 2000, 48, 96
+  data.num_train, data.num_validation, data.num_test = 1500, 48, 96
   data.image_size = 32
   data.size_min, data.size_max = 3.0, 5.0
   data.path_scale_min, data.path_scale_max = 0.8, 1.0
@@ -385,6 +385,9 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
 
   config.maskgvt.weight_mode = "mask+refine"
   config.maskgvt.draw = "clip"
+  # Measured: the likeliest future is nearest to the true one in metres.
+  config.tasks.frame_prediction.sampling.mask_bins = 2
+  config.tasks.frame_prediction.sampling.temperature = 0.0
   transformer = config.transformer
   transformer.num_layers = 3
   transformer.kernel_init_stddev = 0.08
@@ -395,7 +398,7 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   transformer.dropout_rate = 0.0
   training = config.train_transformer
   training.batch_size = 16
-  training.num_steps = 1000
+  training.num_steps = 2400
   training.learning_rate = 2e-3
   training.optimizer.name = "muon"
   training.warmup_steps = 50

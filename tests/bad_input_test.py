@@ -192,6 +192,19 @@ def test_corrected_run_goes_on_after_an_error(workdir):
   [
     ({"data__image_size": 25}, "config.data.image_size=25"),
     ({"data__num_frames": 9}, "config.data.num_frames=9"),
+    (
+      {"train_tokenizer__crop__size": 32},
+      "config.train_tokenizer.crop.size=32 must be a multiple of 2",
+    ),
+    ({"maskgvt__draw": "row"}, "maskgvt.draw='row'"),
+    (
+      {"train_transformer__optimizer__name": "sgd"},
+      "optimizer.name='sgd' is unknown",
+    ),
+    (
+      {"tasks__frame_prediction__sampling__order": "time"},
+      "order='time' is unknown",
+    ),
     ({"stages": "data,tokeniser"}, "tokeniser"),
     ({"stages": ""}, "config.stages"),
     ({"input__sample": "pair"}, "config.input.sample='pair'"),

@@ -37,6 +37,9 @@ _FIELDS = {
   "vqgan.codebook_init_clips": 2,
   "vqgan.dead_code_reset_steps": 2,
   "train_tokenizer.batch_size": 4,
+  "train_tokenizer.crop.num_frames": 4,
+  "train_tokenizer.crop.size": 12,
+  "train_tokenizer.optimizer.name": "adamw",  # Compiles faster.
   "train_transformer.batch_size": 4,
   "transformer.num_layers": 1,
   "transformer.hidden_size": 32,

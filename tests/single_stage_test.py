@@ -129,6 +129,8 @@ def test_a_tokenizer_starts_from_a_trained_one(tokenizer, data, tmp_path):
     data,
     num_training_steps=1,
     **{
+      "crop.size": 8,
+      "crop.num_frames": 4,
       "lr_configs.warmup_steps": 0,
       "optimizer.g_lr": 1e-12,
       "optimizer.d_lr": 1e-12,
@@ -189,6 +191,7 @@ def test_transformers_are_trained_on_its_tokens(
       r"latent_shape=\(4, 4, 4\), but config.vqvae makes \(4, 8, 8\)",
     ),
     ("vqgan3d_ucf101", {"image_size": 15}, "config.image_size=15 is not a mul"),
+    ("vqgan3d_ucf101", {"crop.size": 17}, "config.crop.size=17 must be a mult"),
     ("vqgan3d_ucf101", {"image_size": 32}, "has clips of 8 frames of 16"),
     ("vqgan3d_ucf101", {"dataset_name": "kinetics"}, "no data set 'kinetics'"),
     (
