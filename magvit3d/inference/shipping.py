@@ -64,7 +64,9 @@ def ship(
     rounded = Magvit.from_pretrained(
       temporary, batch_size=shipped_check.BATCH_SIZE
     )
-    found, tolerances = shipped_check.measure_with_tolerances(rounded)
+    found, tolerances = shipped_check.measure_with_tolerances(
+      rounded, Magvit(trained, batch_size=shipped_check.BATCH_SIZE)
+    )
     card = model_card.make(
       name=name,
       command=command,
