@@ -138,6 +138,10 @@ def test_all_models_fit_the_limit_and_are_in_the_wheel():
       assert any(place.match(pattern) for pattern in json.loads(line)), place
 
 
+def test_the_models_that_the_documents_name_are_there():
+  assert {"traj3d-tiny", "traj3d-small"} <= set(_NAMES)
+
+
 # Any models.
 
 
