@@ -439,9 +439,9 @@ def _make_small(config: mlc.ConfigDict) -> None:
 
   transformer = config.transformer
   transformer.num_layers = 4
-  transformer.hidden_size = 160
-  transformer.mlp_dim = 640
-  transformer.num_heads = 5
+  transformer.hidden_size = 128
+  transformer.mlp_dim = 512
+  transformer.num_heads = 4
   training = config.train_transformer
   training.num_steps = 5000
   training.validate_every_steps = training.checkpoint_every_steps = 500
