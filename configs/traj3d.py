@@ -392,13 +392,14 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   transformer.num_layers = 3
   transformer.kernel_init_stddev = 0.08
   transformer.position_init = "sinusoidal"
-  transformer.hidden_size = 128
-  transformer.mlp_dim = 512
+  # Narrow: in so few minutes, clips seen count more than parameters.
+  transformer.hidden_size = 96
+  transformer.mlp_dim = 384
   transformer.num_heads = 4
   transformer.dropout_rate = 0.0
   training = config.train_transformer
   training.batch_size = 16
-  training.num_steps = 2400
+  training.num_steps = 3400
   training.learning_rate = 2e-3
   training.optimizer.name = "muon"
   training.warmup_steps = 50
