@@ -120,8 +120,9 @@ class TaskSequences:
     if not self.gives_views:
       return None
     counts = jnp.asarray([task.num_given_views for task in self.tasks])
+    counts = jnp.broadcast_to(counts[task_index], batch_size)
     return views.draw_given_views(
-      rng, batch_size, self.num_views, counts[task_index][..., None]
+      rng, batch_size, self.num_views, counts[:, None]
     )
 
   def sequence(

@@ -45,7 +45,7 @@ def draw_given_views(
   rng: PRNGKeyArray,
   batch_size: int,
   num_views: int,
-  num_given: Int[Array, "*b 1"] | int,
+  num_given: Int[Array, "b 1"] | int,
 ) -> Bool[Array, "b v"]:
   """Draws which views are given: `num_given` of each scene, any alike."""
   order = jax.random.uniform(rng, (batch_size, num_views)).argsort(axis=1)
