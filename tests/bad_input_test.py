@@ -321,7 +321,7 @@ def test_misspelled_field_gets_a_suggestion(tmp_path):
   ("arguments", "named"),
   [
     ([], "--config is missing"),
-    (["--config=configs/traj3d.py:huge"], "tiny, S, B, L"),
+    (["--config=configs/traj3d.py:huge"], "tiny, small, S, B, L"),
     (["--config=configs/nothing.py"], "nothing.py"),
     (["--config=configs/traj3d.py:tiny", "--wrokdir=x"], "wrokdir"),
     (["--config=configs/traj3d.py:tiny", "--config.seed=x"], "seed"),

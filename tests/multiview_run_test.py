@@ -41,7 +41,7 @@ def _metrics(workdir):
 
 
 def test_losses_are_logged_by_task(workdir):
-  """Each step moves the average of one task; the others stay."""
+  """Each step moves the averages of its two scenes' tasks; the others stay."""
   steps = _metrics(workdir)
   assert [line["step"] for line in steps] == list(range(1, 7))
   losses = np.array(
@@ -49,13 +49,13 @@ def test_losses_are_logged_by_task(workdir):
   )
   before = np.vstack([np.full(len(_TASKS), np.log(32)), losses[:-1]])
   is_moved = np.abs(losses - before) > 1e-6
-  np.testing.assert_array_equal(is_moved.sum(axis=1), 1)
+  np.testing.assert_array_equal(is_moved.sum(axis=1), 2)
   assert is_moved.any(axis=0).sum() > 1
   for line, old, new, moved in zip(
     steps, before, losses, is_moved, strict=True
   ):
-    expected = 0.9 * old[moved] + 0.1 * line["train/loss"]
-    np.testing.assert_allclose(new[moved], expected, rtol=1e-5)
+    of_step = (new[moved] - 0.9 * old[moved]) / 0.1
+    np.testing.assert_allclose(of_step.mean(), line["train/loss"], rtol=1e-4)
 
 
 def test_all_tasks_are_validated_and_scored(workdir):
