@@ -373,7 +373,7 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   training = config.train_tokenizer
   training.crop.num_frames, training.crop.size = 8, 16
   training.batch_size = 16
-  training.num_steps = 750
+  training.num_steps = 900
   training.g_lr = training.d_lr = 2e-3
   training.optimizer.name = "muon"
   training.warmup_steps = 20
@@ -396,11 +396,11 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   # Narrow: in so few minutes, clips seen count more than parameters.
   transformer.hidden_size = 96
   transformer.mlp_dim = 384
-  transformer.num_heads = 2
+  transformer.num_heads = 4
   transformer.dropout_rate = 0.0
   training = config.train_transformer
   training.batch_size = 16
-  training.num_steps = 3000
+  training.num_steps = 3400
   training.learning_rate = 2e-3
   training.optimizer.name = "muon"
   training.warmup_steps = 50
