@@ -17,6 +17,11 @@ _FIELDS = {
   "data.num_validation": 4,
   "data.num_test": 4,
   "data.image_size": 24,
+  # Objects that are seen in so few pixels, and stay in sight.
+  "data.size_min": 4.0,
+  "data.size_max": 6.5,
+  "data.path_scale_min": 0.35,
+  "data.path_scale_max": 0.6,
   "data.num_frames": 8,
   "data.scenes_per_shard": 4,
   "data.num_workers": 1,
@@ -41,6 +46,7 @@ _FIELDS = {
   "train_tokenizer.crop.size": 12,
   "train_tokenizer.optimizer.name": "adamw",  # Compiles faster.
   "train_transformer.batch_size": 4,
+  "train_transformer.optimizer.name": "adamw",
   "transformer.num_layers": 1,
   "transformer.hidden_size": 32,
   "transformer.mlp_dim": 64,

@@ -19,6 +19,9 @@ from magvit3d.single_stage import SingleStage
 _NUM_STEPS = 4
 
 
+_CROP = {"crop.size": 8, "crop.num_frames": 4}
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
   folder = tmp_path_factory.mktemp("scenes")
@@ -78,7 +81,7 @@ def _config(file, data, **fields):
 def tokenizer(data, tmp_path_factory):
   """Config, work folder and scores' file of a trained tokenizer."""
   workdir = tmp_path_factory.mktemp("vqgan")
-  config = _config("vqgan3d_ucf101", data)
+  config = _config("vqgan3d_ucf101", data, **_CROP)
   return config, workdir, SingleStage(config, workdir).run()
 
 
@@ -129,8 +132,7 @@ def test_a_tokenizer_starts_from_a_trained_one(tokenizer, data, tmp_path):
     data,
     num_training_steps=1,
     **{
-      "crop.size": 8,
-      "crop.num_frames": 4,
+      **_CROP,
       "lr_configs.warmup_steps": 0,
       "optimizer.g_lr": 1e-12,
       "optimizer.d_lr": 1e-12,

@@ -35,6 +35,11 @@ _AT_ONCE = {
 # What makes `:tiny` a matter of seconds on a CPU.
 SHRUNK = {
   "data.image_size": 16,
+  # Objects that are seen in so few pixels, and stay in sight.
+  "data.size_min": 4.0,
+  "data.size_max": 6.5,
+  "data.path_scale_min": 0.35,
+  "data.path_scale_max": 0.6,
   "data.num_frames": 8,
   "vqvae.filters": 4,
   "vqvae.channel_multipliers": (1, 2),

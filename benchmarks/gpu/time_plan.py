@@ -102,7 +102,9 @@ def scaled_fields(
     }
   ratio = tokenizer_steps / _planned_steps(config, "train_tokenizer")
   for name in ("discriminator_start_step", "quantizer_start_step"):
-    fields[f"vqgan.{name}"] = round(config["vqgan"][name] * ratio)
+    start = config["vqgan"][name]
+    if start is not None:
+      fields[f"vqgan.{name}"] = round(start * ratio)
   period = config["vqgan"]["dead_code_reset_steps"]
   if period is not None:
     fields["vqgan.dead_code_reset_steps"] = max(1, round(period * ratio))

@@ -82,7 +82,7 @@ class TaskSequences:
         "to learn."
       )
     for task in self.tasks:
-      for field in set(task.sampling) - {"order", *self.settings["sampling"]}:
+      for field in set(task.sampling) - {"order", *self.sampling()}:
         raise ValueError(
           f"config.tasks.{task.name}.sampling.{field} is unknown; it has the "
           "fields of config.maskgvt.sampling."
@@ -100,9 +100,15 @@ class TaskSequences:
       given = self.tasks[0].condition.cond_latent_frames
       self.prefix_length += given * int(np.prod(self.latent_shape[1:])) + 1
 
-  def sampling(self, task: tasks.Task) -> dict[str, Any]:
-    """Returns `maskgvt.sampling` with what a task has in its place."""
-    return {**self.settings["sampling"], **task.sampling}
+  def sampling(self, task: tasks.Task | None = None) -> dict[str, Any]:
+    """Returns `maskgvt.sampling` with what a task has in its place.
+
+    It is empty where networks are built that nobody samples from.
+    """
+    return {
+      **self.settings.get("sampling", {}),
+      **(task.sampling if task else {}),
+    }
 
   def condition_video(
     self,
