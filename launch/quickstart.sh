@@ -10,5 +10,6 @@ cd "$(dirname "$0")/.."
 source launch/environment.sh
 
 make_environment "."
+echo "Data, tokenizer, transformer, evaluation, report: see runs/quickstart."
 exec .venv/bin/python -m magvit3d.main --config=configs/traj3d.py:tiny \
   --workdir=runs/quickstart "$@"
