@@ -50,6 +50,13 @@ def test_there_are_some_steps_however_little_time_is_left():
 
 def test_what_starts_at_a_step_moves_in_proportion():
   config = traj3d.get_config("tiny").to_dict()
+  config["vqgan"] |= {
+    "discriminator_start_step": 750,
+    "quantizer_start_step": 300,
+    "dead_code_reset_steps": 100,
+  }
+  config["train_tokenizer"] |= {"num_steps": 850, "warmup_steps": 20}
+  config["train_transformer"] |= {"num_steps": 1500, "warmup_steps": 50}
   fields = time_plan.scaled_fields(config, 8500, 150)
   assert fields["train_tokenizer.num_steps"] == 8500
   assert fields["vqgan.discriminator_start_step"] == 7500
@@ -58,6 +65,9 @@ def test_what_starts_at_a_step_moves_in_proportion():
   assert fields["train_tokenizer.warmup_steps"] == 200
   assert fields["train_transformer.warmup_steps"] == 5
   assert fields["train_transformer.validate_every_steps"] == 38
+  config["vqgan"]["discriminator_start_step"] = None  # There is none.
+  fields = time_plan.scaled_fields(config, 8500, 150)
+  assert "vqgan.discriminator_start_step" not in fields
 
 
 def test_epochs_are_counted_in_steps():
