@@ -2,7 +2,7 @@
 
 Most of a clip is background, and the tokenizer is convolutional: what it
 learns on parts around the object serves whole clips, at a fraction of the
-cost. VideoGPT and its successors train on crops alike.
+cost.
 """
 
 import dataclasses
