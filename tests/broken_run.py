@@ -23,6 +23,7 @@ import orbax.checkpoint as ocp
 import shrunk
 
 from magvit3d.data.batches import make_batches
+from magvit3d.data.crops import Crop
 from magvit3d.data.token_records import TokenSource
 from magvit3d.run_data import RunData
 from magvit3d.training import checkpoint_record
@@ -201,7 +202,8 @@ class Runs:
     config = self._config
     if stage == "tokenizer":
       data = RunData(config["data"], config["input"], workdir)
-      source = data.training_samples().source
+      crop = Crop(**config["train_tokenizer"]["crop"])
+      source = data.training_samples().cropped(crop).source
     else:
       folder = workdir / stage / "tokens"
       manifest = json.loads((folder / "manifest.json").read_text())
