@@ -22,11 +22,11 @@ from absl import app, flags
 from data_gen.generate import generate
 from data_gen.options import DatasetOptions
 from data_gen.scene_source import SceneSource
-from magvit3d import command_line
+from magvit3d.cli import command_line
 from magvit3d.data.batches import make_batches
 from magvit3d.data.clips import ClipSource
 from magvit3d.data.scene_clips import SceneClips
-from magvit3d.training.tokenizer import TokenizerStage
+from magvit3d.training.tokenizer_stage import TokenizerStage
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "A rendered data set.")
 _CONFIG = command_line.define_config("Tokenizer; configs/traj3d.py:tiny.")

@@ -25,8 +25,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from configs import traj3d_multiview
 from magvit3d.models.bert_layers import BertLayer
-from magvit3d.tokens.token_model import TokenModel
-from magvit3d.training.transformer import TransformerStage
+from magvit3d.tokens.masked_model import TokenModel
+from magvit3d.training.masked_stage import TransformerStage
 
 _VARIANT = flags.DEFINE_string("variant", "B", "Of the config.")
 _NUM_VIEWS = flags.DEFINE_list("num_views", ["3", "8"], "Cameras of a scene.")

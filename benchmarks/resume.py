@@ -18,7 +18,9 @@ import time
 import numpy as np
 from absl import app, flags, logging
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(
+  0, str(pathlib.Path(__file__).resolve().parents[1] / "tests/fixtures")
+)
 
 import broken_run
 

@@ -23,7 +23,7 @@ class Dataset:
   """Facts about a data set.
 
   Attributes:
-    name: Of `magvit3d.data.video_datasets`.
+    name: Of `magvit3d.data.videos.video_datasets`.
     num_classes: Classes; 0 for unlabelled clips.
     num_train: Clips of the training split, one a video.
     image_size: Height and width of the clips, pixels.

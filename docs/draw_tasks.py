@@ -20,8 +20,8 @@ from data_gen.generate import generate
 from data_gen.options import DatasetOptions
 from data_gen.scene_source import SceneSource
 from magvit3d.tokens import masking, vocabulary
+from magvit3d.tokens.masked_model import TokenModel
 from magvit3d.tokens.tasks import BAIR_TASKS
-from magvit3d.tokens.token_model import TokenModel
 
 matplotlib.use("Agg")
 from matplotlib import patches

@@ -1,7 +1,7 @@
 # Sourced by the other scripts: the project's virtual environment.
 
 # make_environment WHAT: makes .venv and installs WHAT ("." or ".[dev]") in it.
-# Does nothing if that was done since setup.py last changed.
+# Does nothing if that was done since pyproject.toml last changed.
 make_environment() {
   local what=$1 python=${PYTHON:-python3} stamp
   if ! "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'; then
@@ -10,7 +10,7 @@ make_environment() {
     return 1
   fi
   stamp=".venv/installed-$(echo "$what" | tr -dc 'a-z')"
-  if [[ -e $stamp && $stamp -nt setup.py ]]; then
+  if [[ -e $stamp && $stamp -nt pyproject.toml ]]; then
     return
   fi
   echo "Installing into $PWD/.venv ..."

@@ -19,21 +19,20 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from magvit3d import sharding
 from magvit3d.errors import UserError
 from magvit3d.inference import (
   class_choices,
   finished_run,
-  pretrained_files,
-  scene_arrays,
-  shipped_models,
-  task_sampling,
-  video_arrays,
+  sampling,
+  user_scenes,
+  user_videos,
 )
 from magvit3d.inference.clip_networks import ClipNetworks
-from magvit3d.inference.scene_arrays import Scenes
-from magvit3d.inference.task_sampling import Sample, TaskSampler
-from magvit3d.inference.trained_networks import TrainedNetworks
+from magvit3d.inference.sampling import Sample, TaskSampler
+from magvit3d.inference.trained import TrainedNetworks
+from magvit3d.inference.user_scenes import Scenes
+from magvit3d.parallel import sharding
+from magvit3d.pretrained import files, shipped
 from magvit3d.tokens.tasks import VIEW_KINDS
 
 BATCH_SIZE = 8
@@ -79,12 +78,12 @@ class Magvit:
     A name comes before a folder of that name, which is ./NAME.
     """
     place = sharding.replicated(sharding.make_mesh())
-    if str(name) in shipped_models.names():
-      return cls(shipped_models.load(str(name), place), batch_size=batch_size)
+    if str(name) in shipped.names():
+      return cls(shipped.load(str(name), place), batch_size=batch_size)
     folder = pathlib.Path(name).expanduser()
     if not folder.exists():
-      raise shipped_models.unknown(str(name))
-    return cls(pretrained_files.load(folder, place), batch_size=batch_size)
+      raise shipped.unknown(str(name))
+    return cls(files.load(folder, place), batch_size=batch_size)
 
   def save_pretrained(
     self, folder: str | os.PathLike, *, dtype: str = "float32"
@@ -99,7 +98,7 @@ class Magvit:
       dtype: Of the parameters in the file: "float32", or "float16", half of it.
     """
     path = pathlib.Path(folder).expanduser()
-    pretrained_files.save(self.trained, path, dtype)
+    files.save(self.trained, path, dtype)
 
   # What it knows.
 
@@ -137,7 +136,7 @@ class Magvit:
 
   def tokenize(self, video: Any) -> np.ndarray:
     """Returns the tokens of a video, int32 (t', h', w') or (b, t', h', w')."""
-    videos = video_arrays.read_videos(video, self.clip_shape)
+    videos = user_videos.read_videos(video, self.clip_shape)
     return videos.like_given(self.networks.encode(videos.clips))
 
   def detokenize(self, tokens: Any, *, dtype: Any = np.uint8) -> np.ndarray:
@@ -147,17 +146,17 @@ class Magvit:
       tokens: Integers in [0, `codebook_size`).
       dtype: uint8, or a type of floats.
     """
-    grids, is_single = video_arrays.read_tokens(
+    grids, is_single = user_videos.read_tokens(
       tokens, self.latent_shape, self.codebook_size
     )
-    pixels = video_arrays.to_pixels(self.networks.decode(grids), dtype)
+    pixels = user_videos.to_pixels(self.networks.decode(grids), dtype)
     return pixels[0] if is_single else pixels
 
   def reconstruct(self, video: Any) -> np.ndarray:
     """Returns what is left of a video after its way through the tokens."""
-    videos = video_arrays.read_videos(video, self.clip_shape)
+    videos = user_videos.read_videos(video, self.clip_shape)
     clips = self.networks.decode(self.networks.encode(videos.clips))
-    pixels = video_arrays.to_pixels(clips, videos.pixels.dtype)
+    pixels = user_videos.to_pixels(clips, videos.pixels.dtype)
     return videos.like_given(pixels)
 
   # Transformer.
@@ -186,12 +185,12 @@ class Magvit:
     leaves it to the network; other runs are told random ones that fit.
     """
     task, labels = self.choose_classes(shape, motion, num, seed)
-    rig = scene_arrays.read_rig_of(self.trained, cameras)
+    rig = user_scenes.read_rig_of(self.trained, cameras)
     sample = self.sampler.sample(
       task, None, labels, seed, cameras=rig and rig.of_scenes(num)
     )
     clips = self.networks.decode(sample.tokens)
-    pixels = video_arrays.to_pixels(clips, dtype)
+    pixels = user_videos.to_pixels(clips, dtype)
     if rig is not None:
       pixels = pixels.reshape(num, rig.num_views, *self.clip_shape)
     return pixels
@@ -222,7 +221,7 @@ class Magvit:
     """Draws `num` classes of a shape and a motion, either of which is open."""
     if num < 1:
       raise UserError(f"num={num} must be 1 or more.")
-    task_sampling.check_seed(seed)
+    sampling.check_seed(seed)
     found = class_choices.matching_labels(self.class_names, shape, motion)
     return np.random.default_rng(seed).choice(found, num)
 
@@ -262,7 +261,7 @@ class Magvit:
         f"given_frames={given_frames} must be from 1 to "
         f"{self.clip_shape[0] - 1}, as clips have {self.clip_shape[0]} frames."
       )
-    scenes = scene_arrays.read_scenes(
+    scenes = user_scenes.read_scenes(
       self.trained,
       video,
       cameras,
@@ -305,7 +304,7 @@ class Magvit:
       (v, t, h, w, 3) or (n, v, t, h, w, 3); given views as they were.
     """
     task = self._find("view_prediction", "predict_views")
-    given = scene_arrays.read_scenes(
+    given = user_scenes.read_scenes(
       self.trained, video, cameras, given_views=given_views
     )
     views = given.check_given_views(given_views)
@@ -346,7 +345,7 @@ class Magvit:
       shape: Told to a run whose task knows classes.
       motion: The same.
     """
-    scenes = scene_arrays.read_scenes(self.trained, video, cameras)
+    scenes = user_scenes.read_scenes(self.trained, video, cameras)
     is_hole = scenes.read_mask(mask)
     labels = self._labels(shape, motion, scenes.count)
     sample = self.sampler.fill(
@@ -374,7 +373,7 @@ class Magvit:
     """What was made, with given pixels as they were given."""
     given = scenes.videos.pixels
     clips = self.networks.decode(sample.tokens)
-    pixels = video_arrays.to_pixels(clips, given.dtype)
+    pixels = user_videos.to_pixels(clips, given.dtype)
     t = given.shape[1]  # Frames that are to be predicted may be missing.
     pixels[:, :t] = np.where(is_given[:, :t, ..., None], given, pixels[:, :t])
     return scenes.like_given(pixels)
@@ -396,4 +395,4 @@ class Magvit:
 
 def pretrained() -> dict[str, str]:
   """Returns the models that come with the package: a line of each, by name."""
-  return shipped_models.summaries()
+  return shipped.summaries()

@@ -10,13 +10,13 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from magvit3d import run_program
+from magvit3d.cli import program
 
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Writes the page; returns the exit status."""
   flags = _make_parser().parse_args(argv)
-  return run_program.run(lambda: _compare(flags))
+  return program.run(lambda: _compare(flags))
 
 
 def _make_parser() -> argparse.ArgumentParser:
@@ -47,7 +47,7 @@ def _path(text: str) -> pathlib.Path:
 
 
 def _compare(flags: argparse.Namespace) -> None:
-  from magvit3d import output_file
+  from magvit3d.files import output_file
   from magvit3d.report import compared_runs, comparison
 
   runs = compared_runs.load(flags.runs)

@@ -12,7 +12,7 @@ import secrets
 import sys
 from collections.abc import Sequence
 
-from magvit3d import host_memory, run_program
+from magvit3d.cli import host_memory, program
 
 _DEFAULT_MODEL = "traj3d-small"
 _MOST_CHANCE = 10**6  # Seeds that are easy to type.
@@ -21,7 +21,7 @@ _MOST_CHANCE = 10**6  # Seeds that are easy to type.
 def main(argv: Sequence[str] | None = None) -> int:
   """Makes the page; returns the exit status."""
   flags = _make_parser().parse_args(argv)
-  return run_program.run(lambda: _show(flags))
+  return program.run(lambda: _show(flags))
 
 
 def _make_parser() -> argparse.ArgumentParser:
@@ -72,7 +72,8 @@ def _show(flags: argparse.Namespace) -> None:
     output = pathlib.Path("magvit3d_demo") / f"{model.name}_{seed}"
   print(f"{flags.model}, --seed={seed}", flush=True)
 
-  from magvit3d.inference import demo_run, new_folder, picture_grid
+  from magvit3d.exports import demo_run, picture_grid
+  from magvit3d.files import new_folder
 
   demo_run.check(model, seed)
   new_folder.check(output)

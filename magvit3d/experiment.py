@@ -14,19 +14,9 @@ import jax
 from absl import logging
 from jaxtyping import PyTree
 
-from magvit3d import (
-  config_checks,
-  energy,
-  identities,
-  network_checks,
-  oracle_gate,
-  overfit,
-  passport,
-  processes,
-  run_files,
-  sharding,
-)
-from magvit3d.config_checks import STAGES
+from magvit3d.checkpoints import identity
+from magvit3d.config import checks as config_checks
+from magvit3d.config.checks import STAGES
 from magvit3d.data.batches import make_batches
 from magvit3d.data.scene_tokens import SceneTokens, TrainingSceneTokens
 from magvit3d.data.token_records import TokenSource
@@ -34,20 +24,29 @@ from magvit3d.errors import as_user_errors
 from magvit3d.evaluation import (
   checks,
   evaluate,
-  sample_strips,
+  strips,
   tokenizer_scores,
   transformer_scores,
 )
-from magvit3d.models.vqvae import latent_shape
-from magvit3d.overfit_run import overfit_networks
+from magvit3d.models.tokenizer import latent_shape
+from magvit3d.monitoring.options import MonitoringOptions
+from magvit3d.monitoring.profiling import StepSpan
+from magvit3d.monitoring.stage_progress import StageProgress
+from magvit3d.parallel import processes, sharding
 from magvit3d.report import run_report
-from magvit3d.run_data import RunData, TrainingSamples
-from magvit3d.run_networks import RunNetworks
-from magvit3d.stage_progress import StageProgress
-from magvit3d.tokens.token_model import TokenModel
-from magvit3d.training import loop, token_cache
-from magvit3d.training.monitoring_options import MonitoringOptions
-from magvit3d.training.profiling import StepSpan
+from magvit3d.run import (
+  network_checks,
+  oracle_gate,
+  overfit,
+  passport,
+  record,
+  token_cache,
+)
+from magvit3d.run.data import RunData, TrainingSamples
+from magvit3d.run.networks import RunNetworks
+from magvit3d.run.overfit_run import overfit_networks
+from magvit3d.tokens.masked_model import TokenModel
+from magvit3d.training import loop
 
 
 class Experiment:
@@ -87,11 +86,8 @@ class Experiment:
         self._networks.token_model(self._data.num_classes()),
       )
     self._check_batches()
-    run_files.make_workdir(workdir)
-    is_main = processes.is_main()
-    self._record = run_files.StageRecord(
-      workdir, STAGES, is_main, energy.of_this_process() if is_main else ()
-    )
+    record.make_workdir(workdir)
+    self._record = record.StageRecord(workdir, STAGES, processes.is_main())
 
   def _check_batches(self) -> None:
     """Raises UserError if batches do not divide into samples and devices."""
@@ -130,7 +126,7 @@ class Experiment:
     self._networks.check_fits()
     processes.wait_for_all("checks")
     if processes.is_main():
-      run_files.write_json(self._workdir / "config.json", self._config)
+      record.write_json(self._workdir / "config.json", self._config)
     has_worked = False
     for name in self._stages:
       if getattr(self, f"_is_{name}_complete")():
@@ -182,9 +178,7 @@ class Experiment:
       "validation", training["num_validation_clips"]
     )
     reconstruct = self._make_reconstruct(stage.tokenizer)
-    draw = sample_strips.make_reconstruction_strips(
-      stage.tokenizer, clips, self._mesh
-    )
+    draw = strips.make_reconstruction_strips(stage.tokenizer, clips, self._mesh)
     self._train(
       "tokenizer",
       stage,
@@ -285,7 +279,7 @@ class Experiment:
       self._config["evaluation"]["batch_size"] // num_views,
       self._mesh,
     )
-    draw = sample_strips.make_generation_strips(
+    draw = strips.make_generation_strips(
       model, tokenizer_params, clips, self._mesh
     )
     self._train(
@@ -304,7 +298,7 @@ class Experiment:
       self._data.clips("train"),
       model,
       params,
-      key=identities.token_key(
+      key=identity.token_key(
         self._config, self._data.cut(), self._data.splits(), params
       ),
       batch_size=self._config["evaluation"]["batch_size"],
@@ -333,7 +327,7 @@ class Experiment:
   # Evaluation and report.
 
   def _evaluation_key(self, tokenizer_params: PyTree, params: PyTree) -> str:
-    return identities.evaluation_key(
+    return identity.evaluation_key(
       self._config,
       self._data.cut(),
       self._data.splits(),

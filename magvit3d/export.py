@@ -10,12 +10,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from magvit3d import run_program
+from magvit3d.cli import program
 
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Writes the files; returns the exit status."""
-  parser = run_program.make_parser(
+  parser = program.make_parser(
     __doc__, "folder to write; it must not exist, or be empty"
   )
   parser.add_argument(
@@ -31,11 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     help="what the files shall run on (%(default)s)",
   )
   flags = parser.parse_args(argv)
-  return run_program.run(lambda: _export(flags))
+  return program.run(lambda: _export(flags))
 
 
 def _export(flags: argparse.Namespace) -> None:
-  from magvit3d.inference import new_folder, opened_models, stable_hlo
+  from magvit3d.exports import opened_models, stable_hlo
+  from magvit3d.files import new_folder
 
   new_folder.check(flags.output)
   stable_hlo.export_tokenizer(

@@ -8,17 +8,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from magvit3d import run_program
+from magvit3d.cli import program
 
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Makes the clips; returns the exit status."""
   flags = _make_parser().parse_args(argv)
-  return run_program.run(lambda: _generate(flags))
+  return program.run(lambda: _generate(flags))
 
 
 def _make_parser() -> argparse.ArgumentParser:
-  parser = run_program.make_parser(
+  parser = program.make_parser(
     __doc__,
     "folder to write; it must not exist, or be empty",
     "data set with the clips that tasks are shown a part of; by default the "
@@ -80,25 +80,21 @@ def _view_numbers(text: str) -> tuple[int, ...]:
 
 
 def _generate(flags: argparse.Namespace) -> None:
-  from magvit3d.inference import (
-    generated_files,
-    new_folder,
-    opened_models,
-    task_clips,
-  )
+  from magvit3d.exports import clip_files, clips, opened_models
+  from magvit3d.files import new_folder
 
   new_folder.check(flags.output)
   magvit = opened_models.open_model(flags.run)
-  choices = task_clips.Choices(
+  choices = clips.Choices(
     shape=flags.shape,
     motion=flags.motion,
-    data=task_clips.data_folder(flags.run, flags.data),
+    data=clips.data_folder(flags.run, flags.data),
     split=flags.split,
     given_frames=flags.given_frames,
     given_views=flags.given_views,
     camera_rig=flags.camera_rig,
   )
-  made = task_clips.make(magvit, flags.task, flags.num, flags.seed, choices)
+  made = clips.make(magvit, flags.task, flags.num, flags.seed, choices)
   facts = {
     "run": str(flags.run),
     "steps": dict(magvit.trained.steps),
@@ -107,7 +103,7 @@ def _generate(flags: argparse.Namespace) -> None:
     "clips": len(made.clips),
   }
   with new_folder.written_whole(flags.output) as temporary:
-    problems = generated_files.write(made, magvit.class_names, facts, temporary)
+    problems = clip_files.write(made, magvit.class_names, facts, temporary)
   count = len(made.clips) // made.num_views
   if count < flags.num:
     what = "scenes" if magvit.trained.sees_views else "clips"

@@ -4,8 +4,8 @@ import pathlib
 
 from absl import app, flags
 
-from magvit3d import command_line, host_memory, interruption
-from magvit3d.command_line import fail
+from magvit3d.cli import command_line, host_memory, interruption
+from magvit3d.cli.command_line import fail
 
 _CONFIG = command_line.define_config(
   "Experiment, with a variant after a colon: configs/traj3d.py:tiny. "
@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
   """Runs the stages; returns the exit status."""
   status = _run(argv)
   if status:
-    from magvit3d import processes
+    from magvit3d.parallel import processes
 
     processes.leave(status)
   return status
@@ -66,13 +66,14 @@ def _run(argv: list[str]) -> int:
   host_memory.keep_freed()
   # After the flags, so that a mistake in them is told at once.
   from data_gen.errors import DataError
-  from magvit3d import console, processes, runtime
+  from magvit3d.cli import console, jax_setup
   from magvit3d.errors import UserError
-  from magvit3d.training import profiling
+  from magvit3d.monitoring import profiling
+  from magvit3d.parallel import processes
   from magvit3d.training.loop import Interrupted
 
   if "model_class" in config:  # Upstream's configs are of one stage.
-    from magvit3d.single_stage import SingleStage as Run
+    from magvit3d.run.single_stage import SingleStage as Run
   else:
     from magvit3d.experiment import Experiment as Run
 
@@ -87,7 +88,7 @@ def _run(argv: list[str]) -> int:
   # Training takes both signals in its own way; elsewhere they end the run.
   interruption.install()
   try:
-    runtime.set_up(config, workdir)
+    jax_setup.set_up(config, workdir)
     run = Run(config, workdir, profile)
     if _OVERFIT.value:
       return _report_overfit(run.overfit())

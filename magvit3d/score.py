@@ -12,13 +12,13 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from magvit3d import run_program
+from magvit3d.cli import program
 
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Scores the clips; returns the exit status."""
   flags = _make_parser().parse_args(argv)
-  return run_program.run(lambda: _score(flags))
+  return program.run(lambda: _score(flags))
 
 
 def _make_parser() -> argparse.ArgumentParser:
@@ -74,7 +74,7 @@ def _path(text: str) -> pathlib.Path:
 
 
 def _score(flags: argparse.Namespace) -> None:
-  from magvit3d.evaluation import score_files, score_summary
+  from magvit3d.evaluation.metres import score_files, summary
 
   lines = score_files.score(
     score_files.Request(
@@ -88,7 +88,7 @@ def _score(flags: argparse.Namespace) -> None:
     ),
     log=functools.partial(print, file=sys.stderr, flush=True),
   )
-  print(score_summary.to_text(lines))
+  print(summary.to_text(lines))
   print(f"\nWritten: {flags.output} and {flags.output.with_suffix('.csv')}")
 
 

@@ -16,8 +16,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from magvit3d.training import progress, status_files
-from magvit3d.training.status_files import (
+from magvit3d.monitoring import progress, status_files
+from magvit3d.monitoring.status_files import (
   DONE,
   FAILED,
   INTERRUPTED,

@@ -8,12 +8,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from magvit3d import run_program
+from magvit3d.cli import program
 
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Writes the tokens; returns the exit status."""
-  parser = run_program.make_parser(
+  parser = program.make_parser(
     __doc__,
     "folder to write; a part of the same tokens that it holds is kept",
     "data set to tokenize; by default the run's own",
@@ -28,23 +28,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     help="clips at a time, over all devices (%(default)s)",
   )
   flags = parser.parse_args(argv)
-  return run_program.run(
+  return program.run(
     lambda: _tokenize(flags), "Run the same command again to continue."
   )
 
 
 def _tokenize(flags: argparse.Namespace) -> None:
   from magvit3d.errors import UserError
-  from magvit3d.inference import opened_models, task_clips, token_export
+  from magvit3d.exports import clips, opened_models, tokens
 
-  data = task_clips.data_folder(flags.run, flags.data)
+  data = clips.data_folder(flags.run, flags.data)
   if data is None:
     raise UserError(
       f"--data is missing, and {flags.run} does not say where it is."
     )
   splits = [name.strip() for name in flags.splits.split(",") if name.strip()]
   magvit = opened_models.open_model(flags.run, batch_size=flags.batch_size)
-  checks = token_export.export(magvit, data, flags.output, splits)
+  checks = tokens.export(magvit, data, flags.output, splits)
   for split, check in checks.items():
     print(split, *check.lines(), sep="\n")
   print(f"Tokens: {flags.output.absolute()}")

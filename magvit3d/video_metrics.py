@@ -13,13 +13,13 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from magvit3d import run_program
+from magvit3d.cli import program
 
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Scores the clips; returns the exit status."""
   flags = _make_parser().parse_args(argv)
-  return run_program.run(lambda: _score(flags), "Nothing was written.")
+  return program.run(lambda: _score(flags), "Nothing was written.")
 
 
 def _make_parser() -> argparse.ArgumentParser:
@@ -83,15 +83,15 @@ def _home(text: str) -> str:
 
 
 def _score(flags: argparse.Namespace) -> None:
-  from magvit3d.evaluation import video_metric_files
-  from magvit3d.training.code_version import code_version
+  from magvit3d.checkpoints.code_version import code_version
+  from magvit3d.evaluation.published import folders
 
-  entries = video_metric_files.score(
-    video_metric_files.Request(**vars(flags)),
+  entries = folders.score(
+    folders.Request(**vars(flags)),
     code_version(),
     log=functools.partial(print, file=sys.stderr, flush=True),
   )
-  print(video_metric_files.to_text(entries))
+  print(folders.to_text(entries))
   print(f"\nWritten: {flags.output}")
 
 

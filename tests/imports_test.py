@@ -1,6 +1,5 @@
 """Everything imports, from the checkout and from elsewhere."""
 
-import ast
 import pathlib
 import pkgutil
 import subprocess
@@ -12,6 +11,7 @@ import shrunk
 import configs
 import data_gen
 import magvit3d
+from docs import draw_architecture
 
 pytestmark = pytest.mark.smoke
 
@@ -61,21 +61,80 @@ def test_importing_the_experiment_does_not_import_tensorflow(tmp_path):
   assert _run(program, tmp_path) == "False"
 
 
+# Each imports only those before it: packages, and modules at the root. Programs
+# come last, and nothing imports them.
+_ORDER = (
+  "errors",
+  "files",
+  "parallel",
+  "cli",
+  "models",
+  "media",
+  "data",
+  "tokens",
+  "monitoring",
+  "checkpoints",
+  "config",
+  "upstream",
+  "inference",
+  "training",
+  "evaluation",
+  "run",
+  "report",
+  "pretrained",
+  "api",
+  "exports",
+  "experiment",
+  "programs",
+)
+_PROGRAMS = {
+  "compare",
+  "demo",
+  "export",
+  "generate",
+  "main",
+  "score",
+  "status",
+  "tokenize",
+  "video_metrics",
+}
+
+
 def test_packages_import_in_one_direction():
-  """Later packages may import earlier ones; the same rank is no package."""
-  order = ("models", "data", "tokens", "evaluation", "upstream", "training")
-  root = pathlib.Path(magvit3d.__file__).parent
-  imports = []
-  for path in sorted(root.rglob("*.py")):
-    importer = path.relative_to(root).parts[0]
-    for node in ast.walk(ast.parse(path.read_text())):
-      if not isinstance(node, ast.ImportFrom) or importer not in order:
-        continue
-      parts = node.module.split(".")
-      if parts[0] == "magvit3d" and len(parts) > 1 and parts[1] in order:
-        imports.append((importer, parts[1], path.name))
-  assert len(imports) > 30
+  imports = draw_architecture.room_imports()
+  assert imports.keys() == set(_ORDER)
   wrong = [
-    found for found in imports if order.index(found[1]) > order.index(found[0])
+    f"{importer} imports {imported}"
+    for importer, found in imports.items()
+    for imported in found
+    if _ORDER.index(imported) > _ORDER.index(importer)
   ]
   assert not wrong
+  imported = set().union(*draw_architecture.module_imports("magvit3d").values())
+  assert not imported & {f"magvit3d.{program}" for program in _PROGRAMS}
+
+
+@pytest.mark.parametrize("package", ["magvit3d", "data_gen"])
+def test_no_imports_run_in_a_circle(package):
+  imports = draw_architecture.module_imports(package)
+  while True:
+    # What imports nothing that is left is in no circle.
+    free = {name for name, found in imports.items() if not found}
+    if not free:
+      break
+    imports = {
+      name: found - free for name, found in imports.items() if name not in free
+    }
+  assert not imports
+
+
+def test_the_root_has_what_a_user_types_or_imports():
+  root = pathlib.Path(magvit3d.__file__).parent
+  modules = {path.stem for path in root.glob("*.py")}
+  assert draw_architecture.programs() == _PROGRAMS
+  assert modules == {*_PROGRAMS, "__init__", "errors", "api", "experiment"}
+
+
+def test_the_picture_of_the_packages_is_of_today():
+  """If not: `python docs/draw_architecture.py`."""
+  assert draw_architecture.read_description() == draw_architecture.describe()

@@ -35,8 +35,8 @@ from benchmarks.gpu import (  # noqa: E402
   training,
 )
 from benchmarks.gpu.results import Results  # noqa: E402
-from magvit3d import sharding  # noqa: E402
 from magvit3d.models import layers  # noqa: E402
+from magvit3d.parallel import sharding  # noqa: E402
 
 _ONLY = flags.DEFINE_string(
   "only", "", "Regular expression that a program's name shall match."

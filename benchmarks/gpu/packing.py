@@ -6,7 +6,7 @@ import tarfile
 from typing import Any
 
 from magvit3d.api import Magvit
-from magvit3d.evaluation.metrics_file import read_metrics
+from magvit3d.monitoring.metrics_file import read_metrics
 
 _PIECE_BYTES = 15 * 2**20  # Of 16 MiB that a file may have.
 _MAX_CURVE_POINTS = 60

@@ -15,14 +15,14 @@ from jax.sharding import Mesh
 from jaxtyping import PyTree
 
 from configs import traj3d
-from magvit3d import sharding, sharding_rules
 from magvit3d.data.pixels import to_unit_range
-from magvit3d.models.vqvae import Tokenizer, latent_shape
-from magvit3d.tokens.token_model import TokenModel
-from magvit3d.training.flops import step_flops
+from magvit3d.models.tokenizer import Tokenizer, latent_shape
+from magvit3d.monitoring.flops import step_flops
+from magvit3d.parallel import sharding, sharding_rules
+from magvit3d.tokens.masked_model import TokenModel
 from magvit3d.training.health import SkippingStep
-from magvit3d.training.tokenizer import TokenizerStage
-from magvit3d.training.transformer import TransformerStage
+from magvit3d.training.masked_stage import TransformerStage
+from magvit3d.training.tokenizer_stage import TokenizerStage
 
 NUM_CLASSES = 12
 _NUM_STEPS = 10**6  # Of the learning rate's schedule.

@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import flags
 
-from magvit3d import atomic_file
+from magvit3d.files import atomic_file
 
 _OUTPUT = flags.DEFINE_string("output", "gpu_check", "Folder of the results.")
 SMALL = flags.DEFINE_boolean(

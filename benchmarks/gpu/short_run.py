@@ -17,8 +17,8 @@ import jax
 
 from benchmarks.gpu import programs
 from configs import traj3d
+from magvit3d.checkpoints import record as checkpoint_record
 from magvit3d.experiment import Experiment
-from magvit3d.training import checkpoint_record
 from magvit3d.training.loop import Interrupted
 
 STAGES = ("tokenizer", "transformer")

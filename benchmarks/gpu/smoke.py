@@ -20,10 +20,10 @@ from absl import app, flags
 
 from benchmarks.gpu import programs
 from benchmarks.gpu.results import SMALL, Results
-from magvit3d import sharding
 from magvit3d.models.bert import Bert
 from magvit3d.models.discriminator import Discriminator
-from magvit3d.models.vqvae import Tokenizer
+from magvit3d.models.tokenizer import Tokenizer
+from magvit3d.parallel import sharding
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 _GOLDEN = flags.DEFINE_string(

@@ -17,8 +17,8 @@ from absl import app
 
 from benchmarks.gpu import programs, timing
 from benchmarks.gpu.results import SMALL, Results
-from magvit3d import sharding
-from magvit3d.training.device_memory import memory_metrics
+from magvit3d.monitoring.device_memory import memory_metrics
+from magvit3d.parallel import sharding
 
 # Kind, variant, clips, and what differs from the variant.
 _CASES = (

@@ -7,7 +7,7 @@ import json
 import pathlib
 import sys
 
-from magvit3d import atomic_file
+from magvit3d.files import atomic_file
 
 _TIMED_OUT = (124, 137)  # Of `timeout`: ended, or killed.
 _LOG_CHARACTERS = 3000  # The end of what a step printed.

@@ -28,7 +28,7 @@ from absl import app, flags
 from benchmarks.gpu import packing, programs, time_plan
 from benchmarks.gpu.results import SMALL, WORK, Results, output_folder
 from configs import traj3d
-from magvit3d.evaluation.metrics_file import read_metrics
+from magvit3d.monitoring.metrics_file import read_metrics
 
 VARIANT = flags.DEFINE_string("variant", "small", "Of configs/traj3d.py.")
 _SECONDS = flags.DEFINE_float("seconds", 300.0, "For everything.")

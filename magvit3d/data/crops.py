@@ -13,7 +13,7 @@ import numpy as np
 
 from magvit3d.data.clips import Sample
 from magvit3d.errors import UserError
-from magvit3d.models.vqvae import strides
+from magvit3d.models.tokenizer import strides
 
 NO_CROP = {"num_frames": None, "size": None, "object_share": 1.0}
 

@@ -70,7 +70,7 @@ class TokenSource:
 
   Args:
     folder: With the manifest.
-    key: Of the tokenizer, the data and the tasks; see `identities.token_key`.
+    key: Of the tokenizer, the data and the tasks; see `identity.token_key`.
 
   Raises:
     DataError: The tokens are of another key, or not all there.

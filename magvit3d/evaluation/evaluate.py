@@ -7,24 +7,24 @@ from typing import Any
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
-from magvit3d import processes, stage_progress
 from magvit3d.data.scene_clips import SceneClips
-from magvit3d.evaluation import score_files
-from magvit3d.evaluation.held_out import HeldOutScenes
-from magvit3d.evaluation.metric_networks import MetricNetworks
-from magvit3d.evaluation.results import Results
-from magvit3d.evaluation.scene_tally import SceneTally
-from magvit3d.evaluation.stage import (
-  budgets,
+from magvit3d.evaluation import (
   hidden_tokens,
   predictions,
-  probes,
-  published_networks,
+  rate_distortion,
   reconstruction,
-  samples,
 )
-from magvit3d.evaluation.stage.outputs import RunOutputs, to_uint8
-from magvit3d.tokens.token_model import TokenModel
+from magvit3d.evaluation.held_out import HeldOutScenes
+from magvit3d.evaluation.metres import score_files
+from magvit3d.evaluation.metres.tally import SceneTally
+from magvit3d.evaluation.outputs import RunOutputs, to_uint8
+from magvit3d.evaluation.probing import probes, samples
+from magvit3d.evaluation.published import clips
+from magvit3d.evaluation.published.networks import MetricNetworks
+from magvit3d.evaluation.results import Results
+from magvit3d.monitoring import stage_progress
+from magvit3d.parallel import processes
+from magvit3d.tokens.masked_model import TokenModel
 
 VERSION = 3  # Scores of another version are made anew.
 # With the seconds that they took of `:tiny` on two CPU cores, about.
@@ -71,7 +71,7 @@ def evaluate(
     seed: Of masks and samples.
     mesh: Devices.
     key: Names all that the scores depend on.
-    run: What the report says of the run, see `passport`.
+    run: What the report says of the run, see `run.passport`.
     clips_of: Returns the scenes of a split, to fit probes on and to compare
       samples with; None leaves these scores out, as does the setting
       `num_probe_scenes=0`.
@@ -79,7 +79,7 @@ def evaluate(
       scene in a row; None where they are not kept: then those that probes are
       fitted on count.
   """
-  networks = published_networks.load(settings, mesh)
+  networks = clips.load(settings, mesh)
   stage_progress.begin("tokenizer")
   outputs = RunOutputs(
     model, tokenizer_params, params, held_out, settings, seed, mesh
@@ -96,7 +96,7 @@ def evaluate(
     samples.show(outputs, results, drawn)
     if networks:
       order = held_out.apart(len(outputs.real))
-      published_networks.score(
+      clips.score(
         networks,
         results,
         "Samples of a class, by published networks",
@@ -113,7 +113,7 @@ def evaluate(
     probes.score(outputs, results, scenes, test)
     known = samples.known_samples(scenes.train, tokens)
     stage_progress.begin("rates")
-    budgets.score(outputs, results, known.grids)
+    rate_distortion.score(outputs, results, known.grids)
     if drawn:
       stage_progress.begin("classifier of samples")
       samples.score(outputs, results, drawn, scenes, known, test)
@@ -152,7 +152,7 @@ def _score(
     predicted = predictions.PredictedClips(outputs, index)
     predicted.score_pixels(results)
     if networks and not task.num_given_views:
-      published_networks.score(
+      clips.score(
         networks,
         results,
         "Predicted clips, by published networks",

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Int
 
 from data_gen.scene_source import SceneSource
-from magvit3d.evaluation import scored_scenes
-from magvit3d.evaluation.scored_scenes import ScoredScene
+from magvit3d.evaluation.metres import scenes
+from magvit3d.evaluation.metres.scenes import ScoredScene
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class HeldOutScenes:
       return "There are no records to score against."
     if len(self.views) < 2:
       return "One camera cannot tell where an object is."
-    reason = scored_scenes.reason_against(self.source)
+    reason = scenes.reason_against(self.source)
     return f"The data set {reason}" if reason else ""
 
   def apart(self, count: int) -> Int[np.ndarray, " n"]:
@@ -68,6 +68,6 @@ class HeldOutScenes:
   def scored(self) -> Iterator[ScoredScene]:
     """Yields the scenes with what is known of them, in the samples' order."""
     for index in self.indices:
-      yield scored_scenes.load_scene(
+      yield scenes.load_scene(
         self.source, index, self.views, self.frames or slice(None)
       )

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from magvit3d import atomic_file
 from magvit3d.evaluation import checks as run_checks
+from magvit3d.files import atomic_file
 
 NO_OBJECTS = (
   "No clip has a mask, so there are no scores of the foreground (n = 0)."
@@ -26,7 +26,7 @@ class Results:
   Attributes:
     split: The same.
     shown: Clips for the report, `evaluation/clips.npz`.
-    paths: See `scene_tally`, `evaluation/paths.npz`.
+    paths: See `metres.tally`, `evaluation/paths.npz`.
     measured: Numbers that `checks` names; None or NaN where there is none.
   """
 

@@ -16,18 +16,18 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
-from magvit3d import atomic_file
 from magvit3d.data.pixels import to_unit_range
 from magvit3d.evaluation import (
-  animations,
   image_metrics,
   tokenizer_scores,
   transformer_scores,
 )
-from magvit3d.evaluation.batched import map_batches
-from magvit3d.models.vqvae import Tokenizer
-from magvit3d.tokens.language_model import LanguageModel
-from magvit3d.tokens.token_model import TokenModel
+from magvit3d.files import atomic_file
+from magvit3d.inference.batched import map_batches
+from magvit3d.media import animations
+from magvit3d.models.tokenizer import Tokenizer
+from magvit3d.tokens.autoregressive_model import LanguageModel
+from magvit3d.tokens.masked_model import TokenModel
 
 SCORES_NAME = "scores.json"
 SAMPLES_NAME = "samples.webp"

@@ -11,8 +11,8 @@ from jaxtyping import Float, Int, PyTree
 
 from magvit3d.data.pixels import to_unit_range
 from magvit3d.evaluation import image_metrics
-from magvit3d.evaluation.batched import map_batches
-from magvit3d.models.vqvae import Tokenizer
+from magvit3d.inference.batched import map_batches
+from magvit3d.models.tokenizer import Tokenizer
 
 _CLIPS_AT_A_TIME = 32
 

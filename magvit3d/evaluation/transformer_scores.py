@@ -12,11 +12,11 @@ from jaxtyping import Bool, PyTree
 
 from magvit3d.data.pixels import to_unit_range
 from magvit3d.evaluation import image_metrics
-from magvit3d.evaluation.batched import map_batches
+from magvit3d.inference.batched import map_batches
 from magvit3d.models import cameras
 from magvit3d.models.cameras import Cameras
 from magvit3d.tokens import vocabulary
-from magvit3d.tokens.token_model import TokenBatch, TokenModel
+from magvit3d.tokens.masked_model import TokenBatch, TokenModel
 from magvit3d.tokens.views import in_given_views, join_views
 
 MASKED_SHARE = 0.5

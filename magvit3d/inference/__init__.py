@@ -1,1 +1,1 @@
-"""Trained networks in use: clips that they make, and files of them."""
+"""Trained networks in use: on arrays, on users' videos and scenes."""

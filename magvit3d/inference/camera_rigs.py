@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from magvit3d.data.scene_clips import spread_views
 from magvit3d.errors import UserError
-from magvit3d.inference.trained_networks import TrainedNetworks
+from magvit3d.inference.trained import TrainedNetworks
 from magvit3d.models.cameras import Cameras
 
 

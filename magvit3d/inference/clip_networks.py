@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from magvit3d import sharding
-from magvit3d.evaluation.batched import map_batches
-from magvit3d.inference.trained_networks import TrainedNetworks
+from magvit3d.inference.batched import map_batches
+from magvit3d.inference.trained import TrainedNetworks
 from magvit3d.models.cameras import Cameras
+from magvit3d.parallel import sharding
 
 
 class ClipNetworks:

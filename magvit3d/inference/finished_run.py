@@ -19,16 +19,18 @@ from data_gen.cameras import Cameras
 from data_gen.options import DatasetOptions
 from data_gen.rigs import shared_rig
 from data_gen.scene_source import read_manifest
-from magvit3d import config_checks, identities
+from magvit3d.checkpoints import fit
+from magvit3d.checkpoints import identity as identities
+from magvit3d.checkpoints import record as checkpoint_record
+from magvit3d.checkpoints.checksums import checksums, leaves_by_path
+from magvit3d.config import checks
 from magvit3d.errors import UserError
-from magvit3d.inference.trained_networks import (
+from magvit3d.inference.trained import (
   TrainedNetworks,
   make_model,
   tokenizer_shapes,
   transformer_shapes,
 )
-from magvit3d.training import checkpoint_fit, checkpoint_record
-from magvit3d.training.checkpoint_checksums import checksums, leaves_by_path
 
 _NEEDED = ("data", "input", "vqvae", "transformer", "tasks", "maskgvt")
 
@@ -51,7 +53,7 @@ def load(workdir: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
       f"python -m magvit3d.main --workdir={workdir}."
     )
   record = _record(folder)
-  window = config_checks.clip_window(config["data"], config["input"])
+  window = checks.clip_window(config["data"], config["input"])
   num_frames = window.num_frames
   size = config["data"]["image_size"]
   names, num_cameras, rig, data = _scene_facts(workdir, config, record)
@@ -161,11 +163,11 @@ def _check_identity(
   folder: pathlib.Path, record: Mapping[str, Any], identity: Mapping[str, Any]
 ) -> None:
   wanted = json.loads(json.dumps(identity))
-  found = checkpoint_fit.differences(record, wanted, sections=list(wanted))
+  found = fit.differences(record, wanted, sections=list(wanted))
   if found:
     raise UserError(
       f"The checkpoint {folder} does not fit {folder.parents[2]}/config.json: "
-      f"{checkpoint_fit.listed(found, '; ')}. Run python -m magvit3d.main for "
+      f"{fit.listed(found, '; ')}. Run python -m magvit3d.main for "
       "this work folder, to train what is outdated."
     )
 
@@ -184,13 +186,11 @@ def _restore(
     if path.startswith(f"{item}/")
   }
   wanted = {item: shapes}
-  found = checkpoint_fit.differences(
-    {"identity": {}, "leaves": saved}, {}, like=wanted
-  )
+  found = fit.differences({"identity": {}, "leaves": saved}, {}, like=wanted)
   if found:
     raise UserError(
       f"The checkpoint {folder} does not fit the networks of "
-      f"{folder.parents[2]}/config.json: {checkpoint_fit.listed(found, '; ')}."
+      f"{folder.parents[2]}/config.json: {fit.listed(found, '; ')}."
     )
   restore_args = jax.tree.map(
     lambda leaf: ocp.ArrayRestoreArgs(sharding=place, dtype=leaf.dtype), wanted
@@ -210,6 +210,6 @@ def _restore(
     p for p in leaves_by_path(wanted) if sums[p] != saved[p]["checksum"]
   ]
   if differing:
-    names = checkpoint_fit.listed(differing)
+    names = fit.listed(differing)
     raise _damage_error(folder, f"checksums differ of {names}")
   return state[item]

@@ -15,7 +15,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from magvit3d.models import attention, cameras, products
+from magvit3d.models import attention, cameras, mixed_precision
 from magvit3d.models.bert_layers import BertLayer, layer_norm
 
 # Standard deviation .02, values beyond two of them drawn again. Dividing by
@@ -143,12 +143,12 @@ class BertMlmLayer(nn.Module):
       embedding.shape[-1],
       kernel_init=self.kernel_init,
       dtype=self.dtype,
-      promote_dtype=products.keep_bias,
+      promote_dtype=mixed_precision.keep_bias,
       name="mlm_dense",
     )(x)
     x = nn.gelu(x.astype(self.dtype), approximate=True)
     x = layer_norm("mlm_ln")(x)
-    logits = products.matmul_to_float32(
+    logits = mixed_precision.matmul_to_float32(
       x.astype(self.dtype), embedding.T.astype(self.dtype)
     )
     return Bias(name="mlm_bias")(logits)

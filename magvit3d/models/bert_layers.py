@@ -10,7 +10,7 @@ import flax.linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from magvit3d.models import attention, products
+from magvit3d.models import attention, mixed_precision
 
 LAYER_NORM_EPSILON = 1e-12
 
@@ -39,7 +39,7 @@ class SelfAttention(nn.Module):
       features=(self.num_heads, width // self.num_heads),
       kernel_init=self.kernel_init,
       dtype=self.dtype,
-      promote_dtype=products.keep_bias,
+      promote_dtype=mixed_precision.keep_bias,
     )
     query, key, value = (
       project(name=name)(x).astype(self.dtype)
@@ -60,7 +60,7 @@ class SelfAttention(nn.Module):
       axis=(-2, -1),
       kernel_init=self.kernel_init,
       dtype=self.dtype,
-      promote_dtype=products.keep_bias,
+      promote_dtype=mixed_precision.keep_bias,
       name="out",
     )(x)
 
@@ -107,7 +107,7 @@ class BertMlp(nn.Module):
       nn.Dense,
       kernel_init=self.kernel_init,
       dtype=self.dtype,
-      promote_dtype=products.keep_bias,
+      promote_dtype=mixed_precision.keep_bias,
     )
     hidden = dense(self.mlp_dim, name="intermediate_output")(x)
     hidden = nn.gelu(hidden.astype(self.dtype), approximate=True)

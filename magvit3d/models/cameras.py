@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PyTree
 
-from magvit3d.models import products
+from magvit3d.models import mixed_precision
 
 EMBEDDINGS = (None, "view", "rays")
 KEYS = ("views", "intrinsics", "camera_from_world")  # Of a batch.
@@ -137,7 +137,7 @@ class RayEmbed(nn.Module):
       self.features,
       kernel_init=self.kernel_init,
       dtype=self.dtype,
-      promote_dtype=products.keep_bias,
+      promote_dtype=mixed_precision.keep_bias,
       name="ray_output",
     )(x)
     return x[:, :, None]

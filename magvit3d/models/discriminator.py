@@ -15,9 +15,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from magvit3d.models import layers, products, resampling
+from magvit3d.models import layers, mixed_precision, resampling
 from magvit3d.models.blocks import Conv2Plus1D
-from magvit3d.models.vqvae import check_architecture
+from magvit3d.models.tokenizer import check_architecture
 
 _INIT = nn.initializers.xavier_uniform()
 
@@ -137,7 +137,7 @@ class Discriminator(nn.Module):
       nn.Dense,
       kernel_init=_INIT,
       dtype=self.dtype,
-      promote_dtype=products.keep_bias,
+      promote_dtype=mixed_precision.keep_bias,
     )
     x = dense(width)(x).astype(self.dtype)
     return dense(1)(_activation(x)).astype(jnp.float32)

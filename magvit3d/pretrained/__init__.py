@@ -1,4 +1,4 @@
 """Trained networks that come with the package: a folder each, with its card.
 
-`magvit3d.ship` writes them, `magvit3d.inference.shipped_models` reads them.
+`magvit3d.exports.ship` writes them, `magvit3d.pretrained.shipped` reads them.
 """

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from magvit3d.evaluation import animations
+from magvit3d.media import animations
 
 _MAX_CLIPS = 12
 _MAX_SAMPLES = 6  # A class.

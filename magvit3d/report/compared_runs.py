@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from magvit3d.errors import UserError
-from magvit3d.evaluation import metrics_file
+from magvit3d.monitoring import metrics_file
 from magvit3d.report import run_passport
 from magvit3d.report.curves import Series, group_panels
 

@@ -6,8 +6,8 @@ import pathlib
 import urllib.parse
 from collections.abc import Sequence
 
-from magvit3d import atomic_file
 from magvit3d.errors import UserError
+from magvit3d.files import atomic_file
 from magvit3d.report import (
   check_section,
   compared_scores,
@@ -258,4 +258,4 @@ def _passports(runs: Sequence[Run]) -> str:
       _row(name, [html.escape(facts.get(name, MISSING)) for facts in found])
       for name in dict.fromkeys(name for facts in found for name in facts)
     ]
-  return _table(_head(runs), rows, is_text=True) + run_passport.note()
+  return _table(_head(runs), rows, is_text=True)

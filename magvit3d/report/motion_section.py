@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from magvit3d.evaluation import animations
+from magvit3d.media import animations
 from magvit3d.report import page_texts
 
 _KEYS = (

@@ -4,26 +4,18 @@ import html
 import pathlib
 from typing import Any
 
-from magvit3d.evaluation import metrics_file
-from magvit3d.report import data_manifest
+from magvit3d.monitoring import metrics_file
 from magvit3d.report.page_texts import (
   duration_text,
   is_finite,
   value_text,
 )
+from magvit3d.run import data_manifest
 
 Facts = dict[str, dict[str, str]]
 
-SILENT = "the device does not tell"
 UNKNOWN = "not recorded"
 _TRAINED = ("tokenizer", "transformer")
-_JOULES_PER_KWH = 3.6e6
-_NOTE = (
-  "Energy is what counters of whole devices have counted while a stage ran, "
-  "other programs on them included, on the machine of the first process; it is "
-  "never estimated. “At least”: an attempt was killed, or ran where nothing "
-  "was counted."
-)
 
 
 def read(
@@ -49,7 +41,6 @@ def read(
     "Versions": _versions(run),
     "Training": _training(workdir, config, run),
     "Time": {name: _time(_dict(stage)) for name, stage in stages.items()},
-    "Energy": _energy(stages),
   }
   return {group: found for group, found in facts.items() if found}
 
@@ -67,14 +58,7 @@ def section(facts: Facts) -> str:
       f'<h3>{group}</h3><div class="scroll"><table class="text passport">'
       f"<tbody>{rows}</tbody></table></div>"
     )
-    if group == "Energy":
-      parts.append(note())
   return "".join(parts)
-
-
-def note() -> str:
-  """Returns what one must know of energy, as HTML."""
-  return f'<p class="note">{html.escape(_NOTE)}</p>'
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -190,47 +174,6 @@ def _time(stage) -> str:
   if not is_finite(seconds):
     return "–"
   return _at_least(stage.get("was_killed")) + duration_text(seconds)
-
-
-def _energy(stages) -> dict[str, str]:
-  facts, sums, is_partial, is_recorded = {}, {}, False, False
-  for name, stage in stages.items():
-    stage = _dict(stage)
-    seconds = stage.get("seconds")
-    if not is_finite(seconds) or seconds <= 0:
-      continue
-    joules, is_part = _joules(stage)
-    is_partial |= is_part or not joules
-    is_recorded |= "energy" in stage
-    for device, used in joules.items():
-      sums[device] = sums.get(device, 0.0) + used
-    facts[name] = _kwh(joules, is_part, "energy" in stage)
-  if facts:
-    facts["all stages"] = _kwh(sums, is_partial, is_recorded)
-  return facts
-
-
-def _joules(stage) -> tuple[dict[str, float], bool]:
-  """By device, and whether that was counted for a part of the time only."""
-  joules, is_part = {}, bool(stage.get("was_killed"))
-  for device, entry in _dict(stage.get("energy")).items():
-    entry = _dict(entry)
-    used, counted_s = entry.get("joules"), entry.get("seconds")
-    if is_finite(used) and is_finite(counted_s):
-      joules[device] = used
-      is_part |= counted_s < 0.99 * stage["seconds"] - 1
-  return joules, is_part
-
-
-def _kwh(joules, is_partial, is_recorded) -> str:
-  if not joules:
-    return SILENT if is_recorded else UNKNOWN
-  devices = ", ".join(
-    f"{device}: {value_text(used / _JOULES_PER_KWH)}"
-    for device, used in joules.items()
-  )
-  total = value_text(sum(joules.values()) / _JOULES_PER_KWH)
-  return f"{_at_least(is_partial)}{total} kWh ({devices})"
 
 
 def _at_least(is_partial: object) -> str:

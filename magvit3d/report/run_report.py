@@ -14,8 +14,8 @@ import pathlib
 
 from PIL import Image
 
-from magvit3d import atomic_file, stage_progress
-from magvit3d.evaluation import metrics_file
+from magvit3d.files import atomic_file
+from magvit3d.monitoring import metrics_file, stage_progress
 from magvit3d.report import (
   check_section,
   clip_sections,

@@ -1,1 +1,1 @@
-"""The training loop and what it needs: states, steps, losses, checkpoints."""
+"""The training loop and its stages: states, steps, losses."""

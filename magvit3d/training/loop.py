@@ -19,15 +19,15 @@ from absl import logging
 from jax.sharding import Mesh
 from jaxtyping import Array, PyTree
 
-from magvit3d import processes, sharding, sharding_rules
-from magvit3d.training.checkpoints import Checkpoints
-from magvit3d.training.device_memory import memory_metrics
-from magvit3d.training.flops import FlopsMeter
+from magvit3d.checkpoints.manager import Checkpoints
+from magvit3d.monitoring.device_memory import memory_metrics
+from magvit3d.monitoring.flops import FlopsMeter
+from magvit3d.monitoring.monitor import DONE, INTERRUPTED, Monitor
+from magvit3d.monitoring.options import MonitoringOptions
+from magvit3d.monitoring.profiling import Profiler, StepSpan
+from magvit3d.monitoring.step_times import StepTimes
+from magvit3d.parallel import processes, sharding, sharding_rules
 from magvit3d.training.health import SkippingStep
-from magvit3d.training.monitor import DONE, INTERRUPTED, Monitor
-from magvit3d.training.monitoring_options import MonitoringOptions
-from magvit3d.training.profiling import Profiler, StepSpan
-from magvit3d.training.step_times import StepTimes
 
 
 @runtime_checkable

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PyTree
 
-from magvit3d.models.resnet import ResNet50
-from magvit3d.models.resnet_weights import load_resnet50
+from magvit3d.models.published.resnet import ResNet50
+from magvit3d.models.published.resnet_weights import load_resnet50
 
 # (params, real, fake) -> scalar.
 LossFn = Callable[[PyTree, Array, Array], Float[Array, ""]]

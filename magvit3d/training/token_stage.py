@@ -12,8 +12,8 @@ import optax
 from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from magvit3d.tokens.language_model import LanguageModel
-from magvit3d.tokens.token_model import TokenModel
+from magvit3d.tokens.autoregressive_model import LanguageModel
+from magvit3d.tokens.masked_model import TokenModel
 from magvit3d.training import batch_checks
 from magvit3d.training.accumulation import mean_over_parts
 from magvit3d.training.health import Health, healthy

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from absl import app, flags
 
-from magvit3d import command_line, console
+from magvit3d.cli import command_line, console
 from magvit3d.errors import UserError
 from magvit3d.upstream import checkpoint, conversion, layouts, matching
 from magvit3d.upstream.inflation import MODES

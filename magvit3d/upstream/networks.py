@@ -9,12 +9,12 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from data_gen import schema
+from magvit3d.config.single_stage import stage_blocks
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.models.discriminator import Discriminator
-from magvit3d.models.vqvae import Tokenizer, latent_shape
-from magvit3d.single_stage_config import stage_blocks
-from magvit3d.tokens.language_model import LanguageModel
-from magvit3d.tokens.token_model import TokenModel
+from magvit3d.models.tokenizer import Tokenizer, latent_shape
+from magvit3d.tokens.autoregressive_model import LanguageModel
+from magvit3d.tokens.masked_model import TokenModel
 from magvit3d.upstream import layouts
 
 # Sections of the config that determine a tree.

@@ -20,14 +20,14 @@ from configs import (
   vqgan3d_ucf101_config,
 )
 from magvit3d import upstream
+from magvit3d.config.single_stage import stage_blocks
 from magvit3d.evaluation import image_metrics
+from magvit3d.models.autoregressive_transformer import TransformerLM
 from magvit3d.models.bert import Bert
-from magvit3d.models.c3d import C3D
 from magvit3d.models.discriminator import Discriminator
-from magvit3d.models.i3d import I3D
-from magvit3d.models.transformer_lm import TransformerLM
-from magvit3d.models.vqvae import Tokenizer
-from magvit3d.single_stage_config import stage_blocks
+from magvit3d.models.published.c3d import C3D
+from magvit3d.models.published.i3d import I3D
+from magvit3d.models.tokenizer import Tokenizer
 from magvit3d.tokens import (
   decoding,
   mask_scores,
@@ -38,7 +38,7 @@ from magvit3d.tokens import (
   vocabulary,
 )
 from magvit3d.tokens.conditions import Condition
-from magvit3d.tokens.token_model import TokenModel
+from magvit3d.tokens.masked_model import TokenModel
 from magvit3d.training import losses
 from magvit3d.training.learning_rate import warmup_cosine
 

@@ -13,14 +13,14 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from magvit3d import stage_progress
 from magvit3d.data.clips import load_clips
 from magvit3d.data.scene_clips import SceneClips, fold_views
-from magvit3d.evaluation.batched import map_batches
-from magvit3d.evaluation.stage.outputs import RunOutputs
+from magvit3d.evaluation.outputs import RunOutputs
+from magvit3d.inference.batched import map_batches
 from magvit3d.models import cameras
 from magvit3d.models.cameras import Cameras
-from magvit3d.tokens.token_model import TokenBatch
+from magvit3d.monitoring import stage_progress
+from magvit3d.tokens.masked_model import TokenBatch
 
 TOKENS, TRANSFORMER, PIXELS = "tokens", "transformer", "pixels"
 MAX_SIDE = 8

@@ -1,0 +1,1 @@
+"""Saved states of training, and what they belong to."""

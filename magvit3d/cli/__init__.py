@@ -1,0 +1,1 @@
+"""What the programs share: flags, messages, signals, JAX's settings."""

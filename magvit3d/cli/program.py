@@ -1,0 +1,78 @@
+"""What programs that use a trained run have in common: flags and errors."""
+
+import argparse
+import pathlib
+from collections.abc import Callable
+
+from absl import logging
+
+from magvit3d.cli.command_line import fail
+
+_INTERRUPTED = 130  # Exit status, as after Ctrl-C in a shell.
+
+
+def make_parser(
+  description: str,
+  output_help: str,
+  data_help: str | None = None,
+  *,
+  output_is_required: bool = True,
+) -> argparse.ArgumentParser:
+  """Returns a parser with --run and --output, and --data if it has a help.
+
+  Args:
+    description: What the program does.
+    output_help: What becomes of --output.
+    data_help: What --data is for.
+    output_is_required: Whether --output must be given.
+  """
+  parser = argparse.ArgumentParser(
+    description=description,
+    allow_abbrev=False,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  parser.add_argument(
+    "--run",
+    type=_folder,
+    required=True,
+    metavar="DIR",
+    help="work folder of a run, a folder that save_pretrained wrote, or the "
+    "name of a model that comes with magvit3d",
+  )
+  parser.add_argument(
+    "--output",
+    type=_folder,
+    required=output_is_required,
+    metavar="DIR",
+    help=output_help,
+  )
+  if data_help:
+    parser.add_argument("--data", type=_folder, metavar="DIR", help=data_help)
+  return parser
+
+
+def _folder(text: str) -> pathlib.Path:
+  return pathlib.Path(text).expanduser()
+
+
+def run(function: Callable[[], None], advice: str = "") -> int:
+  """Calls a function; returns the exit status of a program that does just that.
+
+  Args:
+    function: Its errors of the user's are printed without a traceback.
+    advice: What to do after Ctrl-C.
+  """
+  # Here, so that mistakes in the flags are told at once.
+  from data_gen.errors import DataError
+  from magvit3d.cli import console
+  from magvit3d.errors import UserError
+
+  logging.use_absl_handler()  # As absl.app does.
+  console.set_up()
+  try:
+    function()
+  except (UserError, DataError) as error:
+    return fail(str(error))
+  except KeyboardInterrupt:
+    return fail(f"interrupted. {advice}".strip(), _INTERRUPTED)
+  return 0

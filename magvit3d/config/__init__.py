@@ -1,0 +1,1 @@
+"""The fields of a config: checks, and what they mean."""

@@ -1,0 +1,1 @@
+"""Folders and prepared data sets of videos."""

@@ -1,0 +1,63 @@
+"""Image files in folders, as videos of one frame, to train on images."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from data_gen.errors import DataError
+from magvit3d.data.videos import labelled_files
+
+SUFFIXES = (".jpeg", ".jpg", ".png")
+
+
+class ImageFolder:
+  """The image files of a split; see `video_clips.Videos`."""
+
+  def __init__(self, data_dir: str | os.PathLike, split: str):
+    """Finds the files; see `labelled_files.find_files`."""
+    files = labelled_files.find_files(data_dir, split, SUFFIXES)
+    self.class_names = files.class_names
+    self.fingerprint = files.fingerprint
+    self._files = files
+
+  def __len__(self) -> int:
+    return len(self._files.paths)
+
+  def open(self, index: int) -> "ImageFile":
+    """Returns an image."""
+    return ImageFile(self._files.paths[index], self._files.labels[index])
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFile:
+  """An image file; see `video_clips.Video`."""
+
+  path: pathlib.Path
+  label: int
+  num_frames: int = 1
+
+  @property
+  def name(self) -> str:
+    """The path, for messages."""
+    return str(self.path)
+
+  def frames(self, numbers: np.ndarray) -> Iterator[Image.Image]:
+    """Yields the image as RGB, the right way up.
+
+    Raises:
+      DataError: The file is damaged.
+    """
+    del numbers  # There is just one.
+    try:
+      with Image.open(self.path) as image:
+        yield ImageOps.exif_transpose(image).convert("RGB")
+    # Pillow raises SyntaxError for some damage, an OSError for most.
+    except (OSError, SyntaxError, ValueError) as error:
+      raise DataError(
+        f"{self.path} cannot be read as an image ({error}). Take the file "
+        "away, or put a whole one in its place."
+      ) from error

@@ -1,0 +1,1 @@
+"""Paths in metres from what several cameras see."""

@@ -1,0 +1,359 @@
+"""What frozen tokens and features tell of shape, motion and position.
+
+Probes are fitted on training scenes, their settings chosen on validation
+scenes, and the test scenes are read once, when all probes are ready.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
+
+import numpy as np
+
+from magvit3d.data.clips import spread_indices
+from magvit3d.data.scene_clips import SceneClips
+from magvit3d.data.scene_tokens import SceneTokens
+from magvit3d.data.token_records import TokenSource
+from magvit3d.evaluation import checks
+from magvit3d.evaluation.outputs import RunOutputs, first_of_kind
+from magvit3d.evaluation.predictions import FRAME_PREDICTION
+from magvit3d.evaluation.probing import questions
+from magvit3d.evaluation.probing.attention import Targets, TrainedProbe
+from magvit3d.evaluation.probing.cells import PIXELS, CellReader, CellScenes
+from magvit3d.evaluation.probing.ridge import Ridge
+from magvit3d.evaluation.results import Results
+from magvit3d.models.cameras import Cameras
+from magvit3d.monitoring import stage_progress
+from magvit3d.tokens.masked_model import TokenBatch
+
+_ROW_NAMES = {
+  "tokens": "tokens",
+  "transformer": "transformer's features",
+  "pixels": "pixels",
+}
+# By number, with `tokens`, `cond_tokens`, `labels`, and cameras of scenes.
+TrainingTokens = Sequence[Mapping[str, np.ndarray]] | TokenSource | SceneTokens
+_MOST_FREQUENT = "most frequent answer"
+
+
+@dataclasses.dataclass(frozen=True)
+class ProbeScenes:
+  """Scenes that probes are fitted and chosen on.
+
+  Attributes:
+    reader: That made them.
+    train: To fit on.
+    validation: To choose on.
+  """
+
+  reader: CellReader
+  train: CellScenes
+  validation: CellScenes
+
+
+def read_scenes(
+  outputs: RunOutputs,
+  clips_of: Callable[[str], SceneClips],
+  training_tokens: TrainingTokens | None = None,
+) -> ProbeScenes:
+  """Returns up to `num_probe_scenes` scenes to fit on, others to choose on.
+
+  Args:
+    outputs: Of the run.
+    clips_of: Returns the scenes of a split.
+    training_tokens: Of all training samples; None: they are made here.
+  """
+  reader = CellReader(outputs, first_of_kind(outputs.model, FRAME_PREDICTION))
+  count = outputs.settings["num_probe_scenes"]
+
+  def read(split, known=None):
+    source = clips_of(split)
+    indices = spread_indices(source, count).tolist()
+    tokens = None
+    if known is not None:
+      tokens = _tokens_of(known, indices, len(known) // len(source))
+    return reader.read(source, indices, tokens)
+
+  return ProbeScenes(reader, read("train", training_tokens), read("validation"))
+
+
+def _tokens_of(
+  known: TrainingTokens, scenes: Sequence[int], samples_per_scene: int
+) -> TokenBatch:
+  """The tokens of some scenes' samples."""
+  rows = [
+    known[scene * samples_per_scene + place]
+    for scene in scenes
+    for place in range(samples_per_scene)
+  ]
+  batch = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+  return TokenBatch(
+    batch["tokens"],
+    batch["cond_tokens"],
+    batch["labels"],
+    Cameras.from_batch(batch),
+  )
+
+
+def score(
+  outputs: RunOutputs, results: Results, scenes: ProbeScenes, test: SceneClips
+) -> None:
+  """Adds the scores of all probes.
+
+  Args:
+    outputs: Of the run.
+    results: Where they go.
+    scenes: To fit on.
+    test: Scenes to score on: those of `outputs.held_out`.
+  """
+  names = questions.class_questions(test.scenes)
+  jobs = _class_jobs(outputs, scenes, test, names)
+  tracked = ProbeScenes(
+    scenes.reader,
+    scenes.train.with_known_paths(),
+    scenes.validation.with_known_paths(),
+  )
+  asks_positions = bool(
+    scenes.train.given
+    and len(tracked.train.labels)
+    and len(tracked.validation.labels)
+  )
+  if asks_positions:
+    jobs |= _position_jobs(outputs, tracked)
+  probes = _fit_all(jobs)
+  held_out = scenes.reader.read(test, outputs.held_out.indices, outputs.tokens)
+  _add_classes(results, probes, scenes, held_out, test, names)
+  held_out = held_out.with_known_paths()
+  if asks_positions and len(held_out.labels):
+    _add_positions(results, probes, tracked, held_out)
+
+
+_Answer = Callable[[CellScenes], Mapping[str, np.ndarray]]
+_Key = tuple[str, str, str]  # What is asked, what is read, and how.
+
+
+def _fit_all(jobs: Mapping[_Key, Callable[[], _Answer]]) -> dict[_Key, _Answer]:
+  """Returns fitted probes; two at a time: one alone leaves cores idle."""
+  probes = {}
+  pool = futures.ThreadPoolExecutor(2)
+  try:
+    fits = {key: pool.submit(job) for key, job in jobs.items()}
+    for key, fit in fits.items():
+      stage_progress.note(len(probes), len(fits))
+      probes[key] = fit.result()
+  finally:
+    pool.shutdown(cancel_futures=True)
+  return probes
+
+
+def _class_jobs(
+  outputs, scenes, test, names
+) -> dict[_Key, Callable[[], _Answer]]:
+  """Returns what fits each probe of shape and motion."""
+  sizes = {question: len(answers) for question, answers in names.items()}
+
+  def classes_of(part):
+    return questions.class_answers(test.scenes, part.labels)
+
+  jobs = {}
+  for kind in scenes.train.whole:
+    settings = (outputs, scenes, "whole", kind)
+    jobs["classes", kind, "ridge"] = functools.partial(
+      _fit_ridge,
+      *settings[1:],
+      lambda part: {
+        name: np.eye(sizes[name])[labels]
+        for name, labels in classes_of(part).items()
+      },
+    )
+    jobs["classes", kind, "attention"] = functools.partial(
+      _fit_attention,
+      *settings,
+      lambda part: Targets(classes_of(part), {}),
+      sizes,
+    )
+  return jobs
+
+
+def _position_jobs(outputs, scenes) -> dict[_Key, Callable[[], _Answer]]:
+  """The same; all of the scenes' paths are known."""
+
+  def places_of(part):
+    return questions.positions(part.trajectory, scenes.reader.given_frames)
+
+  jobs = {}
+  for kind in scenes.train.given:
+    settings = (outputs, scenes, "given", kind)
+    jobs["positions", kind, "ridge"] = functools.partial(
+      _fit_ridge, *settings[1:], places_of
+    )
+    jobs["positions", kind, "attention"] = functools.partial(
+      _fit_attention, *settings, lambda part: Targets({}, places_of(part)), {}
+    )
+  return jobs
+
+
+def _fit_ridge(scenes, which, kind, targets_of) -> _Answer:
+  def features_of(part):
+    cells = getattr(part, which)[kind]
+    return cells.reshape(len(cells), -1)
+
+  def columns_of(part):
+    return np.concatenate(list(targets_of(part).values()), axis=1)
+
+  ridge = Ridge(
+    features_of(scenes.train),
+    columns_of(scenes.train),
+    features_of(scenes.validation),
+    columns_of(scenes.validation),
+  )
+  targets = targets_of(scenes.train)
+  ends = np.cumsum([columns.shape[1] for columns in targets.values()])
+
+  def answer(part):
+    columns = np.split(ridge(features_of(part)), ends[:-1], axis=1)
+    return dict(zip(targets, columns, strict=True))
+
+  return answer
+
+
+def _fit_attention(outputs, scenes, which, kind, targets_of, sizes) -> _Answer:
+  validation = scenes.validation
+  probe = TrainedProbe(
+    getattr(scenes.train, which)[kind],
+    scenes.train.grid,
+    targets_of(scenes.train),
+    sizes,
+    validation=(getattr(validation, which)[kind], targets_of(validation)),
+    num_steps=outputs.settings["num_probe_steps"],
+    seed=outputs.seed,
+  )
+  return lambda part: probe(getattr(part, which)[kind])
+
+
+def _add_classes(results, probes, scenes, held_out, test, names) -> None:
+  right = questions.class_answers(test.scenes, held_out.labels)
+  known = questions.class_answers(test.scenes, scenes.train.labels)
+  rows = []
+  for (asked, kind, how), answer in probes.items():
+    if asked != "classes":
+      continue
+    found = {
+      name: logits.argmax(axis=1) for name, logits in answer(held_out).items()
+    }
+    accuracies = {
+      name: questions.accuracy(found[name], right[name]) for name in names
+    }
+    rows.append([f"{_ROW_NAMES[kind]}, {how}", *accuracies.values()])
+    if kind != PIXELS and "motion" in names:
+      best = results.measured.get("probe_motion_accuracy", 0.0)
+      results.measured["probe_motion_accuracy"] = max(
+        best, accuracies["motion"]
+      )
+    if how == "attention":
+      for name, answers in names.items():
+        results.add_confusion(
+          f"{name.capitalize()} from {_ROW_NAMES[kind]}",
+          "Attention probe. Rows: the truth; columns: the answer.",
+          answers,
+          questions.confusion(found[name], right[name], len(answers)),
+        )
+  most_frequent = [
+    np.bincount(known[name], minlength=len(names[name])).argmax()
+    for name in names
+  ]
+  rows.append(
+    [
+      _MOST_FREQUENT,
+      *(
+        questions.accuracy(np.full_like(right[name], answer), right[name])
+        for name, answer in zip(names, most_frequent, strict=True)
+      ),
+    ]
+  )
+  results.add_table(
+    "Probes: classes",
+    f"Share of right answers from all frames of {held_out.grid[0]} views. "
+    f"{_describe(scenes)} {reused(results.split)}",
+    ["", *names],
+    rows,
+    n=len(held_out.labels),
+    baselines=[row[0] for row in rows if _is_baseline(row[0])],
+  )
+
+
+def _add_positions(results, probes, scenes, held_out) -> None:
+  given_frames = scenes.reader.given_frames
+  right = questions.positions(held_out.trajectory, given_frames)
+  known = questions.positions(scenes.train.trajectory, given_frames)
+  found = {
+    f"{_ROW_NAMES[kind]}, {how}": answer(held_out)
+    for (asked, kind, how), answer in probes.items()
+    if asked == "positions"
+  }
+  baselines = questions.baseline_positions(
+    held_out.trajectory,
+    given_frames,
+    {name: places.mean(0) for name, places in known.items()},
+  )
+  rows = [
+    [
+      row_name,
+      *(
+        questions.distance(guess[name], right[name]) if name in guess else None
+        for name in right
+      ),
+    ]
+    for row_name, guess in (found | baselines).items()
+  ]
+  _measure_positions(results, ["", *right], rows)
+  results.add_table(
+    "Probes: position",
+    f"Mean distance in metres, from the first {given_frames} frames of "
+    f"{held_out.grid[0]} views; t is the last of these. Constant velocity and "
+    f"last position are told the true path up to t. {_describe(scenes)} "
+    f"{reused(results.split)}",
+    ["", *(f"{name}, m" for name in right)],
+    rows,
+    n=len(held_out.labels),
+    baselines=[row[0] for row in rows if _is_baseline(row[0])],
+  )
+
+
+def _measure_positions(results, columns, rows) -> None:
+  """Notes the least distances: of networks, of pixels, of known paths."""
+  for row in rows:
+    reader = row[0] if _is_baseline(row[0]) else "best"
+    if reader.startswith(_ROW_NAMES[PIXELS]):
+      reader = checks.PIXELS
+    for place, distance in zip(columns[1:], row[1:], strict=True):
+      key = checks.probe_key(place, reader)
+      if distance is not None:
+        known = results.measured.get(key, distance)
+        results.measured[key] = min(known, distance)
+
+
+def _is_baseline(row_name: str) -> bool:
+  return row_name.startswith(_ROW_NAMES["pixels"]) or not any(
+    row_name.startswith(name) for name in _ROW_NAMES.values()
+  )
+
+
+def reused(split: str) -> str:
+  """Returns a warning where scenes of a split are used before they score."""
+  if split not in ("train", "validation"):
+    return ""
+  return (
+    f"The {split} split served to fit or to choose these probes too, so that "
+    "they look better than they are."
+  )
+
+
+def _describe(scenes: ProbeScenes) -> str:
+  return (
+    f"Fitted on {len(scenes.train.labels)} training scenes, chosen on "
+    f"{len(scenes.validation.labels)} of validation; the networks are frozen. "
+    "Ridge: linear. Attention: a small network that looks at all cells once. "
+    "Pixels: the same probes on the images."
+  )

@@ -1,0 +1,1 @@
+"""Scores by networks that others trained."""

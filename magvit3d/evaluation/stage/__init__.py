@@ -1,1 +1,0 @@
-"""The parts of the evaluate stage, each of which adds to the results."""

@@ -1,0 +1,1 @@
+"""Networks, clips and tokens in files for other programs."""

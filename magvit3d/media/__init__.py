@@ -1,0 +1,1 @@
+"""Short moving pictures: GIF, WebP and MP4."""

@@ -1,0 +1,1 @@
+"""How a run is watched: progress, metrics, stalls, traces."""

@@ -1,0 +1,306 @@
+"""A folder with trained networks, small enough to share.
+
+`model-<hash>.safetensors` holds parameters by path, such as
+'tokenizer/encoder/Conv_0/kernel', as float32, or as float16 where that was
+asked for; they are float32 again once loaded. `config.json` says what they are:
+
+  format          number of this format: 1, with float16 2
+  magvit3d, jax   versions that wrote it
+  class_names, num_frames, image_size, frame_stride, num_cameras, steps, rig
+                  see `TrainedNetworks`; of the rig `intrinsics` and
+                  `camera_from_world`, or null
+  data_options    of `python -m data_gen`, or null
+  networks        sections of the run's config
+  weights         name of the file, and shape, type and CRC32C of each leaf
+  sha256          of all of the above, as sorted JSON without spaces around it
+
+Parameters are written first, under a new name; config.json then takes the place
+of an earlier one, so that the folder is complete at any moment.
+"""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import crc32c
+import jax
+import numpy as np
+import safetensors
+import safetensors.numpy
+from flax import traverse_util
+from jax.sharding import NamedSharding
+from jaxtyping import PyTree
+
+from data_gen.cameras import Cameras
+from magvit3d.checkpoints import identity
+from magvit3d.checkpoints.code_version import code_version
+from magvit3d.checkpoints.fit import listed
+from magvit3d.errors import UserError
+from magvit3d.files import atomic_file
+from magvit3d.inference.trained import (
+  SECTIONS,
+  TrainedNetworks,
+  make_model,
+  tokenizer_shapes,
+  transformer_shapes,
+)
+from magvit3d.run import record
+
+FORMATS = {"float32": 1, "float16": 2}  # By type of the parameters.
+CONFIG_NAME = "config.json"
+_WEIGHTS = "model-*.safetensors"
+
+
+def save(
+  trained: TrainedNetworks, folder: pathlib.Path, dtype: str = "float32"
+) -> None:
+  """Writes networks into a folder.
+
+  Args:
+    trained: Networks.
+    folder: New, or with an earlier export.
+    dtype: Of the parameters in the file, one of `FORMATS`. float16 takes half
+      of the bytes; its relative error is 2**-11 at most, above 6e-5.
+
+  Raises:
+    UserError: The folder holds something else, or cannot be written; or a
+      parameter is too large for the type.
+  """
+  if dtype not in FORMATS:
+    raise UserError(f"dtype={dtype!r} must be one of {', '.join(FORMATS)}.")
+  _check_target(folder)
+  leaves = {
+    path: _stored(path, np.asarray(leaf), dtype)
+    for path, leaf in traverse_util.flatten_dict(
+      _trees(trained.tokenizer_params, trained.transformer_params), sep="/"
+    ).items()
+  }
+  weights = safetensors.numpy.save(leaves)
+  name = f"model-{hashlib.sha256(weights).hexdigest()[:12]}.safetensors"
+  versions = code_version()
+  content = {
+    "format": FORMATS[dtype],
+    "magvit3d": versions["magvit3d"],
+    "jax": versions["jax"],
+    "class_names": list(trained.class_names),
+    "num_frames": trained.num_frames,
+    "image_size": trained.image_size,
+    "frame_stride": trained.frame_stride,
+    "num_cameras": trained.num_cameras,
+    "rig": _rig_content(trained.rig),
+    "steps": dict(trained.steps),
+    "data_options": trained.data,
+    "networks": {name: trained.config[name] for name in SECTIONS},
+    "weights": {
+      "file": name,
+      "leaves": {path: _describe(leaf) for path, leaf in leaves.items()},
+    },
+  }
+  content = json.loads(json.dumps(content))
+  try:
+    atomic_file.write_bytes(folder / name, weights)
+    sealed = content | {"sha256": identity.key_of(content)}
+    record.write_json(folder / CONFIG_NAME, sealed)
+    for path in folder.glob(_WEIGHTS):
+      if path.name != name:
+        path.unlink()
+  except OSError as error:
+    raise UserError(
+      f"{folder} cannot be written ({error.strerror or error}). Nothing that "
+      "was there is lost."
+    ) from error
+
+
+def _stored(path: str, leaf: np.ndarray, dtype: str) -> np.ndarray:
+  if np.abs(leaf).max(initial=0) > np.finfo(dtype).max:
+    raise UserError(f"{path} has values that are too large for {dtype}.")
+  return leaf.astype(dtype)
+
+
+def _rig_content(rig: Cameras | None) -> dict[str, Any] | None:
+  if rig is None:
+    return None
+  names = ("intrinsics", "camera_from_world")
+  return {name: getattr(rig, name).tolist() for name in names}
+
+
+def _read_rig(content: Mapping[str, Any] | None, size: int) -> Cameras | None:
+  if content is None:
+    return None
+  return Cameras(
+    **{name: np.array(values) for name, values in content.items()},
+    image_size=size,
+  )
+
+
+def _trees(tokenizer: PyTree, transformer: PyTree | None) -> dict[str, PyTree]:
+  trees = {"tokenizer": tokenizer}
+  return trees if transformer is None else trees | {"transformer": transformer}
+
+
+def _describe(leaf: np.ndarray) -> dict[str, Any]:
+  check = crc32c.crc32c(np.ascontiguousarray(leaf).tobytes())
+  return {
+    "shape": list(leaf.shape),
+    "dtype": leaf.dtype.name,
+    "crc32c": f"{check:08x}",
+  }
+
+
+def _check_target(folder: pathlib.Path) -> None:
+  if folder.exists() and not folder.is_dir():
+    raise UserError(f"{folder} is a file; name a folder.")
+  if not folder.exists() or not any(folder.iterdir()):
+    return
+  known = {CONFIG_NAME, *(path.name for path in folder.glob(_WEIGHTS))}
+  foreign = sorted(
+    path.name for path in folder.iterdir() if path.name not in known
+  )
+  try:
+    is_export = "weights" in json.loads((folder / CONFIG_NAME).read_text())
+  except (OSError, ValueError, TypeError):
+    is_export = False
+  foreign = [name for name in foreign if not name.endswith(".tmp")]
+  if foreign or not is_export:
+    what = f"holds {listed(foreign)}" if foreign else "is no earlier export"
+    raise UserError(
+      f"{folder} {what}: nothing was written. Name a new folder, or an export "
+      "to replace."
+    )
+
+
+def load(folder: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
+  """Reads what `save` wrote.
+
+  Args:
+    folder: With config.json.
+    place: Where the parameters shall lie.
+
+  Raises:
+    UserError: It is missing or damaged, or of another format; the message
+      names the file, and the parameters that do not fit.
+  """
+  content = _read_config(folder / CONFIG_NAME)
+  weights = content["weights"]
+  found = _read_weights(folder / weights["file"], weights["leaves"])
+  trees = traverse_util.unflatten_dict(found, sep="/")
+  names = tuple(content["class_names"])
+  num_frames, size = content["num_frames"], content["image_size"]
+  num_cameras = content["num_cameras"]
+  model = make_model(content["networks"], names, num_frames, size, num_cameras)
+  has_transformer = "transformer" in trees
+  wanted = _trees(
+    tokenizer_shapes(model, num_frames, size),
+    transformer_shapes(model) if has_transformer else None,
+  )
+  _check_leaves(
+    folder / weights["file"],
+    {path: tuple(leaf.shape) for path, leaf in found.items()},
+    {
+      path: tuple(leaf.shape)
+      for path, leaf in traverse_util.flatten_dict(wanted, sep="/").items()
+    },
+    "the networks of this magvit3d need",
+  )
+  trees = jax.device_put(trees, place)
+  return TrainedNetworks(
+    content["networks"],
+    names,
+    num_frames,
+    size,
+    content["frame_stride"],
+    num_cameras,
+    content["steps"],
+    trees["tokenizer"],
+    trees.get("transformer"),
+    _read_rig(content.get("rig"), size),  # Older exports have none,
+    content.get("data_options"),  # nor this.
+  )
+
+
+def is_export(folder: pathlib.Path) -> bool:
+  """Whether a folder looks like one that `save` wrote; a run's does not."""
+  return any(folder.glob(_WEIGHTS))
+
+
+def _read_config(path: pathlib.Path) -> dict[str, Any]:
+  try:
+    content = json.loads(path.read_text())
+    sealed = content.pop("sha256")
+    is_sound = identity.key_of(content) == sealed
+    found_format = content["format"]
+  except FileNotFoundError as error:
+    raise UserError(
+      f"{path} is missing: {path.parent} holds no networks that "
+      "save_pretrained wrote."
+    ) from error
+  except OSError as error:
+    raise UserError(f"{path} cannot be read ({error.strerror}).") from error
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    raise UserError(
+      f"{path} is damaged, or was not written by save_pretrained "
+      f"({type(error).__name__}: {error})."
+    ) from error
+  if not is_sound:
+    raise UserError(
+      f"{path} is damaged: its SHA-256 is not what it says. Get it anew, or "
+      "write it again with save_pretrained."
+    )
+  if found_format not in FORMATS.values():
+    raise UserError(
+      f"{path} is of format {found_format}, written by magvit3d "
+      f"{content.get('magvit3d')}; this one, {code_version()['magvit3d']}, "
+      f"reads formats {listed([*map(str, FORMATS.values())])}."
+    )
+  return content
+
+
+def _read_weights(
+  path: pathlib.Path, described: Mapping[str, Mapping[str, Any]]
+) -> dict[str, np.ndarray]:
+  try:
+    leaves = safetensors.numpy.load(path.read_bytes())
+  except FileNotFoundError as error:
+    raise UserError(f"{path} is missing; config.json names it.") from error
+  except OSError as error:
+    raise UserError(f"{path} cannot be read ({error.strerror}).") from error
+  except (safetensors.SafetensorError, ValueError, KeyError) as error:
+    raise UserError(
+      f"{path} is damaged or cut off ({error}). Get it anew."
+    ) from error
+  _check_leaves(
+    path,
+    {name: tuple(leaf.shape) for name, leaf in leaves.items()},
+    {name: tuple(leaf["shape"]) for name, leaf in described.items()},
+    "config.json says",
+  )
+  damaged = [
+    name for name, leaf in leaves.items() if _describe(leaf) != described[name]
+  ]
+  if damaged:
+    raise UserError(
+      f"{path} is damaged: checksums differ of {listed(damaged)}. Get it anew."
+    )
+  return {name: leaf.astype(np.float32) for name, leaf in leaves.items()}
+
+
+def _check_leaves(
+  path: pathlib.Path,
+  found: Mapping[str, tuple[int, ...]],
+  wanted: Mapping[str, tuple[int, ...]],
+  who: str,
+) -> None:
+  """Compares shapes by path."""
+  problems = [
+    f"{name} is {_shape(found, name)} there, where {who} {_shape(wanted, name)}"
+    for name in sorted(found.keys() | wanted.keys())
+    if found.get(name) != wanted.get(name)
+  ]
+  if problems:
+    raise UserError(f"{path} does not fit: {listed(problems, '; ')}.")
+
+
+def _shape(shapes: Mapping[str, tuple[int, ...]], name: str) -> str:
+  return str(list(shapes[name])) if name in shapes else "missing"

@@ -1,0 +1,128 @@
+"""Joining other processes, and what happens when one of them ends."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import pytest
+import shrunk
+
+from magvit3d.errors import UserError
+from magvit3d.parallel import processes
+
+
+@pytest.mark.parametrize(
+  ("arguments", "message"),
+  [
+    (("host:1", None, None), "--num_processes and --process_id missing"),
+    ((None, 2, 0), "--coordinator_address missing"),
+    (("host:1", 2, 2), r"--process_id=2 is not in \[0, --num_processes=2\)"),
+    (("host:1", 0, 0), "--process_id=0"),
+    (("host", 2, 0), "--coordinator_address=host is not HOST:PORT"),
+  ],
+)
+def test_wrong_flags_are_refused(arguments, message):
+  with pytest.raises(UserError, match=message):
+    processes.start(*arguments)
+
+
+@pytest.mark.parametrize(
+  ("environment", "wanted"),
+  [
+    ({}, False),
+    ({"SLURM_STEP_NUM_TASKS": "1", "SLURM_NTASKS": "8"}, False),
+    ({"SLURM_STEP_NUM_TASKS": "8"}, True),
+    ({"OMPI_COMM_WORLD_SIZE": "2"}, True),
+    ({"TPU_WORKER_HOSTNAMES": "localhost"}, False),
+    ({"TPU_WORKER_HOSTNAMES": "a,b"}, True),
+  ],
+)
+def test_cluster_is_known_by_its_environment(environment, wanted):
+  assert processes.is_in_cluster(environment) == wanted
+
+
+def test_alone_nobody_is_waited_for(monkeypatch):
+  for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE"):
+    monkeypatch.delenv(name, raising=False)
+  processes.start(None, None, None)
+  processes.wait_for_all("here")
+  processes.leave(1)
+  assert processes.is_main()
+  assert not processes.is_about_others(ValueError("Gloo AllGather failed"))
+
+
+def _start_two(workdir, **fields):
+  with socket.socket() as probe:
+    probe.bind(("localhost", 0))
+    address = f"localhost:{probe.getsockname()[1]}"
+  environment = shrunk.make_environment(1)
+  if jax.config.jax_compilation_cache_dir:
+    cache = jax.config.jax_compilation_cache_dir
+    environment["JAX_COMPILATION_CACHE_DIR"] = cache
+  command = [
+    *(sys.executable, "-m", "magvit3d.main"),
+    *shrunk.make_arguments(**fields),
+    f"--workdir={workdir}",
+    f"--coordinator_address={address}",
+    "--num_processes=2",
+  ]
+  pair = []
+  for number in range(2):
+    with (workdir / f"{number}.out").open("w") as output:
+      process = subprocess.Popen(
+        [*command, f"--process_id={number}"],
+        cwd=shrunk.ROOT,
+        env=environment,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+      )
+    pair.append(process)
+  return pair
+
+
+def _wait_for_lines(path, count, process):
+  deadline = time.monotonic() + 600
+  while not path.exists() or len(path.read_text().splitlines()) < count:
+    assert process.poll() is None and time.monotonic() < deadline
+    time.sleep(0.05)
+
+
+_FIELDS = dict(stages="data,tokenizer", train_tokenizer__num_steps=400)
+
+
+def _kill(tmp_path, victim):
+  """Kills one of two processes that train; returns the file of metrics."""
+  pair = _start_two(tmp_path, **_FIELDS)
+  metrics = tmp_path / "tokenizer" / "metrics.jsonl"
+  _wait_for_lines(metrics, 4, pair[victim])
+  pair[victim].kill()
+  killed = time.monotonic()
+  pair[victim].wait()
+  status = pair[1 - victim].wait(timeout=120)
+  assert status != 0 and time.monotonic() - killed < 120
+  output = (tmp_path / f"{1 - victim}.out").read_text()
+  assert "Another process of this run ended" in output or (
+    "coordination service" in output.lower()
+  )
+  return metrics
+
+
+@pytest.mark.slow
+def test_others_stop_when_the_first_is_killed(tmp_path):
+  _kill(tmp_path, victim=0)
+
+
+@pytest.mark.slow
+def test_others_stop_when_one_is_killed_and_the_run_resumes(tmp_path):
+  metrics = _kill(tmp_path, victim=1)
+  # Not all of its steps, for speed.
+  fields = _FIELDS | {"train_tokenizer__num_steps": 40}
+  for process in _start_two(tmp_path, **fields):
+    assert process.wait(timeout=600) == 0
+  output = (tmp_path / "0.out").read_text()
+  assert "tokenizer DONE at step 40/40" in output
+  numbers = [json.loads(x)["step"] for x in metrics.read_text().splitlines()]
+  assert numbers == list(range(1, 41))
