@@ -388,7 +388,7 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   config.maskgvt.weight_mode = "mask+refine"
   config.maskgvt.draw = "clip"
   # Measured: the likeliest future is nearest to the true one in metres.
-  config.tasks.frame_prediction.sampling.mask_bins = 2
+  config.tasks.frame_prediction.sampling.mask_bins = 1
   config.tasks.frame_prediction.sampling.temperature = 0.0
   # Measured: guided samples show their class more often, docs/sampling.md.
   config.tasks.full_generation.sampling.guidance = 3.0

@@ -110,7 +110,8 @@ class Magvit:
   @property
   def latent_shape(self) -> tuple[int, int, int]:
     """Shape of a clip's tokens, (t', h', w')."""
-    return self.trained.model.latent_shape
+    t, h, w = self.trained.model.latent_shape
+    return t, h, w
 
   @property
   def codebook_size(self) -> int:

@@ -2,6 +2,7 @@
 
 import pathlib
 import pkgutil
+import re
 import subprocess
 import sys
 
@@ -138,3 +139,22 @@ def test_the_root_has_what_a_user_types_or_imports():
 def test_the_picture_of_the_packages_is_of_today():
   """If not: `python docs/draw_architecture.py`."""
   assert draw_architecture.read_description() == draw_architecture.describe()
+
+
+def test_the_way_to_read_is_short_and_connected():
+  """The table of docs/architecture.md."""
+  text = (draw_architecture.ROOT / "docs" / "architecture.md").read_text()
+  paths = re.findall(r"^\| `(magvit3d/\S+\.py)`", text, re.M)
+  assert 5 < len(paths) <= 20
+  lines = [(shrunk.ROOT / path).read_text().count("\n") for path in paths]
+  assert sum(lines) <= 2000
+  imports = draw_architecture.module_imports("magvit3d")
+  reached, found = set(), {"magvit3d.experiment"}
+  while found:
+    reached |= found
+    found = set().union(*(imports[module] for module in found)) - reached
+  names = {path.removesuffix(".py").replace("/", ".") for path in paths}
+  assert names <= reached
+  # Each is imported by another one of them, or imports one.
+  for name in names - {"magvit3d.data.clips"}:
+    assert imports[name] & names or any(name in imports[n] for n in names)

@@ -12,7 +12,7 @@ _INTERRUPTED = 130  # Exit status, as after Ctrl-C in a shell.
 
 
 def make_parser(
-  description: str,
+  description: str | None,
   output_help: str,
   data_help: str | None = None,
   *,

@@ -53,7 +53,7 @@ def write_mp4(
     None, or why there is no file.
   """
   if importlib.util.find_spec("mediapy") and shutil.which("ffmpeg"):
-    import mediapy
+    import mediapy  # pyright: ignore[reportMissingImports]
 
     mediapy.write_video(path, frames, fps=FRAMES_PER_SECOND, qp=20)
     return None

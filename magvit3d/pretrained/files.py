@@ -35,6 +35,7 @@ from jaxtyping import PyTree
 
 from data_gen.cameras import Cameras
 from magvit3d.checkpoints import identity
+from magvit3d.checkpoints.checksums import leaves_by_path
 from magvit3d.checkpoints.code_version import code_version
 from magvit3d.checkpoints.fit import listed
 from magvit3d.errors import UserError
@@ -198,10 +199,7 @@ def load(folder: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
   _check_leaves(
     folder / weights["file"],
     {path: tuple(leaf.shape) for path, leaf in found.items()},
-    {
-      path: tuple(leaf.shape)
-      for path, leaf in traverse_util.flatten_dict(wanted, sep="/").items()
-    },
+    {path: tuple(leaf.shape) for path, leaf in leaves_by_path(wanted).items()},
     "the networks of this magvit3d need",
   )
   trees = jax.device_put(trees, place)

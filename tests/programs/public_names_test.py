@@ -1,0 +1,71 @@
+"""What users import keeps its names: a change here goes into CHANGELOG.md."""
+
+import inspect
+
+import pytest
+
+from magvit3d import api, errors, experiment
+
+_MAGVIT = {
+  "choose_classes": ("shape", "motion", "num", "seed"),
+  "choose_labels": ("shape", "motion", "num", "seed"),
+  "class_names": None,
+  "clip_shape": None,
+  "codebook_size": None,
+  "detokenize": ("tokens", "dtype"),
+  "from_pretrained": ("name", "batch_size"),
+  "from_run": ("workdir", "batch_size"),
+  "generate": ("shape", "motion", "num", "seed", "cameras", "dtype"),
+  "inpaint": ("video", "mask", "seed", "cameras", "shape", "motion"),
+  "latent_shape": None,
+  "predict": (
+    "video",
+    "given_frames",
+    "seed",
+    "cameras",
+    "given_views",
+    "shape",
+    "motion",
+  ),
+  "predict_views": (
+    "video",
+    "cameras",
+    "given_views",
+    "seed",
+    "shape",
+    "motion",
+  ),
+  "reconstruct": ("video",),
+  "sampler": None,
+  "save_pretrained": ("folder", "dtype"),
+  "task_names": None,
+  "tokenize": ("video",),
+}
+
+
+@pytest.mark.parametrize(
+  "owner, names",
+  [
+    (api.Magvit, _MAGVIT),
+    (experiment.Experiment, {"run": (), "overfit": ()}),
+  ],
+  ids=["Magvit", "Experiment"],
+)
+def test_public_names_and_arguments(owner, names):
+  found = {}
+  for name in dir(owner):
+    member = getattr(owner, name)
+    if name.startswith("_"):
+      continue
+    found[name] = None
+    if callable(member):
+      arguments = inspect.signature(member).parameters
+      found[name] = tuple(key for key in arguments if key != "self")
+  assert found == names
+
+
+def test_the_modules_have_what_documents_name():
+  assert callable(api.pretrained)
+  assert issubclass(errors.UserError, Exception)
+  arguments = inspect.signature(experiment.Experiment).parameters
+  assert tuple(arguments) == ("config", "workdir", "profile", "stop_after")
