@@ -19,8 +19,8 @@ import jax
 import pytest
 import small_run
 
-# Workers of pytest-xdist share it. JAX writes its entries in place; with a limit
-# of the size it takes a lock, so that none reads half of what another writes.
+# Workers of pytest-xdist share it. JAX writes its entries in place; where their
+# size is limited it takes a lock: none reads half of what another writes.
 _CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "xla"
 _CACHE_BYTES = 4 * 2**30
 

@@ -85,6 +85,7 @@ def test_mistakes_are_told(argument):
   assert argument.split(",")[-1] in done.stderr
 
 
+@pytest.mark.slow
 def test_operations_and_steps_on_a_cpu(tmp_path):
   output = tmp_path / "out"
   done = _run_script(

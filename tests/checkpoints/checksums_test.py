@@ -135,6 +135,7 @@ def make_large_state():
   }
 
 
+@pytest.mark.slow
 def test_a_checkpoint_goes_to_other_devices_and_comes_back(tmp_path):
   """From one device to eight, split over two axes, and to one again."""
   state, folder = make_large_state(), tmp_path / "checkpoints"

@@ -11,7 +11,13 @@ from magvit3d.models.tokenizer import latent_shape
 pytestmark = pytest.mark.smoke
 
 
-@pytest.mark.parametrize("variant", traj3d.VARIANTS)
+@pytest.mark.parametrize(
+  "variant",
+  [
+    pytest.param(name, marks=pytest.mark.slow if name in "BL" else ())
+    for name in traj3d.VARIANTS
+  ],
+)
 def test_networks_of_every_variant_can_be_built(variant, tmp_path):
   """Without values, so that `:L` takes a second."""
   Experiment(traj3d.get_config(variant).to_dict(), tmp_path)

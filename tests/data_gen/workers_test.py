@@ -145,6 +145,7 @@ def test_interruption_does_not_wait_for_the_end_of_a_shard(tmp_path):
       process.communicate()
 
 
+@pytest.mark.slow
 @NEEDS_PROC
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_interruption_while_workers_start_is_one_sentence(tmp_path, number):

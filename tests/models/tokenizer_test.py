@@ -117,6 +117,7 @@ def _objective(tokenizer, clips):
   return jax.value_and_grad(objective)
 
 
+@pytest.mark.slow
 def test_rematerialised_blocks_change_neither_loss_nor_gradients():
   clips = _clips(1, 2, 4, 4, 3)
   plain = _make()

@@ -72,6 +72,7 @@ def test_a_loop_is_counted_once_and_multiplied_by_hand():
   assert whole == pytest.approx(10 * _PRODUCT, rel=0.05)
 
 
+@pytest.mark.slow
 def test_eight_devices_count_an_eighth_each():
   found = subprocess.run(
     [sys.executable, "-c", _MATMUL],

@@ -3,6 +3,8 @@
 import browser
 import pytest
 
+pytestmark = pytest.mark.slow  # In Chromium: .ci/nightly.
+
 
 @pytest.fixture
 def no_chromium(monkeypatch):

@@ -5,6 +5,8 @@ from small_comparisons import make_run, make_table
 
 from magvit3d import compare
 
+pytestmark = pytest.mark.slow  # In Chromium: .ci/nightly.
+
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):

@@ -11,6 +11,8 @@ from data_gen import cameras
 from data_gen.previews import view3d
 from magvit3d.report import run_report
 
+pytestmark = pytest.mark.slow  # In Chromium: .ci/nightly.
+
 _PREDICTED, _TRUE = (0xEA, 0x58, 0x0C), (0x1B, 0x1F, 0x24)
 
 

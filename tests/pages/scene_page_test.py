@@ -17,6 +17,8 @@ from data_gen.previews import charts, facts, pictures, scene_page
 from data_gen.previews.data_set import DataSet
 from data_gen.scenes import make_scene
 
+pytestmark = pytest.mark.slow  # In Chromium: .ci/nightly.
+
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):

@@ -90,6 +90,7 @@ def _print_bytes():
   print(json.dumps(sizes))
 
 
+@pytest.mark.slow
 def test_a_device_holds_an_eighth_under_fsdp():
   environment = shrunk.make_environment(8)
   here = pathlib.Path(__file__).parent

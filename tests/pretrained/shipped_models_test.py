@@ -113,7 +113,13 @@ def _check_scores(name):
 # The models that are there.
 
 
-@pytest.mark.parametrize("name", _NAMES)
+@pytest.mark.parametrize(
+  "name",
+  [
+    pytest.param(name, marks=() if "tiny" in name else pytest.mark.slow)
+    for name in _NAMES
+  ],
+)
 def test_scores_of_new_scenes_are_those_of_the_card(name):
   _check_scores(name)
 

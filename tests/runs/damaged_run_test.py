@@ -58,6 +58,7 @@ def test_damaged_record_is_mended_by_training_again(trained, workdir, caplog):
   assert _leaves(workdir) == _leaves(trained)
 
 
+@pytest.mark.slow
 def test_damaged_parameters_end_a_run_that_the_next_one_mends(trained, workdir):
   """The transformer must not be trained on an older tokenizer."""
   (_newest(workdir) / "state" / "manifest.ocdbt").write_bytes(b"")

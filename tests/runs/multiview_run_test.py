@@ -96,6 +96,7 @@ def test_report_shows_each_predicted_task_and_all_views(workdir):
   assert clips["samples/real"].shape == (12, 8, 24, 3 * 24, 3)
 
 
+@pytest.mark.slow
 def test_tokens_made_in_the_step_give_the_step_that_cached_ones_give(workdir):
   run = Experiment(shrunk.make_scenes_config(), workdir)
   params = run._networks.tokenizer_params()
@@ -145,6 +146,7 @@ def test_fields_that_do_not_fit_are_told_before_anything_is_made(
   assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", traj3d_multiview.VARIANTS)
 def test_networks_of_every_variant_can_be_built(variant, tmp_path):
   Experiment(traj3d_multiview.get_config(variant).to_dict(), tmp_path)

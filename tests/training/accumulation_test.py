@@ -70,6 +70,7 @@ def _transformer_gradients(num_parts, kind):
   return jax.jit(stage.gradients)(state, batch, params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "compute",
   [

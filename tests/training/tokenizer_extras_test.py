@@ -143,6 +143,7 @@ def test_training_starts_on_given_parameters(plain, monkeypatch):
   assert stage.before_step(state, 1) is state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["2dcnn", "2plus1dcnn"])
 def test_other_architectures_learn_from_their_frames(batch, architecture):
   is_2d = architecture == "2dcnn"

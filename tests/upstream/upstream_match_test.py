@@ -242,6 +242,7 @@ def _make_tokenizers(**shared):
   ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("upsample", ["nearest", "deconv"])
 def test_centrally_inflated_network_sees_frames_as_the_2d_one(upsample):
   """LayerNorm, because GroupNorm takes its statistics over all frames.
