@@ -52,17 +52,17 @@ def transformer_sections(config: Mapping[str, Any]) -> dict[str, Any]:
   if sections.get("maskgvt", {}).get("draw") == "step":
     del sections["maskgvt"]["draw"]  # Older configs do not say it.
   if "tasks" in sections:
-    sections["tasks"] = _trained_tasks(config)
+    sections["tasks"] = _tasks_without(config, "sampling")
   for field in ("attention_implementation", "remat"):  # How, not what.
     sections["transformer"].pop(field, None)
   return sections
 
 
-def _trained_tasks(config: Mapping[str, Any]) -> dict[str, Any]:
-  """`config.tasks` without how they are sampled."""
+def _tasks_without(config: Mapping[str, Any], *fields: str) -> dict[str, Any]:
+  """`config.tasks` without some fields of each."""
   return {
     name: task
-    and {key: value for key, value in task.items() if key != "sampling"}
+    and {key: value for key, value in task.items() if key not in fields}
     for name, task in config["tasks"].items()
   }
 
@@ -94,7 +94,7 @@ def token_key(
       "tokenizer": fingerprint(tokenizer_params),
       "dtype": config["dtype"],
       "data": splits["train"]["shards"],
-      "tasks": _trained_tasks(config),
+      "tasks": _tasks_without(config, "sampling", "weight"),
       "condition_mode": config["maskgvt"]["condition_mode"],
     }
     | cut
