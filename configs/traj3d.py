@@ -387,8 +387,8 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
 
   config.maskgvt.weight_mode = "mask+refine"
   config.maskgvt.draw = "clip"
-  # Measured: most clips hide most tokens, and two in three are predictions; both
-  # help predictions and cost samples nothing, docs/sampling.md.
+  # Measured: clips hide most of their tokens, and two in three are predictions.
+  # Both help predictions and cost samples nothing, docs/sampling.md.
   config.maskgvt.mask_schedule = "pow3"
   config.tasks.frame_prediction.weight = 2.0
   # Measured: the likeliest future is nearest to the true one in metres.
