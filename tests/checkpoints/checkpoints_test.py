@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,7 +39,7 @@ def folder(tmp_path):
 def test_state_and_place_in_the_data_come_back(folder):
   batches, reference = make_batches_of_numbers(), make_batches_of_numbers()
   found = restore(folder, batches=batches)
-  jax.tree.map(np.testing.assert_array_equal, found, make_state())
+  chex.assert_trees_all_equal(found, make_state())
   next(reference), next(reference)
   for _ in range(3):
     np.testing.assert_array_equal(

@@ -4,6 +4,7 @@ import pathlib
 import subprocess
 import sys
 
+import chex
 import jax
 import jax.numpy as jnp
 import ml_dtypes
@@ -154,4 +155,4 @@ def test_a_checkpoint_goes_to_other_devices_and_comes_back(tmp_path):
   with checkpoints_in(folder) as checkpoints:
     assert checkpoints.latest_step() == 2
     found = checkpoints.restore(abstract(state))
-  jax.tree.map(np.testing.assert_array_equal, found, state)
+  chex.assert_trees_all_equal(found, state)

@@ -6,7 +6,7 @@ import os
 import pathlib
 import shutil
 
-import jax
+import chex
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
@@ -67,7 +67,7 @@ def _aside(folder):
 
 
 def _assert_same(found, step):
-  jax.tree.map(np.testing.assert_array_equal, found, make_state(step))
+  chex.assert_trees_all_equal(found, make_state(step))
 
 
 def _restored_step(folder):

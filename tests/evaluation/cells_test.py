@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 
-import jax
+import chex
 import numpy as np
 import pytest
 import small_outputs
@@ -112,8 +112,7 @@ def test_no_cell_knows_the_class(read):
     read(lambda sample, k=k: sample | {"labels": np.int32(k)}) for k in (0, 7)
   )
   for which in ("whole", "given"):
-    jax.tree.map(
-      np.testing.assert_array_equal,
+    chex.assert_trees_all_equal(
       getattr(found, which),
       getattr(expected, which),
     )

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-import jax
+import chex
 import numpy as np
 import pytest
 import small_outputs
@@ -122,9 +122,7 @@ def test_tokens_that_are_kept_are_read_as_those_made_anew(made, trained_run):
     outputs, lambda split: run._data.scene_clips(split, None), kept
   )
   assert asked == [3 * 4]  # Validation.
-  jax.tree.map(
-    np.testing.assert_array_equal, vars(again.train), vars(scenes.train)
-  )
+  chex.assert_trees_all_equal(vars(again.train), vars(scenes.train))
   # All eight training scenes are read, so that the samples are the same too.
   known, few = (samples.known_samples(scenes.train, t) for t in (kept, None))
   np.testing.assert_array_equal(known.grids, few.grids)

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -98,7 +99,7 @@ def test_an_export_goes_on_where_it_stopped(export, tmp_path):
   after = shrunk.read_times(folder)
   assert after[first] == before[first] and after[third] == before[third]
   for one, other in zip(expected, _read(folder), strict=True):
-    jax.tree.map(np.testing.assert_array_equal, one, other)
+    chex.assert_trees_all_equal(one, other)
 
 
 def test_a_full_disk_is_told_and_leaves_what_is_whole(

@@ -3,8 +3,7 @@
 import json
 import shutil
 
-import jax
-import numpy as np
+import chex
 import pytest
 import shrunk
 import small_run
@@ -45,10 +44,8 @@ def test_parameters_are_those_that_the_run_evaluates(trained_run):
   tokenizer = networks.tokenizer_params()
   transformer = networks.transformer_params(tokenizer)
   found = _load(trained_run)
-  jax.tree.map(np.testing.assert_array_equal, found.tokenizer_params, tokenizer)
-  jax.tree.map(
-    np.testing.assert_array_equal, found.transformer_params, transformer
-  )
+  chex.assert_trees_all_equal(found.tokenizer_params, tokenizer)
+  chex.assert_trees_all_equal(found.transformer_params, transformer)
   scenes = data.clips("train").scenes
   assert found.class_names == scenes.class_names
   assert found.num_cameras == scenes.num_views
@@ -61,8 +58,7 @@ def test_the_data_may_be_gone_and_nothing_is_written(trained_run, copy):
   found, expected = _load(copy), _load(trained_run)
   assert shrunk.read_times(copy) == before
   assert found.class_names == expected.class_names
-  jax.tree.map(
-    np.testing.assert_array_equal,
+  chex.assert_trees_all_equal(
     found.tokenizer_params,
     expected.tokenizer_params,
   )

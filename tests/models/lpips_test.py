@@ -8,6 +8,7 @@ networks written as `nn.Sequential` in torchvision's order.
 
 import pathlib
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -98,7 +99,7 @@ def test_backbone_and_layers_may_lie_in_two_files(tmp_path):
   assert [file.path for file in files] == paths
   assert files[0].sha256 != files[1].sha256
   expected = lpips_weights.load_lpips([whole])[1]
-  jax.tree.map(np.testing.assert_array_equal, params, expected)
+  chex.assert_trees_all_equal(params, expected)
 
 
 def _change(arrays, problem):

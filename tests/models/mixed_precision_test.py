@@ -1,5 +1,6 @@
 """Tests of products that are not rounded."""
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -28,7 +29,7 @@ def test_float32_products_and_gradients_are_those_of_matmul(arrays):
     )(x, y)
 
   got, expected = run(mixed_precision.matmul_to_float32), run(jnp.matmul)
-  jax.tree.map(np.testing.assert_array_equal, got, expected)
+  chex.assert_trees_all_equal(got, expected)
 
 
 def test_bfloat16_products_are_not_rounded(arrays):

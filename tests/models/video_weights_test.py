@@ -2,7 +2,7 @@
 
 import hashlib
 
-import jax
+import chex
 import ml_dtypes
 import numpy as np
 import pytest
@@ -98,7 +98,7 @@ def test_i3d_is_read_under_tensorflows_names(end, given_arrays):
   params, _ = video_weights.load_i3d("w.npz")
   flat = flatten_dict(params, sep="/")
   assert flat.keys() == expected.keys()
-  jax.tree.map(np.testing.assert_array_equal, flat, expected)
+  chex.assert_trees_all_equal(flat, expected)
 
 
 def _change(arrays, problem, name):

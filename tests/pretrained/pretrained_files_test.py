@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -248,7 +249,7 @@ def test_saving_again_replaces_an_export_alone(magvit, copy):
   Magvit(other).save_pretrained(copy)
   assert _weights(copy).name != before
   found = Magvit.from_pretrained(copy).trained.tokenizer_params
-  jax.tree.map(np.testing.assert_array_equal, found, params)
+  chex.assert_trees_all_equal(found, params)
 
 
 def test_a_save_that_is_interrupted_leaves_the_export_before(
@@ -265,9 +266,7 @@ def test_a_save_that_is_interrupted_leaves_the_export_before(
     with pytest.raises(UserError, match="No space left"):
       Magvit(other).save_pretrained(copy)
   found = Magvit.from_pretrained(copy).trained.tokenizer_params
-  jax.tree.map(
-    np.testing.assert_array_equal, found, magvit.trained.tokenizer_params
-  )
+  chex.assert_trees_all_equal(found, magvit.trained.tokenizer_params)
   Magvit(other).save_pretrained(copy)  # And clears what was left.
   assert len(list(copy.iterdir())) == 2
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import chex
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -58,7 +59,7 @@ def test_resumed_run_ends_with_the_same_bits(unbroken, resumed, stage):
     _read_state(workdir / stage) for workdir in (unbroken, resumed)
   )
   assert jax.tree.structure(wanted) == jax.tree.structure(found)
-  jax.tree.map(np.testing.assert_array_equal, wanted, found)
+  chex.assert_trees_all_equal(wanted, found)
 
 
 @pytest.mark.parametrize("stage", ["tokenizer", "transformer"])

@@ -3,6 +3,7 @@
 import importlib
 import json
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -254,6 +255,4 @@ def test_a_transformer_starts_from_a_trained_one(tokenizer, data, tmp_path):
     upstream.load(str(folder / "transformer" / "checkpoints")).trees["params"]
     for folder in (first, second)
   )
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), before, after
-  )
+  chex.assert_trees_all_close(before, after, rtol=1e-7, atol=1e-6)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,6 +83,4 @@ def _transformer_gradients(num_parts, kind):
 )
 def test_gradients_in_parts_are_those_of_the_batch(compute):
   whole, parts = compute(1), compute(2)
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, **_TOLERANCE), parts, whole
-  )
+  chex.assert_trees_all_close(parts, whole, **_TOLERANCE)

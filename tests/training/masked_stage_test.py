@@ -1,5 +1,6 @@
 """Tests of the transformer stage's step."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,10 +41,8 @@ def test_cached_tokens_give_the_step_that_frames_give(setup):
   with_cache, metrics = step(state, cached, stage.frozen)
   without, expected = step(state, batch, stage.frozen)
   np.testing.assert_array_equal(metrics["loss"], expected["loss"])
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
-    with_cache.params,
-    without.params,
+  chex.assert_trees_all_close(
+    with_cache.params, without.params, rtol=1e-7, atol=1e-6
   )
 
 

@@ -1,5 +1,6 @@
 """Tests of the tokenizer stage's step against steps worked out by hand."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -126,11 +127,7 @@ def test_average_moves_by_one_minus_its_decay(upstream):
   expected = jax.tree.map(
     lambda old, new: 0.9 * old + 0.1 * new, state.ema_params, after.g_params
   )
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6),
-    after.ema_params,
-    expected,
-  )
+  chex.assert_trees_all_close(after.ema_params, expected, rtol=1e-7, atol=1e-6)
 
 
 def test_logit_averages_start_at_zero_and_follow_after_use(upstream):
@@ -288,8 +285,6 @@ def test_without_a_discriminator_the_generator_learns_as_before_one(batch):
     assert_trees_equal(after.d_params, state.d_params)
     states.append(after.g_params)
     metrics.append(values)
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), *states
-  )
+  chex.assert_trees_all_close(*states, rtol=1e-7, atol=1e-6)
   assert set(metrics[0]) < set(metrics[1])
   assert "d_loss" in metrics[1] and "d_loss" not in metrics[0]
