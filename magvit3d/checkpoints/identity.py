@@ -52,17 +52,17 @@ def transformer_sections(config: Mapping[str, Any]) -> dict[str, Any]:
   if sections.get("maskgvt", {}).get("draw") == "step":
     del sections["maskgvt"]["draw"]  # Older configs do not say it.
   if "tasks" in sections:
-    sections["tasks"] = _tasks_without(config, "sampling")
+    sections["tasks"] = _trained_tasks(config)
   for field in ("attention_implementation", "remat"):  # How, not what.
     sections["transformer"].pop(field, None)
   return sections
 
 
-def _tasks_without(config: Mapping[str, Any], *fields: str) -> dict[str, Any]:
-  """`config.tasks` without some fields of each."""
+def _trained_tasks(config: Mapping[str, Any]) -> dict[str, Any]:
+  """`config.tasks` without how they are sampled."""
   return {
     name: task
-    and {key: value for key, value in task.items() if key not in fields}
+    and {key: value for key, value in task.items() if key != "sampling"}
     for name, task in config["tasks"].items()
   }
 
@@ -94,7 +94,7 @@ def token_key(
       "tokenizer": fingerprint(tokenizer_params),
       "dtype": config["dtype"],
       "data": splits["train"]["shards"],
-      "tasks": _tasks_without(config, "sampling", "weight"),
+      "tasks": _trained_tasks(config),
       "condition_mode": config["maskgvt"]["condition_mode"],
     }
     | cut
