@@ -19,10 +19,12 @@ import jax
 import pytest
 import small_run
 
-# Workers of pytest-xdist share it. JAX writes its entries in place; where their
-# size is limited it takes a lock: none reads half of what another writes.
-_CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "xla"
-_CACHE_BYTES = 4 * 2**30
+# Workers of pytest-xdist have a cache each: JAX writes its entries in place, so
+# that one worker could read half of what the other writes. With a limit of size
+# it takes a lock, but then an entry that another process wrote without a limit
+# is an error.
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+_CACHE = pathlib.Path(__file__).parents[1] / ".cache" / f"xla{_WORKER}"
 
 # Read when JAX makes its first array, and by the programs that tests start.
 _FLAGS = os.environ.get("XLA_FLAGS", "")
@@ -30,7 +32,6 @@ os.environ["XLA_FLAGS"] = f"{_FLAGS} --xla_backend_optimization_level=1"
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(_CACHE))
-jax.config.update("jax_compilation_cache_max_size", _CACHE_BYTES)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
