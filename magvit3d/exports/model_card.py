@@ -11,8 +11,9 @@ from typing import Any
 from magvit3d.report.run_passport import flatten
 
 LICENCE = (
-  "As magvit3d itself. The parameters were trained from random ones, on scenes "
-  "that magvit3d renders; nobody else's data or weights are in them."
+  "Apache-2.0, as magvit3d itself. The parameters were trained from random "
+  "ones, on scenes that magvit3d renders; nobody else's data or weights are in "
+  "them."
 )
 _TABLES = (
   "Paths through the tokenizer",
