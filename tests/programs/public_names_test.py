@@ -1,8 +1,11 @@
 """What users import keeps its names: a change here goes into CHANGELOG.md."""
 
+import fnmatch
 import inspect
+import tomllib
 
 import pytest
+import shrunk
 
 from magvit3d import api, errors, experiment
 
@@ -69,3 +72,16 @@ def test_the_modules_have_what_documents_name():
   assert issubclass(errors.UserError, Exception)
   arguments = inspect.signature(experiment.Experiment).parameters
   assert tuple(arguments) == ("config", "workdir", "profile", "stop_after")
+
+
+def test_the_wheel_has_all_packages():
+  project = tomllib.loads((shrunk.ROOT / "pyproject.toml").read_text())
+  patterns = project["tool"]["setuptools"]["packages"]["find"]["include"]
+  packages = {
+    ".".join(path.parent.relative_to(shrunk.ROOT).parts)
+    for top in ("magvit3d", "data_gen", "configs")
+    for path in (shrunk.ROOT / top).rglob("__init__.py")
+  }
+  assert {"magvit3d.evaluation.metres", "data_gen", "configs"} <= packages
+  for name in packages:
+    assert any(fnmatch.fnmatch(name, pattern) for pattern in patterns), name
