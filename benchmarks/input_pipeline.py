@@ -23,6 +23,7 @@ from data_gen.generate import generate
 from data_gen.options import DatasetOptions
 from data_gen.scene_source import SceneSource
 from magvit3d.cli import command_line
+from magvit3d.config.run import RunConfig
 from magvit3d.data.batches import make_batches
 from magvit3d.data.clips import ClipSource
 from magvit3d.data.scene_clips import SceneClips
@@ -68,7 +69,9 @@ def reading_rate(source: Any, num_workers: int, num_threads: int) -> float:
 def training_rate(config: Mapping[str, Any], source: ClipSource) -> float:
   """Returns the clips that training takes per second, all losses on."""
   batch_size = config["train_tokenizer"]["batch_size"]
-  stage = TokenizerStage(config, 1000, source[0]["frames"].shape)
+  stage = TokenizerStage(
+    RunConfig.from_dict(config), 1000, source[0]["frames"].shape
+  )
   batches = make_batches(source, batch_size=batch_size, seed=0, num_threads=1)
   with contextlib.closing(batches):
     batch = jax.device_put(next(batches))

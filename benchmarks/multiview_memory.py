@@ -24,6 +24,7 @@ from absl import app, flags
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from configs import traj3d_multiview
+from magvit3d.config.run import RunConfig
 from magvit3d.models.bert_layers import BertLayer
 from magvit3d.tokens.masked_model import TokenModel
 from magvit3d.training.masked_stage import TransformerStage
@@ -50,9 +51,14 @@ def make_stage(num_views: int, remat: bool) -> TransformerStage:
     "attention_implementation": _ATTENTION.value,
   }
   model = TokenModel(
-    config, 16, 12, _GRID, num_cameras=num_views, image_size=128
+    RunConfig.from_dict(config),
+    16,
+    12,
+    _GRID,
+    num_cameras=num_views,
+    image_size=128,
   )
-  return TransformerStage(config, model, 10_000, ())
+  return TransformerStage(RunConfig.from_dict(config), model, 10_000, ())
 
 
 def make_batch(stage: TransformerStage, scenes: int) -> dict[str, np.ndarray]:

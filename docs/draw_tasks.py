@@ -19,6 +19,7 @@ from configs import traj3d_multiview
 from data_gen.generate import generate
 from data_gen.options import DatasetOptions
 from data_gen.scene_source import SceneSource
+from magvit3d.config.run import RunConfig
 from magvit3d.tokens import masking, vocabulary
 from magvit3d.tokens.masked_model import TokenModel
 from magvit3d.tokens.tasks import BAIR_TASKS
@@ -52,7 +53,9 @@ def make_model() -> TokenModel:
     "view_frame_prediction": frames | {"num_given_views": 1},
   }
   config["tasks"] = tasks
-  return TokenModel(config, 16, 12, (4, 8, 8), num_cameras=3, image_size=64)
+  return TokenModel(
+    RunConfig.from_dict(config), 16, 12, (4, 8, 8), num_cameras=3, image_size=64
+  )
 
 
 def render_scene() -> np.ndarray:

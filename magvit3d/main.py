@@ -60,39 +60,37 @@ def _run(argv: list[str]) -> int:
   if _CONFIG.value is None:
     return fail("--config is missing, for example configs/traj3d.py:tiny.")
   try:
-    config = _CONFIG.value.to_dict()
+    document = _CONFIG.value.to_dict()
   except OSError as error:  # Only now does the flag tell of it.
     return fail(command_line.config_error(error))
   host_memory.keep_freed()
   # After the flags, so that a mistake in them is told at once.
   from data_gen.errors import DataError
   from magvit3d.cli import console, jax_setup
+  from magvit3d.config.run import RunConfig
   from magvit3d.errors import UserError
+  from magvit3d.experiment import Experiment
   from magvit3d.monitoring import profiling
   from magvit3d.parallel import processes
   from magvit3d.training.loop import Interrupted
 
-  if "model_class" in config:  # Upstream's configs are of one stage.
-    from magvit3d.run.single_stage import SingleStage as Run
-  else:
-    from magvit3d.experiment import Experiment as Run
-
   try:
+    config = RunConfig.from_dict(document)
     profile = profiling.parse_span(_PROFILE_STEPS.value)
     processes.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
   except UserError as error:
     return fail(str(error))
   console.set_up(is_quiet=not processes.is_main())
-  workdir = pathlib.Path(_WORKDIR.value or f"runs/{config['experiment_name']}")
+  workdir = pathlib.Path(_WORKDIR.value or f"runs/{config.experiment_name}")
   workdir = workdir.expanduser()
   # Training takes both signals in its own way; elsewhere they end the run.
   interruption.install()
   try:
     jax_setup.set_up(config, workdir)
-    run = Run(config, workdir, profile)
+    run = Experiment(config, workdir, profile)
     if _OVERFIT.value:
       return _report_overfit(run.overfit())
-    result = run.run()
+    report = run.run()
   except (UserError, DataError) as error:
     return fail(str(error))
   except Interrupted as error:
@@ -108,9 +106,8 @@ def _run(argv: list[str]) -> int:
       "says why. Start all of them again to continue from the last checkpoint. "
       f"({str(error).splitlines()[0]})"
     )
-  if result.exists():
-    kind = "Report" if result.suffix == ".html" else "Scores"
-    print(f"{kind}: {result.absolute()}")
+  if report.exists():
+    print(f"Report: {report.absolute()}")
   return 0
 
 

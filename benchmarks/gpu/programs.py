@@ -15,6 +15,8 @@ from jax.sharding import Mesh
 from jaxtyping import PyTree
 
 from configs import traj3d
+from magvit3d.config.networks import TokenizerConfig
+from magvit3d.config.run import RunConfig
 from magvit3d.data.pixels import to_unit_range
 from magvit3d.models.tokenizer import Tokenizer, latent_shape
 from magvit3d.monitoring.flops import step_flops
@@ -176,18 +178,24 @@ def _step_program(stage, batch: PyTree, num_clips: int) -> Program:
 
 def tokenizer_step(config: Mapping[str, Any], num_clips: int) -> Program:
   """A training step of the tokenizer, discriminator included."""
-  stage = TokenizerStage(config, _NUM_STEPS, _clip_shape(config))
+  stage = TokenizerStage(
+    RunConfig.from_dict(config), _NUM_STEPS, _clip_shape(config)
+  )
   return _step_program(stage, _clips(config, num_clips), num_clips)
 
 
 def _token_model(config: Mapping[str, Any]) -> TokenModel:
   frames, size, _, _ = _clip_shape(config)
-  grid = latent_shape(config["vqvae"], frames, size, fields=("frames", "size"))
-  return TokenModel(config, frames, NUM_CLASSES, grid, image_size=size)
+  grid = latent_shape(
+    TokenizerConfig(**config["vqvae"]), frames, size, fields=("frames", "size")
+  )
+  return TokenModel(
+    RunConfig.from_dict(config), frames, NUM_CLASSES, grid, image_size=size
+  )
 
 
 def _tokenizer_params(config: Mapping[str, Any]) -> PyTree:
-  tokenizer = Tokenizer.from_config(config["vqvae"])
+  tokenizer = Tokenizer.from_config(TokenizerConfig(**config["vqvae"]))
   clip = jax.ShapeDtypeStruct((1, *_clip_shape(config)), np.float32)
   return jax.eval_shape(tokenizer.init, jax.random.key(0), clip)["params"]
 
@@ -200,7 +208,9 @@ def transformer_step(config: Mapping[str, Any], num_clips: int) -> Program:
   """A training step of the transformer, on tokens of the cache."""
   model = _token_model(config)
   params = _tokenizer_params(config)
-  stage = TransformerStage(config, model, _NUM_STEPS, params)
+  stage = TransformerStage(
+    RunConfig.from_dict(config), model, _NUM_STEPS, params
+  )
   batch = {
     "tokens": _int32(num_clips, *model.latent_shape),
     "cond_tokens": _int32(num_clips, len(model.tasks), *model.latent_shape),
@@ -235,7 +245,9 @@ def decoding(config: Mapping[str, Any], num_clips: int) -> Program:
 
 def reconstruction(config: Mapping[str, Any], num_clips: int) -> Program:
   """Tokenizes clips and decodes their tokens, as evaluation does."""
-  tokenizer = Tokenizer.from_config(config["vqvae"], jnp.dtype(config["dtype"]))
+  tokenizer = Tokenizer.from_config(
+    TokenizerConfig(**config["vqvae"]), jnp.dtype(config["dtype"])
+  )
   params = _tokenizer_params(config)
   frames = _clips(config, num_clips)["frames"]
 

@@ -36,47 +36,47 @@ def key_of(parts: Mapping[str, Any]) -> str:
 
 
 def tokenizer_identity(
-  config: Mapping[str, Any], data: Mapping[str, Any]
+  given: Mapping[str, Any], data: Mapping[str, Any]
 ) -> dict[str, Any]:
   """Sections that a tokenizer's checkpoint must agree with."""
   names = ("vqvae", "discriminator")
-  return {name: config[name] for name in names} | {"data": data}
+  return {name: given[name] for name in names} | {"data": data}
 
 
-def transformer_sections(config: Mapping[str, Any]) -> dict[str, Any]:
+def transformer_sections(given: Mapping[str, Any]) -> dict[str, Any]:
   """Sections of the config that a transformer's checkpoint must agree with."""
   names = ("transformer", "tasks", "maskgvt", "lmgvt")
-  sections = {name: dict(config[name]) for name in names if name in config}
+  sections = {name: dict(given[name]) for name in names if name in given}
   for name in ("maskgvt", "lmgvt"):
     sections.get(name, {}).pop("sampling", None)  # May change after training.
   if sections.get("maskgvt", {}).get("draw") == "step":
     del sections["maskgvt"]["draw"]  # Older configs do not say it.
   if "tasks" in sections:
-    sections["tasks"] = _trained_tasks(config)
+    sections["tasks"] = _trained_tasks(given)
   for field in ("attention_implementation", "remat"):  # How, not what.
     sections["transformer"].pop(field, None)
   return sections
 
 
-def _trained_tasks(config: Mapping[str, Any]) -> dict[str, Any]:
-  """`config.tasks` without how they are sampled."""
+def _trained_tasks(given: Mapping[str, Any]) -> dict[str, Any]:
+  """The section `tasks` without how they are sampled."""
   return {
     name: task
     and {key: value for key, value in task.items() if key != "sampling"}
-    for name, task in config["tasks"].items()
+    for name, task in given["tasks"].items()
   }
 
 
 def transformer_identity(
-  config: Mapping[str, Any], tokenizer_params: PyTree
+  given: Mapping[str, Any], tokenizer_params: PyTree
 ) -> dict[str, Any]:
   """All that a transformer's checkpoint must agree with."""
   tokenizer = {"fingerprint": fingerprint(tokenizer_params)[:16]}
-  return transformer_sections(config) | {"tokenizer": tokenizer}
+  return transformer_sections(given) | {"tokenizer": tokenizer}
 
 
 def token_key(
-  config: Mapping[str, Any],
+  given: Mapping[str, Any],
   cut: Mapping[str, Any],
   splits: Mapping[str, Any],
   tokenizer_params: PyTree,
@@ -84,7 +84,7 @@ def token_key(
   """Names all that cached tokens depend on.
 
   Args:
-    config: See `configs/traj3d.py`.
+    given: `RunConfig.given`.
     cut: What clips are of their scenes; see `RunData.cut`.
     splits: Shards of the data, from the manifest.
     tokenizer_params: Of the trained tokenizer.
@@ -92,21 +92,21 @@ def token_key(
   return key_of(
     {
       "tokenizer": fingerprint(tokenizer_params),
-      "dtype": config["dtype"],
+      "dtype": given["dtype"],
       "data": splits["train"]["shards"],
-      "tasks": _trained_tasks(config),
-      "condition_mode": config["maskgvt"]["condition_mode"],
+      "tasks": _trained_tasks(given),
+      "condition_mode": given["maskgvt"]["condition_mode"],
     }
     | cut
   )
 
 
 def evaluation_key(
-  config: Mapping[str, Any],
+  given: Mapping[str, Any],
   cut: Mapping[str, Any],
   splits: Mapping[str, Any],
   tokenizer_params: PyTree,
-  transformer_params: PyTree,
+  transformer_params: PyTree | None,
   version: int,
 ) -> str:
   """Names all that the scores of a run depend on; see `token_key`.
@@ -116,13 +116,15 @@ def evaluation_key(
   return key_of(
     {
       "version": version,
-      "dtype": config["dtype"],
+      "dtype": given["dtype"],
       "tokenizer": fingerprint(tokenizer_params),
-      "transformer": fingerprint(transformer_params),
+      "transformer": transformer_params and fingerprint(transformer_params),
       "data": splits,
-      "evaluation": config["evaluation"],
-      "sampling": [config["maskgvt"], config["tasks"]],
-      "seed": config["seed"],
+      "evaluation": given["evaluation"],
+      "sampling": [
+        given[name] for name in ("maskgvt", "tasks", "lmgvt") if name in given
+      ],
+      "seed": given["seed"],
     }
     | cut
   )

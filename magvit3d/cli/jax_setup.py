@@ -2,18 +2,17 @@
 
 import os
 import pathlib
-from collections.abc import Mapping
-from typing import Any
 
 import jax
 
+from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 
 CACHE_NAME = "compiled_programs"
 _PRECISIONS = ("default", "high", "highest", "bfloat16", "tensorfloat32")
 
 
-def set_up(config: Mapping[str, Any], workdir: pathlib.Path) -> None:
+def set_up(config: RunConfig, workdir: pathlib.Path) -> None:
   """Applies `config.compilation_cache_dir` and `config.matmul_precision`.
 
   Compiled programs are kept beside the work folder unless the config, or
@@ -23,7 +22,7 @@ def set_up(config: Mapping[str, Any], workdir: pathlib.Path) -> None:
   Raises:
     UserError: The precision is unknown.
   """
-  precision = config["matmul_precision"]
+  precision = config.matmul_precision
   if precision is not None and precision not in _PRECISIONS:
     raise UserError(
       f"config.matmul_precision={precision!r} is unknown; use one of "
@@ -31,7 +30,7 @@ def set_up(config: Mapping[str, Any], workdir: pathlib.Path) -> None:
     )
   if precision is not None:
     jax.config.update("jax_default_matmul_precision", precision)
-  chosen = config["compilation_cache_dir"]
+  chosen = config.compilation_cache_dir
   if chosen is None and os.environ.get("JAX_COMPILATION_CACHE_DIR"):
     return
   folder = pathlib.Path(chosen or workdir.absolute().parent / CACHE_NAME)

@@ -6,16 +6,15 @@ cost.
 """
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, SupportsIndex
+from typing import SupportsIndex
 
 import numpy as np
 
+from magvit3d.config.networks import TokenizerConfig
+from magvit3d.config.training import CropConfig
 from magvit3d.data.clips import Sample
 from magvit3d.errors import UserError
 from magvit3d.models.tokenizer import strides
-
-NO_CROP = {"num_frames": None, "size": None, "object_share": 1.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,9 +109,9 @@ class CroppedClips:
 
 
 def fit_crop(
-  fields: Mapping[str, Any],
+  fields: CropConfig,
   clip_shape: tuple[int, int, int, int],
-  vqvae: Mapping[str, Any],
+  vqvae: TokenizerConfig,
   section: str = "train_tokenizer.crop",
 ) -> Crop | None:
   """Returns the crop that a section of the config describes; None for none.
@@ -126,14 +125,15 @@ def fit_crop(
   Raises:
     UserError: A field does not fit the clips or the tokenizer's strides.
   """
-  if fields["size"] is None and fields["num_frames"] is None:
+  if fields.size is None and fields.num_frames is None:
     return None
   sizes = []
   for field, whole, stride in (
     ("num_frames", clip_shape[0], strides(vqvae)[0]),
     ("size", clip_shape[1], strides(vqvae)[1]),
   ):
-    size = whole if fields[field] is None else fields[field]
+    chosen = getattr(fields, field)
+    size = whole if chosen is None else chosen
     if not stride <= size <= whole or size % stride:
       raise UserError(
         f"config.{section}.{field}={size} must be a multiple of {stride}, the "
@@ -141,7 +141,7 @@ def fit_crop(
         "have; None takes all."
       )
     sizes.append(size)
-  share = fields["object_share"]
+  share = fields.object_share
   if not 0 <= share <= 1:
     raise UserError(
       f"config.{section}.object_share={share} is a share of the crops; use a "

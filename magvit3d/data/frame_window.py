@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from magvit3d.config.data import InputConfig, SceneDataConfig
 from magvit3d.errors import UserError
 
 
@@ -71,3 +72,12 @@ def fit_window(
       "them, or make longer scenes."
     )
   return FrameWindow(num_frames, stride, num_record_frames - span + 1)
+
+
+def scene_window(data: SceneDataConfig, samples: InputConfig) -> FrameWindow:
+  """Returns which frames of the scenes the clips of a run have.
+
+  Raises:
+    UserError: `config.data` and `config.input` do not go together.
+  """
+  return fit_window(data.num_frames, samples.num_frames, samples.frame_stride)

@@ -11,6 +11,8 @@ from typing import Any
 
 from absl import logging
 
+from magvit3d.config.evaluation import EvaluationConfig
+
 COPY_LAST, CONSTANT_VELOCITY, PIXELS = (
   "copy of the last frame",
   "constant velocity",
@@ -114,7 +116,7 @@ TARGETS = (
 
 def make(
   measured: Mapping[str, float | None],
-  settings: Mapping[str, Any],
+  settings: EvaluationConfig,
   motions: Sequence[str],
 ) -> list[dict[str, Any]]:
   """Returns the checks as `scores.json` has them.
@@ -122,18 +124,18 @@ def make(
   Args:
     measured: Numbers by key: those of `TARGETS`, of `ade_key` and of
       `probe_key`.
-    settings: `config.evaluation`; a field that it lacks is not checked.
+    settings: `config.evaluation`; targets that are None are not checked.
     motions: Names of all motions of the data.
   """
   checks = []
   for field, key, name, comparison, unit in TARGETS:
-    target = settings.get(field)
+    target = getattr(settings, field)
     if target is not None:
       value = measured.get(key)
       checks.append(_check(name, value, target, comparison, unit))
-  if settings.get("motions_below_baselines"):
+  if settings.motions_below_baselines:
     checks += _motion_checks(measured, motions)
-  if settings.get("probes_below_baselines"):
+  if settings.probes_below_baselines:
     checks += _probe_checks(measured)
   return checks
 

@@ -7,6 +7,7 @@ from typing import Any
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
+from magvit3d.config.evaluation import EvaluationConfig
 from magvit3d.data.scene_clips import SceneClips
 from magvit3d.evaluation import (
   hidden_tokens,
@@ -50,7 +51,7 @@ def evaluate(
   params: PyTree,
   held_out: HeldOutScenes,
   *,
-  settings: Mapping[str, Any],
+  settings: EvaluationConfig,
   seed: int,
   mesh: Mesh,
   key: str,
@@ -86,9 +87,9 @@ def evaluate(
   )
   if networks:  # What they cannot read is better known before the work.
     shape = outputs.clips["frames"].shape
-    num_samples = settings["num_samples_per_class"] * len(held_out.class_names)
+    num_samples = settings.num_samples_per_class * len(held_out.class_names)
     networks.check_clips(shape[0], min(shape[0], num_samples), shape[1:])
-  results = Results(settings["split"], bool(outputs.is_object.any()))
+  results = Results(settings.split, bool(outputs.is_object.any()))
   tallies = _score(outputs, results, networks)
   stage_progress.begin("samples")
   drawn = samples.draw(outputs)
@@ -104,11 +105,11 @@ def evaluate(
         to_uint8(outputs.decode(drawn.grids)),
         is_paired=False,
       )
-  if clips_of is not None and settings["num_probe_scenes"]:
+  if clips_of is not None and settings.num_probe_scenes:
     stage_progress.begin("reading scenes for probes")
     tokens = training_tokens()
     scenes = probes.read_scenes(outputs, clips_of, tokens)
-    test = clips_of(settings["split"])
+    test = clips_of(settings.split)
     stage_progress.begin("probes")
     probes.score(outputs, results, scenes, test)
     known = samples.known_samples(scenes.train, tokens)

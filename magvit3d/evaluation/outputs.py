@@ -1,14 +1,13 @@
 """What the networks of a run make of the held-out scenes."""
 
 import functools
-from collections.abc import Mapping
-from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Bool, Float, Int, PyTree, UInt8
 
+from magvit3d.config.evaluation import EvaluationConfig
 from magvit3d.data.scene_clips import fold_views
 from magvit3d.evaluation import (
   image_metrics,
@@ -52,7 +51,7 @@ class RunOutputs:
     tokenizer_params: PyTree,
     params: PyTree,
     held_out: HeldOutScenes,
-    settings: Mapping[str, Any],
+    settings: EvaluationConfig,
     seed: int,
     mesh: Mesh,
   ):
@@ -69,12 +68,12 @@ class RunOutputs:
     self.is_object = self.clips["masks"] > 0
     names = np.array(held_out.class_names)
     self.captions = names[self.clips["labels"]]
-    self.batch_size = settings["batch_size"] // model.num_views
+    self.batch_size = settings.batch_size // model.num_views
     self.tokenize = transformer_scores.make_tokenize(
       model, self.batch_size, mesh
     )
     self._decode = tokenizer_scores.make_decode(
-      model.tokenizer, settings["batch_size"], mesh
+      model.tokenizer, settings.batch_size, mesh
     )
     self._generate = transformer_scores.make_generate(
       model, self.batch_size, mesh, seed

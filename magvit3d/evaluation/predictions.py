@@ -105,7 +105,7 @@ class PredictedClips:
     )
     prefix = self._task.name if self._title else "prediction"
     column = "copy_last" if self._is_given is None else "nearest_view"
-    shown = np.flatnonzero(is_asked)[: outputs.settings["num_shown_clips"]]
+    shown = np.flatnonzero(is_asked)[: outputs.settings.num_shown_clips]
     columns = {
       "reconstructed": outputs.reconstruction,
       "predicted": self._predicted,

@@ -53,7 +53,7 @@ def score(
   class_bits = math.log2(max(len(outputs.held_out.class_names), 1))
   rows = []
   series = {name: ([], []) for name in _FILLS}
-  shares = outputs.settings["token_budgets"]
+  shares = outputs.settings.token_budgets
   for number, share in enumerate(shares):
     stage_progress.note(number, len(shares))
     num_known = round(share * model.num_tokens)
@@ -130,7 +130,7 @@ def most_frequent_codes(tokens: np.ndarray, codebook_size: int) -> np.ndarray:
 def _choose(outputs: RunOutputs) -> Int[np.ndarray, " k"]:
   """The samples that are scored, spread over all."""
   count = len(outputs.tokens.labels)
-  limit = outputs.settings.get("num_rate_clips")
+  limit = outputs.settings.num_rate_clips
   if limit is None:
     return np.arange(count)
   limit = min(max(limit // outputs.model.num_views, 1), count)

@@ -24,7 +24,7 @@ def score_clips(outputs: RunOutputs, results: Results) -> None:
   )
   results.measured["foreground_gain_db"] = gain
   results.measured["color_error_ratio"] = color_ratio
-  shown = slice(outputs.settings["num_shown_clips"])
+  shown = slice(outputs.settings.num_shown_clips)
   results.shown |= {
     "reconstruction/real": outputs.clips["frames"][shown],
     "reconstruction/reconstructed": to_uint8(outputs.reconstruction[shown]),

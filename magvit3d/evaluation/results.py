@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from magvit3d.config.evaluation import EvaluationConfig
 from magvit3d.evaluation import checks as run_checks
 from magvit3d.files import atomic_file
 
@@ -92,7 +93,7 @@ class Results:
       }
     )
 
-  def check(self, settings: Mapping[str, Any], motions: Sequence[str]) -> None:
+  def check(self, settings: EvaluationConfig, motions: Sequence[str]) -> None:
     """Holds what was measured against the targets, and says so in the log.
 
     Args:

@@ -35,25 +35,25 @@ _CHECK_NOTE = (
 )
 
 
-def training_command(config: Mapping[str, Any]) -> str | None:
+def training_command(document: Mapping[str, Any]) -> str | None:
   """Returns the command that trains a run, by its config.
 
   Fields that differ from those of the config's file are flags, but for places.
 
   Args:
-    config: A run's config.json.
+    document: A run's config.json.
 
   Returns:
     None for runs of other files than `configs/traj3d*.py`.
   """
-  name, _, variant = str(config["experiment_name"]).rpartition("_")
+  name, _, variant = str(document["experiment_name"]).rpartition("_")
   if name not in ("traj3d", "traj3d_multiview"):
     return None
   module = importlib.import_module(f"configs.{name}")
   if variant not in module.VARIANTS:
     return None
   default = flatten(_as_json(module.get_config(variant).to_dict()))
-  found = flatten(_as_json(config))
+  found = flatten(_as_json(document))
   command = [
     f"python -m magvit3d.main --config=configs/{name}.py:{variant}",
     *(
@@ -65,9 +65,9 @@ def training_command(config: Mapping[str, Any]) -> str | None:
   return " ".join(command)
 
 
-def _as_json(config: Mapping[str, Any]) -> dict[str, Any]:
+def _as_json(document: Mapping[str, Any]) -> dict[str, Any]:
   """Tuples as lists."""
-  return json.loads(json.dumps(config))
+  return json.loads(json.dumps(document))
 
 
 def _flag_text(value: Any) -> str:

@@ -23,7 +23,5 @@ def open_model(path: pathlib.Path, *, batch_size: int = BATCH_SIZE) -> Magvit:
   if not is_folder or files.is_export(path):
     return Magvit.from_pretrained(path, batch_size=batch_size)
   magvit = Magvit.from_run(path, batch_size=batch_size)
-  jax_setup.set_up(
-    {"compilation_cache_dir": None} | magvit.trained.config, path
-  )
+  jax_setup.set_up(magvit.trained.config, path)
   return magvit

@@ -50,7 +50,7 @@ def ship(
   if trained.transformer_params is None:
     raise UserError(f"--run={run} has no transformer yet: train it first.")
   scores = _read_scores(run, trained)
-  command = command or model_card.training_command(trained.config)
+  command = command or model_card.training_command(trained.config.document)
   if command is None:
     raise UserError(
       f"--run={run} is not of configs/traj3d.py: say by --command how it was "
@@ -111,9 +111,9 @@ def _read_scores(
   except (OSError, ValueError) as error:
     raise UserError(f"{path} cannot be read ({error}). {advice}") from error
   config = trained.config
-  data = RunData(config["data"], config["input"], run)
+  data = RunData(config, run)
   key = identity.evaluation_key(
-    config,
+    config.given,
     data.cut(),
     data.splits(),
     trained.tokenizer_params,

@@ -5,6 +5,7 @@ dimension that is left open is the number of clips, and says in
 `signatures.json` and `README.md` what they take and return.
 """
 
+import dataclasses
 import json
 import pathlib
 import string
@@ -79,7 +80,7 @@ def export_tokenizer(
       f"{', '.join(PLATFORMS)}."
     )
   functions = _functions(magvit, pixels, platforms)
-  precision = magvit.trained.config["matmul_precision"]
+  precision = magvit.trained.config.matmul_precision
   export = jax.export.export
   with new_folder.written_whole(output) as folder:
     signatures = {}
@@ -100,11 +101,12 @@ def _functions(
 ) -> dict[str, tuple[Callable, tuple[int, ...], Any]]:
   """Returns function, shape of a row, and type of the argument, by name."""
   trained = magvit.trained
-  vqvae = dict(trained.config["vqvae"])
-  if not vqvae.get("conv_implementation"):  # Else it asks this machine.
+  vqvae = trained.config.vqvae
+  if not vqvae.conv_implementation:  # Else it asks this machine.
     is_for_cpu = tuple(platforms) == ("cpu",)
-    vqvae["conv_implementation"] = "frames" if is_for_cpu else "xla"
-  dtype = jnp.dtype(trained.config["dtype"])
+    implementation = "frames" if is_for_cpu else "xla"
+    vqvae = dataclasses.replace(vqvae, conv_implementation=implementation)
+  dtype = jnp.dtype(trained.config.dtype)
   tokenizer = Tokenizer.from_config(vqvae, dtype)
   # On the host, as constants of the files belong to no device of this machine.
   params = jax.tree.map(np.asarray, trained.tokenizer_params)

@@ -117,7 +117,7 @@ def _key(magvit: Magvit, split: dict[str, Any]) -> str:
   trained = magvit.trained
   cut = {"frames": trained.num_frames, "stride": trained.frame_stride}
   return identity.token_key(
-    trained.config, cut, {"train": split}, trained.tokenizer_params
+    trained.config.given, cut, {"train": split}, trained.tokenizer_params
   )
 
 

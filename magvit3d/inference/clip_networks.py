@@ -34,7 +34,7 @@ class ClipNetworks:
     self.model = trained.model
     self._tokenizer_params = trained.tokenizer_params
     self._transformer_params = trained.transformer_params
-    self._precision = trained.config["matmul_precision"]
+    self._precision = trained.config.matmul_precision
 
   def encode(
     self, clips: Float[np.ndarray, "b t h w 3"]

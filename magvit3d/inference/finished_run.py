@@ -23,7 +23,9 @@ from magvit3d.checkpoints import fit
 from magvit3d.checkpoints import identity as identities
 from magvit3d.checkpoints import record as checkpoint_record
 from magvit3d.checkpoints.checksums import checksums, leaves_by_path
-from magvit3d.config import checks
+from magvit3d.config.run import RunConfig
+from magvit3d.config.upstream import is_upstream
+from magvit3d.data.frame_window import scene_window
 from magvit3d.errors import UserError
 from magvit3d.inference.trained import (
   TrainedNetworks,
@@ -53,19 +55,19 @@ def load(workdir: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
       f"python -m magvit3d.main --workdir={workdir}."
     )
   record = _record(folder)
-  window = checks.clip_window(config["data"], config["input"])
+  window = scene_window(config.data, config.input)
   num_frames = window.num_frames
-  size = config["data"]["image_size"]
+  size = config.data.image_size
   names, num_cameras, rig, data = _scene_facts(workdir, config, record)
   model = make_model(config, names, num_frames, size, num_cameras)
-  _check_identity(folder, record, {"vqvae": config["vqvae"]})
+  _check_identity(folder, record, {"vqvae": config.given["vqvae"]})
   shapes = tokenizer_shapes(model, num_frames, size)
   tokenizer_params = _restore(folder, record, "ema_params", shapes, place)
   steps, params = {"tokenizer": record["step"]}, None
   folder = _newest(workdir, "transformer")
   if folder is not None:
     record = _record(folder)
-    identity = identities.transformer_identity(config, tokenizer_params)
+    identity = identities.transformer_identity(config.given, tokenizer_params)
     _check_identity(folder, record, identity)
     shapes = transformer_shapes(model)
     params = _restore(folder, record, "params", shapes, place)
@@ -85,7 +87,7 @@ def load(workdir: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
   )
 
 
-def _read_config(workdir: pathlib.Path) -> dict[str, Any]:
+def _read_config(workdir: pathlib.Path) -> RunConfig:
   path = workdir / "config.json"
   try:
     config = json.loads(path.read_text())
@@ -96,7 +98,7 @@ def _read_config(workdir: pathlib.Path) -> dict[str, Any]:
     ) from error
   except (OSError, ValueError) as error:
     raise UserError(f"{path} cannot be read ({error}).") from error
-  if "model_class" in config:
+  if is_upstream(config):
     raise UserError(
       f"{workdir} is a run of one of MAGVIT's own configs; this reads runs of "
       "configs/traj3d.py."
@@ -107,7 +109,10 @@ def _read_config(workdir: pathlib.Path) -> dict[str, Any]:
       f"{path} lacks {', '.join(missing)}: it is no config of "
       "configs/traj3d.py, or that of an older version."
     )
-  return {"matmul_precision": None, **config}  # Older runs had no such field.
+  try:
+    return RunConfig.from_dict(config)
+  except UserError as error:
+    raise UserError(f"{path}: {error}") from error
 
 
 def _newest(workdir: pathlib.Path, stage: str) -> pathlib.Path | None:
@@ -134,7 +139,7 @@ def _damage_error(folder: pathlib.Path, damage: str) -> UserError:
 
 
 def _scene_facts(
-  workdir: pathlib.Path, config: Mapping[str, Any], record: Mapping[str, Any]
+  workdir: pathlib.Path, config: RunConfig, record: Mapping[str, Any]
 ) -> tuple[tuple[str, ...], int, Cameras | None, dict[str, Any] | None]:
   """Class names, cameras, shared rig and options of a tokenizer's data."""
   made_with = record["identity"].get("data", {})
@@ -148,7 +153,7 @@ def _scene_facts(
       shared_rig(options),
       options.arguments(),
     )
-  folder = pathlib.Path(config["data"]["data_dir"] or workdir / "data")
+  folder = pathlib.Path(config.data.data_dir or workdir / "data")
   if not (folder / schema.MANIFEST_NAME).exists():
     raise UserError(
       f"The names of the classes are in {folder / schema.MANIFEST_NAME}, which "

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from data_gen.cameras import Cameras
+from magvit3d.config.run import RunConfig
 from magvit3d.errors import as_user_errors
 from magvit3d.models.tokenizer import latent_shape
 from magvit3d.tokens.masked_model import TokenModel
@@ -20,7 +21,7 @@ class TrainedNetworks:
   """A tokenizer and, where it was trained, the transformer on its tokens.
 
   Attributes:
-    config: Sections of the run's config; at least `SECTIONS`.
+    config: The run's; at least with `SECTIONS`.
     class_names: By label; a pair of shape and motion is 'cone_helical'.
     num_frames: Frames of a clip.
     image_size: Height and width of a frame, pixels.
@@ -34,7 +35,7 @@ class TrainedNetworks:
       None where nobody knows, or for footage.
   """
 
-  config: Mapping[str, Any]
+  config: RunConfig
   class_names: tuple[str, ...]
   num_frames: int
   image_size: int
@@ -81,7 +82,7 @@ SECTIONS = (
 
 
 def make_model(
-  config: Mapping[str, Any],
+  config: RunConfig,
   class_names: tuple[str, ...],
   num_frames: int,
   image_size: int,
@@ -93,7 +94,7 @@ def make_model(
     UserError: Fields of the config do not go together.
   """
   with as_user_errors(ValueError):
-    grid = latent_shape(config["vqvae"], num_frames, image_size)
+    grid = latent_shape(config.vqvae, num_frames, image_size)
     return TokenModel(
       config,
       num_frames,

@@ -10,8 +10,7 @@ keeps keys and values of the earlier ones in the variable collection "cache"
 """
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -20,6 +19,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, PyTree
 
+from magvit3d.config.networks import AutoregressiveTransformerConfig
 from magvit3d.models import attention, mixed_precision
 
 LAYER_NORM_EPSILON = 1e-6
@@ -297,30 +297,15 @@ class TransformerLM(nn.Module):
   @classmethod
   def from_config(
     cls,
-    transformer: Mapping[str, Any],
+    transformer: AutoregressiveTransformerConfig,
     vocab_size: int,
     max_len: int,
     dtype: DTypeLike = jnp.float32,
   ) -> "TransformerLM":
     """Builds the network that `config.transformer` describes."""
-    optional = (
-      "output_vocab_size",
-      "logits_via_embedding",
-      "learnable_position",
-      "dropout_rate",
-      "attention_dropout_rate",
-    )
-    return cls(
-      vocab_size=vocab_size,
-      emb_dim=transformer["emb_dim"],
-      num_heads=transformer["num_heads"],
-      num_layers=transformer["num_layers"],
-      qkv_dim=transformer["qkv_dim"],
-      mlp_dim=transformer["mlp_dim"],
-      max_len=max_len,
-      dtype=dtype,
-      **{key: transformer[key] for key in optional if key in transformer},
-    )
+    fields = dict(vars(transformer))
+    del fields["latent_shape"]
+    return cls(vocab_size=vocab_size, max_len=max_len, dtype=dtype, **fields)
 
 
 def make_step(

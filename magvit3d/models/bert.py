@@ -6,8 +6,7 @@ with the word embedding. Module names are upstream's.
 
 import functools
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -15,6 +14,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from magvit3d.config.networks import TransformerConfig
 from magvit3d.models import attention, cameras, mixed_precision
 from magvit3d.models.bert_layers import BertLayer, layer_norm
 
@@ -264,7 +264,7 @@ class Bert(nn.Module):
   @classmethod
   def from_config(
     cls,
-    transformer: Mapping[str, Any],
+    transformer: TransformerConfig,
     vocab_size: int,
     prefix_length: int,
     grid: tuple[int, int, int],
@@ -282,36 +282,32 @@ class Bert(nn.Module):
     for field, known in (
       ("camera_embedding", cameras.EMBEDDINGS),
       ("attention_implementation", attention.IMPLEMENTATIONS),
+      ("position_init", POSITION_INITS),
     ):
-      if transformer.get(field) not in known:
+      chosen = getattr(transformer, field)
+      if chosen not in known:
         raise ValueError(
-          f"transformer.{field}={transformer[field]!r} is unknown; use one of "
+          f"transformer.{field}={chosen!r} is unknown; use one of "
           f"{', '.join(map(str, known))}."
         )
-    position_init = transformer.get("position_init", "normal")
-    if position_init not in POSITION_INITS:
-      raise ValueError(
-        f"transformer.position_init={position_init!r} is unknown; use one of "
-        f"{', '.join(POSITION_INITS)}."
-      )
     return cls(
       vocab_size=vocab_size,
-      hidden_size=transformer["hidden_size"],
-      num_layers=transformer["num_layers"],
-      num_heads=transformer["num_heads"],
-      mlp_dim=transformer["mlp_dim"],
+      hidden_size=transformer.hidden_size,
+      num_layers=transformer.num_layers,
+      num_heads=transformer.num_heads,
+      mlp_dim=transformer.mlp_dim,
       max_position_embeddings=prefix_length + math.prod(grid),
-      num_segments=transformer.get("num_segments", 0),
-      dropout_rate=transformer.get("dropout_rate", 0.0),
-      attention_dropout_rate=transformer.get("attention_dropout_rate", 0.0),
-      kernel_init_stddev=transformer.get("kernel_init_stddev", 0.02),
+      num_segments=transformer.num_segments,
+      dropout_rate=transformer.dropout_rate,
+      attention_dropout_rate=transformer.attention_dropout_rate,
+      kernel_init_stddev=transformer.kernel_init_stddev,
       position_init=_EMBEDDING_INIT
-      if position_init == "normal"
+      if transformer.position_init == "normal"
       else grid_position_init(prefix_length, grid),
       dtype=dtype,
       prefix_length=prefix_length,
-      camera_embedding=transformer.get("camera_embedding"),
+      camera_embedding=transformer.camera_embedding,
       num_cameras=num_cameras,
-      attention_implementation=transformer.get("attention_implementation"),
-      remat=transformer.get("remat", False),
+      attention_implementation=transformer.attention_implementation,
+      remat=transformer.remat,
     )

@@ -7,17 +7,16 @@ in training (R1), so every operation in it has a second derivative.
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from magvit3d.config.networks import DiscriminatorConfig, TokenizerConfig
 from magvit3d.models import layers, mixed_precision, resampling
 from magvit3d.models.blocks import Conv2Plus1D
-from magvit3d.models.tokenizer import check_architecture
 
 _INIT = nn.initializers.xavier_uniform()
 
@@ -145,39 +144,39 @@ class Discriminator(nn.Module):
   @classmethod
   def from_config(
     cls,
-    discriminator: Mapping[str, Any],
-    vqvae: Mapping[str, Any],
+    discriminator: DiscriminatorConfig,
+    vqvae: TokenizerConfig,
     dtype: DTypeLike = jnp.float32,
   ) -> "Discriminator":
     """Builds the network that `config.discriminator` describes.
 
     What it shares with the tokenizer comes from `config.vqvae`: architecture,
-    `expand_mid_features` and `conv_implementation`. Optional fields of
-    upstream's configs may be absent.
+    `expand_mid_features` and `conv_implementation`.
+
+    Raises:
+      ValueError: A field is for another architecture.
     """
-    architecture = check_architecture(vqvae)
-    blur_resample = discriminator.get("blur_resample", False)
-    norm_type = discriminator.get("norm_type")
-    if blur_resample and architecture != "2dcnn":
+    architecture = vqvae.architecture
+    if discriminator.blur_resample and architecture != "2dcnn":
       raise ValueError(
         "discriminator.blur_resample is for vqvae.architecture='2dcnn', not "
         f"{architecture!r}."
       )
-    if norm_type is not None and architecture != "3dcnn":
+    if discriminator.norm_type is not None and architecture != "3dcnn":
       raise ValueError(
-        f"discriminator.norm_type={norm_type!r} is for "
+        f"discriminator.norm_type={discriminator.norm_type!r} is for "
         f"vqvae.architecture='3dcnn', not {architecture!r}; use None."
       )
     return cls(
-      filters=discriminator["filters"],
-      channel_multipliers=tuple(discriminator["channel_multipliers"]),
+      filters=discriminator.filters,
+      channel_multipliers=discriminator.channel_multipliers,
       architecture=architecture,
-      norm_type=norm_type,
-      num_groups=discriminator.get("num_groups", 32),
-      num_remat_blocks=discriminator.get("num_remat_blocks", 0),
-      blur_resample=blur_resample,
-      expand_mid_features=vqvae.get("expand_mid_features", False),
-      conv_implementation=vqvae.get("conv_implementation")
+      norm_type=discriminator.norm_type,
+      num_groups=discriminator.num_groups,
+      num_remat_blocks=discriminator.num_remat_blocks,
+      blur_resample=discriminator.blur_resample,
+      expand_mid_features=vqvae.expand_mid_features,
+      conv_implementation=vqvae.conv_implementation
       or layers.default_conv_implementation(),
       dtype=dtype,
     )

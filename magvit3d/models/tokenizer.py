@@ -10,10 +10,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
+from magvit3d.config.networks import TokenizerConfig
 from magvit3d.models import encoder_decoder, layers, quantizer
-
-# '2plus1dcnn' convolves space and time one after the other.
-ARCHITECTURES = ("3dcnn", "2plus1dcnn", "2dcnn")
 
 
 @flax.struct.dataclass
@@ -136,83 +134,54 @@ class Tokenizer(nn.Module):
 
   @classmethod
   def from_config(
-    cls, vqvae: Mapping[str, Any], dtype: DTypeLike = jnp.float32
+    cls, vqvae: TokenizerConfig, dtype: DTypeLike = jnp.float32
   ) -> "Tokenizer":
-    """Builds the network that `config.vqvae` describes.
-
-    Optional fields of upstream's configs may be absent.
-    """
-    architecture = check_architecture(vqvae)
-    is_2d = architecture == "2dcnn"
-    is_factorized = architecture == "2plus1dcnn"
-    padding_field = "encoder_conv_padding" if is_2d else "custom_conv_padding"
-    padding = vqvae.get(padding_field)
-    use_attn = vqvae.get("use_attn", False)
-    if use_attn and not is_2d:
-      raise ValueError(
-        "vqvae.use_attn is for vqvae.architecture='2dcnn', not "
-        f"{architecture!r}."
-      )
-    upsample = vqvae.get("upsample", "nearest")
-    if is_factorized and vqvae.get("deconv_upsample", False):
-      upsample = "deconv"
-    temporal_downsample = vqvae.get("temporal_downsample")
-    if temporal_downsample is None:
-      temporal_downsample = 0
-    if not isinstance(temporal_downsample, int):
-      temporal_downsample = tuple(temporal_downsample)
+    """Builds the network that `config.vqvae` describes."""
+    is_2d = vqvae.architecture == "2dcnn"
+    is_factorized = vqvae.architecture == "2plus1dcnn"
+    padding = vqvae.encoder_conv_padding if is_2d else vqvae.custom_conv_padding
+    is_deconv = is_factorized and vqvae.deconv_upsample
     backbone = encoder_decoder.BackboneOptions(
       ndim=2 if is_2d else 3,
-      filters=vqvae["filters"],
-      channel_multipliers=tuple(vqvae["channel_multipliers"]),
-      temporal_downsample=temporal_downsample,
-      norm_type=vqvae.get("norm_type", "GN"),
-      num_groups=vqvae.get("num_groups", 32),
-      activation_fn=vqvae.get("activation_fn", "swish"),
+      filters=vqvae.filters,
+      channel_multipliers=vqvae.channel_multipliers,
+      temporal_downsample=vqvae.temporal_downsample or 0,
+      norm_type=vqvae.norm_type,
+      num_groups=vqvae.num_groups,
+      activation_fn=vqvae.activation_fn,
       padding_mode=None if padding in ("", "SAME") else padding,
       is_factorized=is_factorized,
-      expand_mid_features=vqvae.get("expand_mid_features", False),
-      shortcut_reads_output=vqvae.get("shortcut_reads_output", False),
-      num_attn_heads=vqvae.get("num_attn_heads", 8) if use_attn else 0,
-      conv_implementation=vqvae.get("conv_implementation")
+      expand_mid_features=vqvae.expand_mid_features,
+      shortcut_reads_output=vqvae.shortcut_reads_output,
+      num_attn_heads=vqvae.num_attn_heads if vqvae.use_attn else 0,
+      conv_implementation=vqvae.conv_implementation
       or layers.default_conv_implementation(),
       dtype=dtype,
     )
     quantizer_options = dict(
-      codebook_size=vqvae["codebook_size"],
-      commitment_cost=vqvae.get("commitment_cost", 0.25),
-      embedding_loss_ratio=vqvae.get("embedding_loss_ratio", 1.0),
-      entropy_loss_ratio=vqvae.get("entropy_loss_ratio", 0.0),
-      entropy_temperature=vqvae.get("entropy_temperature", 0.01),
-      entropy_loss_type=vqvae.get("entropy_loss_type", "softmax"),
-      latent_normalize=vqvae.get("latent_normalize", False),
+      codebook_size=vqvae.codebook_size,
+      commitment_cost=vqvae.commitment_cost,
+      embedding_loss_ratio=vqvae.embedding_loss_ratio,
+      entropy_loss_ratio=vqvae.entropy_loss_ratio,
+      entropy_temperature=vqvae.entropy_temperature,
+      entropy_loss_type=vqvae.entropy_loss_type,
+      latent_normalize=vqvae.latent_normalize,
     )
     return cls(
       backbone=backbone,
       quantizer_options=quantizer_options,
-      embedding_dim=vqvae["embedding_dim"],
-      num_enc_res_blocks=vqvae["num_enc_res_blocks"],
-      num_dec_res_blocks=vqvae["num_dec_res_blocks"],
-      conv_downsample=vqvae.get("conv_downsample", False),
-      upsample=upsample,
-      num_enc_remat_blocks=vqvae.get("num_enc_remat_blocks", 0),
-      num_dec_remat_blocks=vqvae.get("num_dec_remat_blocks", 0),
-      output_init_scale=vqvae.get("output_init_scale", 1.0),
+      embedding_dim=vqvae.embedding_dim,
+      num_enc_res_blocks=vqvae.num_enc_res_blocks,
+      num_dec_res_blocks=vqvae.num_dec_res_blocks,
+      conv_downsample=vqvae.conv_downsample,
+      upsample="deconv" if is_deconv else vqvae.upsample,
+      num_enc_remat_blocks=vqvae.num_enc_remat_blocks,
+      num_dec_remat_blocks=vqvae.num_dec_remat_blocks,
+      output_init_scale=vqvae.output_init_scale,
     )
 
 
-def check_architecture(vqvae: Mapping[str, Any]) -> str:
-  """Returns `config.vqvae.architecture`; raises ValueError if it is unknown."""
-  architecture = vqvae.get("architecture", ARCHITECTURES[0])
-  if architecture not in ARCHITECTURES:
-    raise ValueError(
-      f"vqvae.architecture={architecture!r} is unknown; use one of "
-      f"{', '.join(ARCHITECTURES)}."
-    )
-  return architecture
-
-
-def strides(vqvae: Mapping[str, Any]) -> tuple[int, int]:
+def strides(vqvae: TokenizerConfig) -> tuple[int, int]:
   """Frames, and pixels of a side, that a token of `config.vqvae` stands for."""
   backbone = Tokenizer.from_config(vqvae).backbone
   time_stride = 2 ** sum(backbone.halves_time()) if backbone.ndim == 3 else 1
@@ -220,7 +189,7 @@ def strides(vqvae: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def latent_shape(
-  vqvae: Mapping[str, Any],
+  vqvae: TokenizerConfig,
   num_frames: int,
   image_size: int,
   fields: tuple[str, str] = ("data.num_frames", "data.image_size"),
@@ -230,7 +199,7 @@ def latent_shape(
   Raises:
     ValueError: The clip does not divide by the tokenizer's strides.
   """
-  halvings = len(vqvae["channel_multipliers"]) - 1
+  halvings = len(vqvae.channel_multipliers) - 1
   time_stride, spatial_stride = strides(vqvae)
   for field, size, stride in (
     (fields[1], image_size, spatial_stride),

@@ -45,14 +45,14 @@ class MetricWriters:
     stage: str,
     step: int,
     wandb_project: str | None = None,
-    config: Mapping[str, Any] | None = None,
+    document: Mapping[str, Any] | None = None,
   ):
     folder = workdir / stage
     self._metrics_path = folder / "metrics.jsonl"
     self._samples = folder / "samples"
     self._wandb = None
     if wandb_project is not None:
-      self._wandb = _start_wandb(workdir, stage, wandb_project, config or {})
+      self._wandb = _start_wandb(workdir, stage, wandb_project, document or {})
     _drop_lines_after(self._metrics_path, step)
     self._tensorboard = tensorboardX.SummaryWriter(
       str(folder / "tensorboard"), purge_step=step + 1
@@ -105,7 +105,7 @@ def check_wandb(project: str | None) -> None:
 
 
 def _start_wandb(
-  workdir: pathlib.Path, stage: str, project: str, config: Mapping[str, Any]
+  workdir: pathlib.Path, stage: str, project: str, document: Mapping[str, Any]
 ) -> Any:
   """Begins a run of Weights & Biases, or goes on with that of the folder."""
   check_wandb(project)
@@ -126,7 +126,7 @@ def _start_wandb(
       group=name,
       name=f"{name}/{stage}",
       dir=str(workdir),
-      config=dict(config),
+      config=dict(document),
     )
   except Exception as error:
     raise UserError(

@@ -17,11 +17,11 @@ from typing import Any, SupportsFloat
 import numpy as np
 from jaxtyping import UInt8
 
+from magvit3d.config.run import MonitoringConfig
 from magvit3d.files import atomic_file
 from magvit3d.monitoring import progress, watchdog
 from magvit3d.monitoring.heartbeat import TRAINING, Heartbeat
 from magvit3d.monitoring.metric_writers import MetricWriters
-from magvit3d.monitoring.options import MonitoringOptions
 from magvit3d.monitoring.screen import Screen
 from magvit3d.monitoring.status_files import (
   DONE,
@@ -58,8 +58,8 @@ class Monitor:
     log_every_steps: int,
     is_main_process: bool = True,
     clock: Callable[[], float] = time.time,
-    options: MonitoringOptions | None = None,
-    config: Mapping[str, Any] | None = None,
+    options: MonitoringConfig | None = None,
+    document: Mapping[str, Any] | None = None,
     make_watchdog: Callable[..., Any] = watchdog.Watchdog,
   ):
     """Writes nothing yet: `start` does.
@@ -72,7 +72,7 @@ class Monitor:
       is_main_process: Whether this process speaks for the run.
       clock: Returns seconds since 1970.
       options: `config.monitoring`; None: its defaults.
-      config: The run's, for Weights & Biases.
+      document: The run's config, for Weights & Biases.
       make_watchdog: Called with `check` and the seconds between its calls.
     """
     if log_every_steps < 1:
@@ -85,8 +85,8 @@ class Monitor:
     self._log_every_steps = log_every_steps
     self._is_main_process = is_main_process
     self._clock = clock
-    self._options = options or MonitoringOptions()
-    self._config = config
+    self._options = options or MonitoringConfig()
+    self._document = document
     self._make_watchdog = make_watchdog
     self._progress: progress.Progress | None = None
     self._screen = self._writers = self._watchdog = None
@@ -134,7 +134,7 @@ class Monitor:
       self._stage,
       step,
       self._options.wandb_project,
-      self._config,
+      self._document,
     )
     self._screen = Screen(self._stage, self._total_steps, step)
     self._write_status()

@@ -38,6 +38,7 @@ from magvit3d.checkpoints import identity
 from magvit3d.checkpoints.checksums import leaves_by_path
 from magvit3d.checkpoints.code_version import code_version
 from magvit3d.checkpoints.fit import listed
+from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 from magvit3d.files import atomic_file
 from magvit3d.inference.trained import (
@@ -93,7 +94,11 @@ def save(
     "rig": _rig_content(trained.rig),
     "steps": dict(trained.steps),
     "data_options": trained.data,
-    "networks": {name: trained.config[name] for name in SECTIONS},
+    "networks": {
+      name: trained.config.given[name]
+      for name in SECTIONS
+      if name in trained.config.given
+    },
     "weights": {
       "file": name,
       "leaves": {path: _describe(leaf) for path, leaf in leaves.items()},
@@ -190,7 +195,8 @@ def load(folder: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
   names = tuple(content["class_names"])
   num_frames, size = content["num_frames"], content["image_size"]
   num_cameras = content["num_cameras"]
-  model = make_model(content["networks"], names, num_frames, size, num_cameras)
+  config = RunConfig.from_dict(content["networks"])
+  model = make_model(config, names, num_frames, size, num_cameras)
   has_transformer = "transformer" in trees
   wanted = _trees(
     tokenizer_shapes(model, num_frames, size),
@@ -204,7 +210,7 @@ def load(folder: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
   )
   trees = jax.device_put(trees, place)
   return TrainedNetworks(
-    content["networks"],
+    config,
     names,
     num_frames,
     size,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from data_gen.generate import check_options, generate
 from data_gen.options import DatasetOptions
 from data_gen.scene_source import SceneSource, read_manifest
 from magvit3d.checkpoints import identity
-from magvit3d.config import checks
+from magvit3d.config.run import RunConfig
 from magvit3d.data.clips import (
   ClipSource,
   TrainingClipSource,
@@ -22,7 +22,7 @@ from magvit3d.data.clips import (
   spread_indices,
 )
 from magvit3d.data.crops import Crop, CroppedClips
-from magvit3d.data.frame_window import fit_window
+from magvit3d.data.frame_window import fit_window, scene_window
 from magvit3d.data.scene_clips import (
   SceneClips,
   TrainingSceneClips,
@@ -62,29 +62,33 @@ class RunData:
   """Makes, checks and opens the data set of a run.
 
   Args:
-    config: `config.data`.
-    samples: `config.input`.
+    config: Of a run on rendered scenes.
     workdir: Folder of the run; the data lie in its `data` unless they are
       given.
 
   Attributes:
     window: Frames of the clips.
+    clip_shape: (t, h, w, 3).
 
   Raises:
     UserError: The clips do not fit into the scenes.
   """
 
-  def __init__(
-    self,
-    config: Mapping[str, Any],
-    samples: Mapping[str, Any],
-    workdir: pathlib.Path,
-  ):
-    self._samples = samples
-    self.window = checks.clip_window(config, samples)
-    self._config = config
-    self.is_given = bool(config["data_dir"])
-    self.folder = pathlib.Path(config["data_dir"] or workdir / "data")
+  def __init__(self, config: RunConfig, workdir: pathlib.Path):
+    self._config, self._samples = config.data, config.input
+    self.window = scene_window(self._config, self._samples)
+    if config.tokenizer_cache and (
+      self._samples.sample == "scene" or self.window.num_starts > 1
+    ):
+      raise UserError(
+        "config.tokenizer_cache=True keeps the tokens of each clip once, but "
+        "config.input asks for other samples (sample, num_frames, "
+        "frame_stride). Use --config.tokenizer_cache=False."
+      )
+    size = self._config.image_size
+    self.clip_shape = (self.window.num_frames, size, size, 3)
+    self.is_given = bool(self._config.data_dir)
+    self.folder = pathlib.Path(self._config.data_dir or workdir / "data")
     self._sources: dict[str, ClipSource] = {}
 
   def generate(self) -> None:
@@ -93,9 +97,7 @@ class RunData:
       generate(self._options(), log=logging.info)
 
   def _options(self) -> DatasetOptions:
-    names = {field.name for field in dataclasses.fields(DatasetOptions)}
-    chosen = {name: self._config[name] for name in names & set(self._config)}
-    return DatasetOptions(output_dir=str(self.folder), **chosen)
+    return self._config.options(str(self.folder))
 
   def check_fits(self) -> None:
     """Raises UserError if what is there was made with other options."""
@@ -108,7 +110,7 @@ class RunData:
   def _check_manifest(self) -> None:
     manifest = read_manifest(self.folder)
     for field in ("num_frames", "image_size"):
-      wanted = self._config[field]
+      wanted = getattr(self._config, field)
       if manifest[field] != wanted:
         raise UserError(
           f"config.data.{field}={wanted}, but the data set in {self.folder} "
@@ -162,10 +164,8 @@ class RunData:
     if num_views > 1:
       source = TrainingSceneClips(scenes, num_views, self.window)
       return TrainingSamples(source, num_views)
-    if self._samples["sample"] == "scene":
-      source = TrainingSceneClips(
-        scenes, self._samples["num_views"], self.window
-      )
+    if self._samples.sample == "scene":
+      source = TrainingSceneClips(scenes, self._samples.num_views, self.window)
       return TrainingSamples(source, source.views_per_sample, fold_views)
     if self.window.num_starts > 1:
       return TrainingSamples(TrainingClipSource(scenes, self.window))
@@ -184,9 +184,9 @@ class RunData:
       total = self.num_cameras()
       check_num_views(num_views, total, field="transformer.num_views")
       return num_views
-    if self._samples["sample"] == "view":
+    if self._samples.sample == "view":
       return 1
-    total, count = self.num_cameras(), self._samples["num_views"]
+    total, count = self.num_cameras(), self._samples.num_views
     check_num_views(count, total)
     return count or total
 
@@ -270,13 +270,13 @@ class RunData:
     with as_user_errors(ValueError):
       return self._options().num_views
 
-  def arguments(self) -> dict[str, Any]:
+  def identity(self) -> dict[str, Any]:
     """Returns what the data set was made with, and what clips leave out."""
     return read_manifest(self.folder)["arguments"] | self.cut()
 
   def cut(self) -> dict[str, int]:
     """Returns which frames the clips have; nothing if they have all."""
-    if self.window == fit_window(self._config["num_frames"]):
+    if self.window == fit_window(self._config.num_frames):
       return {}
     return {
       "clip_frames": self.window.num_frames,

@@ -1,46 +1,72 @@
-"""Traces a step of both stages, so that wrong fields are met at the start."""
-
-from collections.abc import Mapping
-from typing import Any
+"""Traces a step of each stage, so that wrong fields are met at the start."""
 
 import jax
 import numpy as np
 
-from magvit3d.tokens.masked_model import TokenModel
-from magvit3d.training.masked_stage import TransformerStage
+from magvit3d.config.run import RunConfig
+from magvit3d.errors import UserError, as_user_errors
+from magvit3d.parallel.sharding import check_batch_size
+from magvit3d.run.data import RunData
+from magvit3d.run.networks import RunNetworks
+from magvit3d.run.video_data import VideoData
 from magvit3d.training.tokenizer_stage import TokenizerStage
 
 _MANY_STEPS = 2**31 - 1
 
 
 def trace_steps(
-  config: Mapping[str, Any],
-  clip_shape: tuple[int, int, int, int],
-  training_shape: tuple[int, int, int, int],
-  model: TokenModel,
+  config: RunConfig, networks: RunNetworks, data: RunData | VideoData
 ) -> None:
   """Traces a step of each stage without values: seconds, even for `:L`.
 
-  Args:
-    config: See `configs/traj3d.py`.
-    clip_shape: Of a clip: t, h, w, 3.
-    training_shape: Of what the tokenizer trains on.
-    model: Of the transformer's tokens.
-
   Raises:
-    ValueError: A field of the config is wrong.
+    UserError: A field of the config is wrong.
   """
-  tokenizer = TokenizerStage(config, _MANY_STEPS, training_shape)
-  state = jax.eval_shape(tokenizer.init_state)
-  batch = _batch_of_clips(training_shape)
-  jax.eval_shape(tokenizer.train_step, state, batch, tokenizer.frozen)
-  params = state.ema_params
-  transformer = TransformerStage(config, model, _MANY_STEPS, params)
-  state = jax.eval_shape(transformer.init_state)
-  batch = _batch_of_clips(clip_shape)
-  if model.num_views > 1:
-    batch = _batch_of_scenes(clip_shape, model.num_views)
-  jax.eval_shape(transformer.train_step, state, batch, params)
+  with as_user_errors(ValueError):
+    if config.train_tokenizer:
+      stage = TokenizerStage(config, _MANY_STEPS, networks.training_shape)
+      state = jax.eval_shape(stage.init_state)
+      batch = _batch_of_clips(networks.training_shape)
+      jax.eval_shape(stage.train_step, state, batch, stage.frozen)
+    if config.train_transformer:
+      params = networks.tokenizer_shapes()
+      model = networks.token_model(data.num_classes())
+      stage = networks.transformer_stage(model, params, _MANY_STEPS)
+      state = jax.eval_shape(stage.init_state)
+      num_views = networks.num_views("transformer")
+      batch = _batch_of_clips(networks.clip_shape)
+      if num_views > 1:
+        batch = _batch_of_scenes(networks.clip_shape, num_views)
+      jax.eval_shape(stage.train_step, state, batch, params)
+
+
+def check_batches(
+  config: RunConfig, networks: RunNetworks, data: RunData | VideoData
+) -> None:
+  """Raises UserError if batches do not divide into samples and devices."""
+  mesh = networks.mesh
+  for stage in (*config.trained, "evaluation"):
+    num_views = networks.num_views(stage)
+    if stage == "evaluation":
+      section, field = config.evaluation, "evaluation.batch_size"
+      num_parts, per_sample = 1, num_views
+    else:
+      section, field = config.training(stage), f"train_{stage}.batch_size"
+      num_parts = section.gradient_accumulation_steps
+      per_sample = data.views_per_sample(num_views)
+    if section.batch_size % per_sample:
+      raise UserError(
+        f"config.{field}={section.batch_size} counts clips, and samples of "
+        f"scenes have {per_sample} (config.input, "
+        "config.transformer.num_views). Use a multiple of that."
+      )
+    check_batch_size(
+      config.name(field),
+      section.batch_size // num_views,
+      mesh,
+      num_parts,
+      clips_per_sample=num_views,
+    )
 
 
 def _batch_of_clips(

@@ -1,15 +1,15 @@
 """Whether the tokenizer shows the object, before a transformer is trained."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from absl import logging
 
+from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 
 
 def check(
-  scores: Mapping[str, float], num_clips: int, config: Mapping[str, Any]
+  scores: Mapping[str, float], num_clips: int, config: RunConfig
 ) -> None:
   """Stops the run where the tokenizer does not show the object.
 
@@ -29,14 +29,14 @@ def check(
       num_clips,
     )
     return
-  gain, needed = scores["foreground_gain"], config["oracle_gate_db"]
+  gain, needed = scores["foreground_gain"], config.oracle_gate_db
   found = (
     f"on {num_clips} validation clips the tokenizer's foreground PSNR is "
     f"{gain:.2f} dB above background-only"
   )
   if gain >= needed:
     logging.info("Oracle gate passed: %s (needed: %.2f).", found, needed)
-  elif config["oracle_gate"]:
+  elif config.oracle_gate:
     raise UserError(
       f"Oracle gate: {found}, but config.oracle_gate_db={needed}: a "
       "transformer would learn tokens that do not show the object. Train "

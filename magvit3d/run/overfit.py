@@ -5,7 +5,6 @@ learns knows their tokens by heart. One that cannot, in minutes, has something
 wrong with it that days of training would not mend.
 """
 
-import copy
 import dataclasses
 import math
 import time
@@ -18,6 +17,7 @@ from absl import logging
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
+from magvit3d.config.run import RunConfig
 from magvit3d.parallel import sharding, sharding_rules
 from magvit3d.training import loop
 
@@ -101,29 +101,35 @@ class Verdict:
     )
 
 
-def make_config(config: Mapping[str, Any]) -> dict[str, Any]:
-  """Returns a config, in the blocks of the stages, for a single batch.
+def make_config(config: RunConfig) -> RunConfig:
+  """Returns a config for a single batch.
 
   Learning rates stay at their peak, nothing regularises, the discriminator
   rests, and quantization starts early.
   """
-  config = copy.deepcopy(dict(config))
+  changes: dict[str, Any] = {}
   for section in ("train_tokenizer", "train_transformer"):
-    if section in config:
-      config[section]["warmup_steps"] = _WARMUP
-      config[section]["optimizer"]["weight_decay"] = 0.0
-  if "vqgan" in config:
-    vqgan = config["vqgan"]
-    vqgan["g_adversarial_loss_weight"] = 0.0
-    vqgan["discriminator_start_step"] = None
-    vqgan["foreground_weight"] = 1.0
-    vqgan["quantizer_start_step"] = min(
-      vqgan["quantizer_start_step"], _QUANTIZER_START
+    training = getattr(config, section)
+    if training is not None:
+      optimizer = dataclasses.replace(training.optimizer, weight_decay=0.0)
+      changes[section] = dataclasses.replace(
+        training, warmup_steps=_WARMUP, optimizer=optimizer
+      )
+  if config.vqgan is not None:
+    changes["vqgan"] = dataclasses.replace(
+      config.vqgan,
+      g_adversarial_loss_weight=0.0,
+      discriminator_start_step=None,
+      foreground_weight=1.0,
+      quantizer_start_step=min(
+        config.vqgan.quantizer_start_step, _QUANTIZER_START
+      ),
     )
-  if "transformer" in config:
-    for field in ("dropout_rate", "attention_dropout_rate"):
-      config["transformer"][field] = 0.0
-  return config
+  if config.transformer is not None:
+    changes["transformer"] = dataclasses.replace(
+      config.transformer, dropout_rate=0.0, attention_dropout_rate=0.0
+    )
+  return dataclasses.replace(config, **changes)
 
 
 def pick_rows(labels: np.ndarray, count: int) -> list[int]:

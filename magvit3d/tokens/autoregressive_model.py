@@ -1,12 +1,12 @@
 """The autoregressive transformer with its vocabulary: sequences, generation."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
+from magvit3d.config.run import RunConfig
 from magvit3d.models.autoregressive_transformer import TransformerLM, make_step
 from magvit3d.models.tokenizer import Tokenizer
 from magvit3d.tokens import autoregressive_decoding, vocabulary
@@ -27,24 +27,24 @@ class LanguageModel:
 
   def __init__(
     self,
-    config: Mapping[str, Any],
+    config: RunConfig,
     num_classes: int,
     latent_shape: Sequence[int],
   ):
-    self.settings = config["lmgvt"]
+    self.settings = config.lmgvt
     self.latent_shape = tuple(latent_shape)
     self.num_tokens = int(np.prod(self.latent_shape))
     self.vocabulary = vocabulary.Vocabulary(
-      config["vqvae"]["codebook_size"], num_classes, multi_task=False
+      config.vqvae.codebook_size, num_classes, multi_task=False
     )
-    dtype = jnp.dtype(config["dtype"])
+    dtype = jnp.dtype(config.dtype)
     self.transformer = TransformerLM.from_config(
-      config["transformer"],
+      config.transformer,
       vocab_size=self.vocabulary.size,
       max_len=autoregressive_decoding.PREFIX_LENGTH + self.num_tokens,
       dtype=dtype,
     )
-    self.tokenizer = Tokenizer.from_config(config["vqvae"], dtype)
+    self.tokenizer = Tokenizer.from_config(config.vqvae, dtype)
 
   def init_arguments(self) -> tuple:
     """Returns arguments of the transformer, for its parameters' shapes."""
@@ -86,16 +86,16 @@ class LanguageModel:
     self, params: PyTree, rng: PRNGKeyArray, labels: Int[Array, " b"]
   ) -> Int[Array, "b t h w"]:
     """Draws token grids of the given classes, as `sampling` says."""
-    sampling = self.settings["sampling"]
+    sampling = self.settings.sampling
     codes = autoregressive_decoding.sample(
       rng,
       make_step(self.transformer, params),
       autoregressive_decoding.make_prefix(self._class_ids(labels)),
       self.num_tokens,
       codebook_size=self.vocabulary.codebook_size,
-      sampling_temperature=sampling["temperature"],
-      top_k=sampling["top_k"],
-      top_p=sampling["top_p"],
+      sampling_temperature=sampling.temperature,
+      top_k=sampling.top_k,
+      top_p=sampling.top_p,
     )
     return codes.reshape(labels.shape[0], *self.latent_shape)
 

@@ -1,13 +1,13 @@
 """The masked transformer with its vocabulary and tasks."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
+from magvit3d.config.run import RunConfig
 from magvit3d.models.bert import Bert
 from magvit3d.models.cameras import Cameras, plucker_rays
 from magvit3d.models.tokenizer import Tokenizer
@@ -54,7 +54,7 @@ class TokenModel(TaskSequences):
 
   def __init__(
     self,
-    config: Mapping[str, Any],
+    config: RunConfig,
     num_frames: int,
     num_classes: int,
     latent_shape: Sequence[int],
@@ -65,15 +65,15 @@ class TokenModel(TaskSequences):
     super().__init__(config, num_frames, num_classes, latent_shape)
     self._image_size = image_size
     self.transformer = Bert.from_config(
-      config["transformer"],
+      config.transformer,
       vocab_size=self.vocabulary.size,
       prefix_length=self.prefix_length,
       grid=self.latent_shape,
-      dtype=jnp.dtype(config["dtype"]),
+      dtype=jnp.dtype(config.dtype),
       num_cameras=num_cameras,
     )
     self.tokenizer = Tokenizer.from_config(
-      config["vqvae"], jnp.dtype(config["dtype"])
+      config.vqvae, jnp.dtype(config.dtype)
     )
 
   def init_arguments(self) -> tuple:
@@ -283,8 +283,8 @@ class TokenModel(TaskSequences):
       tokens.shape,
       tokens,
       kept=is_known,
-      num_iter=self.settings["sampling"]["mask_bins"],
-      schedule=self.settings["mask_schedule"],
+      num_iter=self.settings.sampling.mask_bins,
+      schedule=self.settings.mask_schedule,
       mask_temperature=0.0,
       sampling_temperature=0.0,
     ).tokens[-1]
@@ -329,9 +329,7 @@ class TokenModel(TaskSequences):
 
     def logits_fn(shown):
       sequence = self.sequence(shown, labels, cond_tokens, task_index)
-      logits = self.guided_logits(
-        params, sequence, sampling["guidance"], cameras
-      )
+      logits = self.guided_logits(params, sequence, sampling.guidance, cameras)
       return logits[:, self.prefix_length :].reshape(*shape, -1)
 
     return decoding.decode(
@@ -342,12 +340,12 @@ class TokenModel(TaskSequences):
       cond_mask,
       kept=self.kept(is_given),
       condition_mode=condition_mode or self.tasks[task_index].mask_mode,
-      num_iter=sampling["mask_bins"],
-      schedule=self.settings["mask_schedule"],
-      mask_temperature=sampling["choice_temperature"],
-      sampling_temperature=sampling["temperature"],
-      top_k=sampling["top_k"],
-      top_p=sampling["top_p"],
-      order=sampling.get("order"),
+      num_iter=sampling.mask_bins,
+      schedule=self.settings.mask_schedule,
+      mask_temperature=sampling.choice_temperature,
+      sampling_temperature=sampling.temperature,
+      top_k=sampling.top_k,
+      top_p=sampling.top_p,
+      order=sampling.order,
       num_views=num_views,
     )

@@ -1,14 +1,15 @@
 """A run's tasks on token grids: masks and sequences, without networks."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
+from magvit3d.config.run import RunConfig
+from magvit3d.config.tasks import SamplingConfig
 from magvit3d.tokens import (
   decoding,
   mask_scores,
@@ -44,22 +45,21 @@ class TaskSequences:
 
   def __init__(
     self,
-    config: Mapping[str, Any],
+    config: RunConfig,
     num_frames: int,
     num_classes: int,
     latent_shape: Sequence[int],
   ):
-    self.settings = config["maskgvt"]
+    self.settings = config.maskgvt
     self.latent_shape = tuple(latent_shape)
-    self.num_views = config["transformer"].get("num_views", 1)
-    embedding = config["transformer"].get("camera_embedding")
-    if self.num_views > 1 and embedding is None:
+    self.num_views = config.transformer.num_views
+    if self.num_views > 1 and config.transformer.camera_embedding is None:
       raise ValueError(
         f"transformer.num_views={self.num_views} needs "
         "transformer.camera_embedding, 'view' or 'rays': without one, views "
         "cannot be told apart."
       )
-    if self.num_views > 1 and self.settings["condition_mode"] == "prefix":
+    if self.num_views > 1 and self.settings.condition_mode == "prefix":
       raise ValueError(
         "maskgvt.condition_mode='prefix' is for transformer.num_views=1."
       )
@@ -68,11 +68,11 @@ class TaskSequences:
       *self.latent_shape[1:],
     )
     self._configured = tasks.tasks_from_config(
-      config["tasks"],
-      self.settings["condition_mode"],
+      config.tasks,
+      self.settings.condition_mode,
       num_frames,
       num_frames // self.latent_shape[0],
-      has_inpainting_token=self.settings["inpainting_token"],
+      has_inpainting_token=self.settings.inpainting_token,
       num_views=self.num_views,
     )
     self.tasks = tuple(task for task in self._configured if task.weight > 0)
@@ -82,33 +82,22 @@ class TaskSequences:
         "to learn."
       )
     for task in self.tasks:
-      for field in set(task.sampling) - {"order", *self.sampling()}:
-        raise ValueError(
-          f"config.tasks.{task.name}.sampling.{field} is unknown; it has the "
-          "fields of config.maskgvt.sampling."
-        )
-      decoding.check_order(self.sampling(task).get("order"))
+      decoding.check_order(self.sampling(task).order)
     self.vocabulary = vocabulary.Vocabulary(
-      config["vqvae"]["codebook_size"],
+      config.vqvae.codebook_size,
       num_classes,
-      multi_task=self.settings["multi_task"],
+      multi_task=self.settings.multi_task,
     )
     self.gives_views = any(task.num_given_views for task in self.tasks)
     self.num_tokens = int(np.prod(self.grid_shape))
     self.prefix_length = self.vocabulary.prefix_length
-    if self.settings["condition_mode"] == "prefix":
+    if self.settings.condition_mode == "prefix":
       given = self.tasks[0].condition.cond_latent_frames
       self.prefix_length += given * int(np.prod(self.latent_shape[1:])) + 1
 
-  def sampling(self, task: tasks.Task | None = None) -> dict[str, Any]:
-    """Returns `maskgvt.sampling` with what a task has in its place.
-
-    It is empty where networks are built that nobody samples from.
-    """
-    return {
-      **self.settings.get("sampling", {}),
-      **(task.sampling if task else {}),
-    }
+  def sampling(self, task: tasks.Task) -> SamplingConfig:
+    """Returns `maskgvt.sampling` with what a task has in its place."""
+    return self.settings.sampling.with_changes(task.sampling)
 
   def condition_video(
     self,
@@ -213,8 +202,8 @@ class TaskSequences:
     return mask_scores.make_scores(
       rng,
       is_maskable[task_index, rows],
-      self.settings["mask_type"],
-      self.settings["mask_block_shape"],
+      self.settings.mask_type,
+      self.settings.mask_block_shape,
       self.num_views,
     )
 
@@ -245,7 +234,7 @@ class TaskSequences:
         score,
         ratio,
         mode,
-        self.settings["weight_mode"],
+        self.settings.weight_mode,
         kept,
       )
 

@@ -7,12 +7,12 @@ the latents. Latents of several views stand behind one another.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from magvit3d.config.tasks import TaskConfig, TaskSamplingConfig
 from magvit3d.tokens import masking, vocabulary
 from magvit3d.tokens.conditions import KINDS, Condition
 
@@ -30,6 +30,12 @@ REGIONS = {
   "inpainting_dv": "dynamic_central",
 }
 BAIR_TASKS = ("frame_prediction", "frame_interpolation", *REGIONS)
+_CONDITION_FIELDS = (
+  "cond_frames",
+  "cond_latent_frames",
+  "cond_region",
+  "cond_padding",
+)
 CONDITION_MODES = (*masking.CONDITION_MODES, "prefix")
 
 
@@ -48,8 +54,7 @@ class Task:
     has_inpainting_token: Whether inpainting sends its own token; upstream
       sends outpainting's.
     num_given_views: Views of a scene that are given exactly.
-    sampling: Fields of `maskgvt.sampling` that are others for this task, by
-      name.
+    sampling: Fields of `maskgvt.sampling` that are others for this task.
   """
 
   name: str
@@ -59,7 +64,9 @@ class Task:
   class_conditional: bool = False
   has_inpainting_token: bool = False
   num_given_views: int = 0
-  sampling: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  sampling: TaskSamplingConfig = dataclasses.field(
+    default_factory=TaskSamplingConfig
+  )
 
   def __post_init__(self):
     if self.condition_mode not in CONDITION_MODES:
@@ -138,7 +145,7 @@ def task_kind(name: str) -> str:
 
 
 def tasks_from_config(
-  tasks: Mapping[str, Mapping[str, Any] | None],
+  tasks: Mapping[str, TaskConfig | None],
   condition_mode: str | None,
   num_frames: int,
   time_stride: int,
@@ -148,26 +155,29 @@ def tasks_from_config(
 ) -> tuple[Task, ...]:
   """Builds the tasks of `config.tasks`, in order of their names.
 
-  A block may hold `weight`, `class_conditional`, `sampling` (a block of fields
-  of `maskgvt.sampling`, None as there) and the fields of `Condition`;
-  None stands for an empty one. `cond_latent_frames` None becomes
+  None stands for an empty section. `cond_latent_frames` None becomes
   ceil(cond_frames / time_stride). Tasks that give views have `num_given_views`,
   1 unless given.
   """
   built = []
   for name in sorted(tasks):
-    fields = dict(tasks[name] or {})
+    section = tasks[name] or TaskConfig()
     kind = task_kind(name)
-    weight = fields.pop("weight", Task.weight)
+    weight = section.weight
     if 0 < weight < 0.005:
       raise ValueError(
         f"config.tasks.{name}.weight={weight} is too small: a task "
         "gets weight x 100 entries in the order of steps. Use 0, or 0.01 and "
         "more."
       )
-    default = kind == "full_generation" and tasks[name] is None
-    class_conditional = fields.pop("class_conditional", default)
-    sampling = fields.pop("sampling", None) or {}
+    class_conditional = section.class_conditional
+    if class_conditional is None:
+      class_conditional = kind == "full_generation" and tasks[name] is None
+    fields = {
+      field: getattr(section, field)
+      for field in (*_CONDITION_FIELDS, "num_given_views")
+      if getattr(section, field) is not None
+    }
     try:
       condition, num_given_views = None, 0
       if kind in VIEW_KINDS:
@@ -187,7 +197,7 @@ def tasks_from_config(
         class_conditional,
         has_inpainting_token,
         num_given_views,
-        {key: value for key, value in sampling.items() if value is not None},
+        section.sampling or TaskSamplingConfig(),
       )
     except (TypeError, ValueError) as error:
       raise ValueError(f"config.tasks.{name}: {error}") from error
@@ -215,15 +225,16 @@ def _check_given_views(count: int, num_views: int) -> None:
 
 def _condition(
   name: str,
-  fields: Mapping[str, Any],
+  fields: Mapping[str, str | int],
   condition_mode: str | None,
   num_frames: int,
   time_stride: int,
 ) -> Condition:
-  fields = {"cond_region": REGIONS.get(name)} | dict(fields)
-  frames = fields.get("cond_frames") or Condition.cond_frames
-  if fields.get("cond_latent_frames") is None:
-    fields["cond_latent_frames"] = -(-frames // time_stride)
+  frames = fields.get("cond_frames", Condition.cond_frames)
+  fields = {
+    "cond_region": REGIONS.get(name),
+    "cond_latent_frames": -(-frames // time_stride),
+  } | dict(fields)
   kind = task_kind(name).removeprefix("view_")
   condition = Condition(
     kind, **fields, prefix_condition=condition_mode == "prefix"

@@ -1,7 +1,6 @@
 """Autoregressive stage: next tokens, on those of a frozen tokenizer."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +8,6 @@ from jaxtyping import Array, Float, PyTree
 
 from magvit3d.data.pixels import to_unit_range
 from magvit3d.parallel.sharding_rules import gather
-from magvit3d.tokens.autoregressive_model import LanguageModel
 from magvit3d.training import losses
 from magvit3d.training.token_stage import TokenStage, TransformerState
 
@@ -19,29 +17,11 @@ _USED = ("tokens", "frames", "labels")  # Of a batch.
 class LMStage(TokenStage):
   """Builds the state and the step function of the autoregressive stage.
 
-  Args:
-    config: The run's config; reads `train_transformer` and `seed`.
-    model: The transformer.
-    num_steps: Steps of the whole stage.
-    tokenizer_params: See `TokenStage`.
+  Arguments are those of `TokenStage`; the model is a `LanguageModel`.
   """
 
   headline = ("loss", "accuracy")
-
-  def __init__(
-    self,
-    config: Mapping[str, Any],
-    model: LanguageModel,
-    num_steps: int,
-    tokenizer_params: PyTree,
-  ):
-    super().__init__(
-      config,
-      model,
-      num_steps,
-      tokenizer_params,
-      decays_all=True,
-    )
+  decays_all = True
 
   def gradients(
     self, state: TransformerState, batch: Mapping[str, Array], frozen: PyTree

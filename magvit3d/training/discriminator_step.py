@@ -1,12 +1,12 @@
 """The discriminator's loss and gradients in a step of the tokenizer stage."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
+from magvit3d.config.training import TokenizerLossConfig
 from magvit3d.training import losses
 
 _METRICS = (
@@ -20,7 +20,7 @@ _METRICS = (
 
 def gradients(
   discriminate: Callable[[PyTree, Float[Array, "b t h w 3"]], Array],
-  settings: Mapping[str, Any],
+  settings: TokenizerLossConfig,
   is_playing: Bool[Array, ""],
   d_params: PyTree,
   real: Float[Array, "b t h w 3"],
@@ -65,17 +65,17 @@ def gradients(
 
 
 def _objective(discriminate, settings, real, fake, logit_ema):
-  if settings["gradient_penalty"] == "r1":
+  if settings.gradient_penalty == "r1":
     real_logits, penalty = losses.r1_penalty(discriminate, real)
   else:
     real_logits, penalty = discriminate(real), jnp.zeros(())
   fake_logits = discriminate(fake)
   adversarial = losses.discriminator_loss(
-    real_logits, fake_logits, settings["loss_type"]
+    real_logits, fake_logits, settings.loss_type
   )
   means = jnp.stack([jnp.mean(real_logits), jnp.mean(fake_logits)])
-  loss = adversarial + settings["grad_penalty_cost"] * penalty
-  if settings["lecam_weight"]:
-    loss += settings["lecam_weight"] * losses.lecam(*means, *logit_ema)
+  loss = adversarial + settings.grad_penalty_cost * penalty
+  if settings.lecam_weight:
+    loss += settings.lecam_weight * losses.lecam(*means, *logit_ema)
   values = (loss, adversarial, penalty, *means)
   return loss, (means, dict(zip(_METRICS, values, strict=True)))

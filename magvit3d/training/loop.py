@@ -20,10 +20,10 @@ from jax.sharding import Mesh
 from jaxtyping import Array, PyTree
 
 from magvit3d.checkpoints.manager import Checkpoints
+from magvit3d.config.run import MonitoringConfig
 from magvit3d.monitoring.device_memory import memory_metrics
 from magvit3d.monitoring.flops import FlopsMeter
 from magvit3d.monitoring.monitor import DONE, INTERRUPTED, Monitor
-from magvit3d.monitoring.options import MonitoringOptions
 from magvit3d.monitoring.profiling import Profiler, StepSpan
 from magvit3d.monitoring.step_times import StepTimes
 from magvit3d.parallel import processes, sharding, sharding_rules
@@ -74,7 +74,7 @@ class LoopOptions:
     num_parts: Of gradient accumulation.
     per_step: For `StepTimes`, such as {"clips": 48}.
     profile: Steps to trace, from `--profile_steps`.
-    config: The run's, for Weights & Biases.
+    document: The run's config, for Weights & Biases.
   """
 
   num_steps: int
@@ -83,14 +83,14 @@ class LoopOptions:
   checkpoint_every_steps: int
   max_skipped_steps: int
   stop_after_step: int | None = None
-  monitoring: MonitoringOptions = dataclasses.field(
-    default_factory=MonitoringOptions
+  monitoring: MonitoringConfig = dataclasses.field(
+    default_factory=MonitoringConfig
   )
   dtype: str = "float32"
   num_parts: int = 1
   per_step: Mapping[str, int] = dataclasses.field(default_factory=dict)
   profile: StepSpan | None = None
-  config: Mapping[str, Any] | None = None
+  document: Mapping[str, Any] | None = None
 
 
 class Interrupted(Exception):
@@ -163,7 +163,7 @@ def _train(
       options.log_every_steps,
       is_main_process=processes.is_main(),
       options=options.monitoring,
-      config=options.config,
+      document=options.document,
     ) as monitor,
     _stop_signals() as stop_requested,
     Profiler(

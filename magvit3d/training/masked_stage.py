@@ -6,13 +6,13 @@ one task, one mask ratio, and the loss of `masking`'s weights. Ours: with
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
+from magvit3d.config.run import RunConfig
 from magvit3d.data.pixels import to_unit_range
 from magvit3d.models import cameras
 from magvit3d.parallel.sharding_rules import gather
@@ -41,7 +41,7 @@ class TransformerStage(TokenStage):
 
   def __init__(
     self,
-    config: Mapping[str, Any],
+    config: RunConfig,
     model: TokenModel,
     num_steps: int,
     tokenizer_params: PyTree,
@@ -53,9 +53,9 @@ class TransformerStage(TokenStage):
       tokenizer_params,
     )
     self._task_order = tasks.make_task_order(
-      model.tasks, np.random.default_rng(config["seed"])
+      model.tasks, np.random.default_rng(config.seed)
     )
-    draw = config["maskgvt"].get("draw", "step")
+    draw = config.maskgvt.draw
     if draw not in DRAWS:
       raise ValueError(
         f"maskgvt.draw={draw!r} is unknown; use one of {', '.join(DRAWS)}."
@@ -104,7 +104,7 @@ class TransformerStage(TokenStage):
       index = jnp.searchsorted(jnp.cumsum(shares)[:-1], which, side="right")
     else:
       index, progress = order[step % len(order)], jax.random.uniform(rng)
-    schedule = self.model.settings["mask_schedule"]
+    schedule = self.model.settings.mask_schedule
     ratio = schedules.mask_ratio(schedule, progress, self.model.num_tokens)
     return index.astype(jnp.int32), ratio
 

@@ -1,11 +1,12 @@
 """Optimizers from `optimizer` blocks of the configs."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import optax
 from optax import contrib
+
+from magvit3d.config.training import OptimizerConfig
 
 OPTIMIZERS = ("adamw", "muon")
 _ATTENTION_INPUTS = ("query", "key", "value")
@@ -13,11 +14,11 @@ _ATTENTION_INPUTS = ("query", "key", "value")
 
 def make_optimizer(
   learning_rate: Callable,
-  optimizer: Mapping[str, Any],
+  optimizer: OptimizerConfig,
   *,
   decays_all: bool = False,
 ) -> optax.GradientTransformation:
-  """AdamW or Muon, as `optimizer.name` says; AdamW where it does not.
+  """AdamW or Muon, as `optimizer.name` says.
 
   Muon (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon) moves
   the kernels of layers by orthogonalised momentum, at the schedule times
@@ -31,7 +32,7 @@ def make_optimizer(
   Raises:
     ValueError: The name is unknown.
   """
-  name = optimizer.get("name", "adamw")
+  name = optimizer.name
   if name == "adamw":
     return make_adamw(learning_rate, optimizer, decays_all=decays_all)
   if name != "muon":
@@ -39,11 +40,11 @@ def make_optimizer(
       f"optimizer.name={name!r} is unknown; use one of {', '.join(OPTIMIZERS)}."
     )
   muon = contrib.muon(
-    lambda step: learning_rate(step) * optimizer["muon_rate"],
-    beta=optimizer["muon_beta"],
-    weight_decay=optimizer["weight_decay"],
-    adam_b1=optimizer["beta1"],
-    adam_b2=optimizer["beta2"],
+    lambda step: learning_rate(step) * optimizer.muon_rate,
+    beta=optimizer.muon_beta,
+    weight_decay=optimizer.weight_decay,
+    adam_b1=optimizer.beta1,
+    adam_b2=optimizer.beta2,
     adam_learning_rate=learning_rate,
     muon_weight_dimension_numbers=_matrices,
   )
@@ -67,7 +68,7 @@ def _matrices(params):
 
 def make_adamw(
   learning_rate: Callable,
-  optimizer: Mapping[str, Any],
+  optimizer: OptimizerConfig,
   *,
   decays_all: bool = False,
 ) -> optax.GradientTransformation:
@@ -82,19 +83,19 @@ def make_adamw(
   """
   adamw = optax.adamw(
     learning_rate,
-    b1=optimizer["beta1"],
-    b2=optimizer["beta2"],
-    weight_decay=optimizer["weight_decay"],
+    b1=optimizer.beta1,
+    b2=optimizer.beta2,
+    weight_decay=optimizer.weight_decay,
     mask=None if decays_all else _is_kernel,
   )
   return _clipped(adamw, optimizer)
 
 
 def _clipped(transformation, optimizer):
-  if optimizer["max_grad_norm"] is None:
+  if optimizer.max_grad_norm is None:
     return transformation
   return optax.chain(
-    optax.clip_by_global_norm(optimizer["max_grad_norm"]), transformation
+    optax.clip_by_global_norm(optimizer.max_grad_norm), transformation
   )
 
 

@@ -1,13 +1,13 @@
 """Perceptual loss: how differently ResNet-50 sees two clips, frame by frame."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PyTree
 
+from magvit3d.config.training import TokenizerLossConfig
 from magvit3d.models.published.resnet import ResNet50
 from magvit3d.models.published.resnet_weights import load_resnet50
 
@@ -55,7 +55,7 @@ def perceptual_loss_fn(
 
 
 def load_perceptual_loss(
-  settings: Mapping[str, Any], dtype: DTypeLike
+  settings: TokenizerLossConfig, dtype: DTypeLike
 ) -> tuple[PyTree, LossFn]:
   """Returns what `config.vqgan` asks for; see `make_perceptual_loss`.
 
@@ -63,12 +63,12 @@ def load_perceptual_loss(
     ValueError: It names no file of weights.
     UserError: The file is not usable.
   """
-  path = settings["perceptual_weights"]
+  path = settings.perceptual_weights
   if path is None:
     raise ValueError(
-      f"vqgan.perceptual_loss_weight={settings['perceptual_loss_weight']} "
+      f"vqgan.perceptual_loss_weight={settings.perceptual_loss_weight} "
       "needs vqgan.perceptual_weights, a file of torchvision's ResNet-50 "
       "(.safetensors or .npz); a random network would teach nothing. Give the "
       "file, or set the weight to 0."
     )
-  return make_perceptual_loss(path, settings["perceptual_loss_on_logit"], dtype)
+  return make_perceptual_loss(path, settings.perceptual_loss_on_logit, dtype)

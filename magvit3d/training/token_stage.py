@@ -2,7 +2,6 @@
 
 import abc
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import flax.struct
 import jax
@@ -12,6 +11,8 @@ import optax
 from jax import random
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from magvit3d.config.run import RunConfig
+from magvit3d.config.training import InitialParametersConfig
 from magvit3d.tokens.autoregressive_model import LanguageModel
 from magvit3d.tokens.masked_model import TokenModel
 from magvit3d.training import batch_checks
@@ -53,6 +54,7 @@ class TokenStage(abc.ABC):
     frozen: Generator parameters of the tokenizer, for the steps.
     rng: Key of the steps; each folds in its number.
     label_smoothing: Share of the targets spread over all codes.
+    decays_all: See `make_adamw`.
 
   Args:
     config: The run's config; reads `train_transformer` and `seed`.
@@ -60,31 +62,30 @@ class TokenStage(abc.ABC):
     num_steps: Steps of the whole stage.
     tokenizer_params: Frozen generator parameters. Batches without tokens are
       tokenized with them in the step.
-    decays_all: See `make_adamw`.
   """
+
+  decays_all = False
 
   def __init__(
     self,
-    config: Mapping[str, Any],
+    config: RunConfig,
     model: TokenModel | LanguageModel,
     num_steps: int,
     tokenizer_params: PyTree,
-    *,
-    decays_all: bool = False,
   ):
     self.frozen = tokenizer_params
-    self.rng, self._init_rng = jax.random.split(jax.random.key(config["seed"]))
+    self.rng, self._init_rng = jax.random.split(jax.random.key(config.seed))
     self._initial_params = None
     self.model = model
-    training = config["train_transformer"]
+    training = config.train_transformer
     self._schedule = warmup_cosine(
-      training["learning_rate"], training["warmup_steps"], num_steps
+      training.learning_rate, training.warmup_steps, num_steps
     )
     self._optimizer = make_optimizer(
-      self._schedule, training["optimizer"], decays_all=decays_all
+      self._schedule, training.optimizer, decays_all=self.decays_all
     )
-    self.label_smoothing: float = training["label_smoothing"]
-    self._num_parts = training["gradient_accumulation_steps"]
+    self.label_smoothing: float = training.label_smoothing
+    self._num_parts = training.gradient_accumulation_steps
 
   def init_state(self) -> TransformerState:
     """Returns the state before the first step."""
@@ -109,13 +110,13 @@ class TokenStage(abc.ABC):
     del metrics
     return state.task_losses
 
-  def start_from(self, init_from: Mapping[str, Any]) -> None:
+  def start_from(self, init_from: InitialParametersConfig) -> None:
     """Makes step 0 begin with the parameters of `config.init_from`, if any.
 
     Raises:
       UserError: The checkpoint is missing, damaged, or does not fit.
     """
-    if init_from["checkpoint_path"]:
+    if init_from.checkpoint_path:
       fresh = {"params": jax.jit(self.init_state)().params}
       trees = initial_trees(init_from, fresh, "transformer")
       self._initial_params = trees["params"]

@@ -6,7 +6,6 @@ average of the generator is what everything afterwards uses.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +13,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PyTree, UInt8
 
+from magvit3d.config.run import RunConfig
+from magvit3d.config.training import InitialParametersConfig
 from magvit3d.data.pixels import to_unit_range
 from magvit3d.models.discriminator import Discriminator
 from magvit3d.models.tokenizer import Tokenizer
@@ -55,49 +56,49 @@ class TokenizerStage:
 
   def __init__(
     self,
-    config: Mapping[str, Any],
+    config: RunConfig,
     num_steps: int,
     clip_shape: tuple[int, int, int, int],
     codebook_frames: UInt8[np.ndarray, "b t h w 3"] | None = None,
   ):
-    dtype = jnp.dtype(config["dtype"])
-    self.tokenizer = Tokenizer.from_config(config["vqvae"], dtype)
+    dtype = jnp.dtype(config.dtype)
+    self.tokenizer = Tokenizer.from_config(config.vqvae, dtype)
     self.discriminator = Discriminator.from_config(
-      config["discriminator"], config["vqvae"], dtype
+      config.discriminator, config.vqvae, dtype
     )
-    self.settings = config["vqgan"]
-    self.codebook_size = config["vqvae"]["codebook_size"]
+    self.settings = config.vqgan
+    self.codebook_size = config.vqvae.codebook_size
     # Steps fold in their number; what happens once has keys of its own.
-    keys = jax.random.split(jax.random.key(config["seed"]), 3)
+    keys = jax.random.split(jax.random.key(config.seed), 3)
     self._rng, self._init_rng, self._codebook_rng = keys
     self._clip_shape = clip_shape
     self._codebook_frames = codebook_frames
     self._initial_params = {}
     self._frame_index = sampled_frames(
-      self.settings["num_train_sampled_frames"], clip_shape[0]
+      self.settings.num_train_sampled_frames, clip_shape[0]
     )
     self.frozen = ()
-    if self.settings["perceptual_loss_weight"]:
+    if self.settings.perceptual_loss_weight:
       self.frozen, self._perceptual_loss = load_perceptual_loss(
         self.settings, dtype
       )
-    training = config["train_tokenizer"]
-    self._num_parts = training["gradient_accumulation_steps"]
+    training = config.train_tokenizer
+    self._num_parts = training.gradient_accumulation_steps
 
     def optimizer(rate):
-      schedule = warmup_cosine(rate, training["warmup_steps"], num_steps)
-      return make_optimizer(schedule, training["optimizer"]), schedule
+      schedule = warmup_cosine(rate, training.warmup_steps, num_steps)
+      return make_optimizer(schedule, training.optimizer), schedule
 
-    self.g_optimizer, self._g_schedule = optimizer(training["g_lr"])
-    self.d_optimizer, self._d_schedule = optimizer(training["d_lr"])
+    self.g_optimizer, self._g_schedule = optimizer(training.g_lr)
+    self.d_optimizer, self._d_schedule = optimizer(training.d_lr)
 
-  def start_from(self, init_from: Mapping[str, Any]) -> None:
+  def start_from(self, init_from: InitialParametersConfig) -> None:
     """Makes step 0 begin with the parameters of `config.init_from`, if any.
 
     Raises:
       UserError: The checkpoint is missing, damaged, or does not fit.
     """
-    if init_from["checkpoint_path"]:
+    if init_from.checkpoint_path:
       fresh = jax.jit(self.init_state)()
       trees = {"g_params": fresh.g_params, "d_params": fresh.d_params}
       self._initial_params = initial_trees(init_from, trees, "tokenizer")
@@ -126,7 +127,7 @@ class TokenizerStage:
 
   def has_quantized(self, state: TokenizerState) -> bool:
     """Whether the codebook has been in use."""
-    return int(state.step) > self.settings["quantizer_start_step"]
+    return int(state.step) > self.settings.quantizer_start_step
 
   def before_step(self, state: TokenizerState, step: int) -> TokenizerState:
     """Puts in initial parameters, and the codebook just before its first use.
@@ -137,7 +138,7 @@ class TokenizerStage:
       state = state.replace(**self._initial_params)
       average = jax.tree.map(jnp.copy, state.g_params)
       state = state.replace(ema_params=average)
-    is_first = step == self.settings["quantizer_start_step"]
+    is_first = step == self.settings.quantizer_start_step
     if self._codebook_frames is None or not is_first:
       return state
     return jax.jit(self._init_codebook)(state, self._codebook_frames)
@@ -194,10 +195,10 @@ class TokenizerStage:
 
   @property
   def _has_discriminator(self) -> bool:
-    return self.settings["discriminator_start_step"] is not None
+    return self.settings.discriminator_start_step is not None
 
   def _is_playing(self, state: TokenizerState) -> Array:
-    return state.step >= self.settings["discriminator_start_step"]
+    return state.step >= self.settings.discriminator_start_step
 
   def gradients(
     self, state: TokenizerState, batch: Mapping[str, Array], frozen: PyTree = ()
@@ -226,8 +227,8 @@ class TokenizerStage:
       frames = frames[:, self._frame_index]
       masks = masks[:, self._frame_index]
     real = to_unit_range(frames)
-    weight = losses.foreground_weights(masks, settings["foreground_weight"])
-    is_quantizing = state.step >= settings["quantizer_start_step"]
+    weight = losses.foreground_weights(masks, settings.foreground_weight)
+    is_quantizing = state.step >= settings.quantizer_start_step
     discriminate = self._discriminate
 
     def generator_objective(g_params):
@@ -247,12 +248,12 @@ class TokenizerStage:
         adversarial = jax.lax.cond(
           self._is_playing(state),
           lambda fake: losses.generator_loss(
-            discriminate(state.d_params, fake), settings["loss_type"]
+            discriminate(state.d_params, fake), settings.loss_type
           ),
           lambda fake: jnp.zeros(()),
           fake,
         )
-        loss += settings["g_adversarial_loss_weight"] * adversarial
+        loss += settings.g_adversarial_loss_weight * adversarial
         metrics["g_adversarial_loss"] = adversarial
       loss += is_quantizing * quantized.losses["quantizer_loss"]
       extra = self._extra_losses(state.step, real, fake, quantized, frozen)
@@ -282,15 +283,16 @@ class TokenizerStage:
   ) -> dict[str, Array]:
     """Weighted terms of the generator that some configs switch on."""
     settings, extra = self.settings, {}
-    if settings["perceptual_loss_weight"]:
-      extra["perceptual_loss"] = settings[
-        "perceptual_loss_weight"
-      ] * self._perceptual_loss(frozen, real, fake)
-    if settings["entropy_loss_enlarge_ratio"]:
-      left = jnp.maximum(0, 1 - step / settings["entropy_loss_enlarge_steps"])
-      left *= step >= settings["quantizer_start_step"]
+    if settings.perceptual_loss_weight:
+      extra["perceptual_loss"] = (
+        settings.perceptual_loss_weight
+        * self._perceptual_loss(frozen, real, fake)
+      )
+    if settings.entropy_loss_enlarge_ratio:
+      left = jnp.maximum(0, 1 - step / settings.entropy_loss_enlarge_steps)
+      left *= step >= settings.quantizer_start_step
       extra["enlarged_entropy_loss"] = (
-        settings["entropy_loss_enlarge_ratio"]
+        settings.entropy_loss_enlarge_ratio
         * left
         * quantized.losses["entropy_loss"]
       )
@@ -301,16 +303,16 @@ class TokenizerStage:
 
   def _update_generator(self, state, grads, quantized, metrics):
     g_grads = grads["g_params"]
-    if self.settings["finetune_decoder"]:
+    if self.settings.finetune_decoder:
       g_grads = _decoder_only(g_grads)
     g_updates, g_opt_state = self.g_optimizer.update(
       g_grads, state.g_opt_state, state.g_params
     )
-    if self.settings["finetune_decoder"]:
+    if self.settings.finetune_decoder:
       g_updates = _decoder_only(g_updates)  # No weight decay elsewhere.
     g_params = optax.apply_updates(state.g_params, g_updates)
     ema_params = optax.incremental_update(
-      g_params, state.ema_params, 1.0 - self.settings["polyak_decay"]
+      g_params, state.ema_params, 1.0 - self.settings.polyak_decay
     )
     counts = jnp.bincount(
       quantized["tokens"].ravel(), length=self.codebook_size
@@ -330,7 +332,7 @@ class TokenizerStage:
     return state, metrics
 
   def _update_discriminator(self, state, grads, is_playing, logit_means):
-    decay = self.settings["polyak_decay"]
+    decay = self.settings.polyak_decay
     d_updates, d_opt_state = self.d_optimizer.update(
       grads["d_params"], state.d_opt_state, state.d_params
     )
@@ -349,10 +351,10 @@ class TokenizerStage:
     )
 
   def _reset_dead_codes(self, state, quantized, metrics):
-    period = self.settings["dead_code_reset_steps"]
+    period = self.settings.dead_code_reset_steps
     if period is None:
       return state, metrics
-    steps_in_use = state.step - self.settings["quantizer_start_step"]
+    steps_in_use = state.step - self.settings.quantizer_start_step
     is_due = (steps_in_use > 0) & (steps_in_use % period == 0)
     rows = state.g_params["quantizer"]["codebook"]
     features = quantized["latents"].reshape(-1, rows.shape[-1])

@@ -8,11 +8,11 @@ that `python -m magvit3d.upstream` wrote, or a run's checkpoints
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from absl import logging
 from jaxtyping import PyTree
 
+from magvit3d.config.training import InitialParametersConfig
 from magvit3d.errors import UserError
 from magvit3d.upstream import checkpoint, matching
 
@@ -21,7 +21,7 @@ _STAND_INS = {"g_params": "ema_params", "ema_params": "g_params"}
 
 
 def initial_params(
-  init_from: Mapping[str, Any],
+  init_from: InitialParametersConfig,
   like: PyTree,
   kind: str,
   which: str,
@@ -32,7 +32,7 @@ def initial_params(
 
 
 def initial_trees(
-  init_from: Mapping[str, Any],
+  init_from: InitialParametersConfig,
   likes: Mapping[str, PyTree],
   kind: str,
   section: str = "init_from",
@@ -51,7 +51,7 @@ def initial_trees(
     UserError: The checkpoint is missing, damaged, of another kind, or does
       not fit.
   """
-  path = init_from["checkpoint_path"]
+  path = init_from.checkpoint_path
   if not path:
     return dict(likes)
   with _naming(section):
@@ -65,8 +65,8 @@ def initial_trees(
     trees, report = matching.match_trees(
       sources,
       likes,
-      init_from.get("inflation"),
-      init_from.get("allow") or "",
+      init_from.inflation,
+      init_from.allow,
       loaded.source,
     )
   counts = ", ".join(f"{n} {k}" for k, n in report.counts().items() if n)

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from data_gen import schema
-from magvit3d.config.single_stage import stage_blocks
+from magvit3d.config.run import RunConfig
+from magvit3d.config.upstream import is_upstream
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.models.discriminator import Discriminator
 from magvit3d.models.tokenizer import Tokenizer, latent_shape
@@ -51,32 +52,33 @@ class _Description:
   """What a config says of networks, whichever kind of config it is.
 
   Attributes:
-    blocks: As in `configs/traj3d.py`.
+    config: The sections of the networks.
     num_frames: Of a clip.
     image_size: Pixels a side.
     num_classes: Of the data.
   """
 
-  blocks: Mapping[str, Any]
+  config: RunConfig
   num_frames: int
   image_size: int
   num_classes: int
 
 
-def _describe(config: Mapping[str, Any]) -> _Description:
-  if "model_class" in config:  # Upstream's.
-    data = config["dataset_configs"]
-    is_image = config.get("dataset_type") == "image"
-    num_frames = 1 if is_image else data["num_frames"]
+def _describe(document: Mapping[str, Any]) -> _Description:
+  if is_upstream(document):
+    config = RunConfig.from_dict(document)
+    videos = config.videos
     return _Description(
-      stage_blocks(config),
-      num_frames,
-      config["image_size"],
-      data["num_classes"],
+      config, videos.num_frames, videos.image_size, videos.num_classes
     )
-  data = config.get("data", config)
+  data = document.get("data", document)
+  known = {"seed", "dtype", *sum(SECTIONS.values(), ()), "maskgvt"}
+  sections = {key: document[key] for key in known & document.keys()}
   return _Description(
-    config, data["num_frames"], data["image_size"], _num_classes(data)
+    RunConfig.from_dict(sections),
+    data["num_frames"],
+    data["image_size"],
+    _num_classes(data),
   )
 
 
@@ -90,35 +92,45 @@ def _num_classes(data: Mapping[str, Any]) -> int:
   return len(schema.class_names(preset, data.get("random_motion", False)))
 
 
-def _tokenizer(config: Mapping[str, Any], rng: jax.Array) -> dict[str, PyTree]:
+def _needed(config: RunConfig, section: str, kind: str) -> Any:
+  found = getattr(config, section)
+  if found is None:
+    raise UserError(f"--config has no field {section!r}, which a {kind} needs.")
+  return found
+
+
+def _tokenizer(
+  document: Mapping[str, Any], rng: jax.Array
+) -> dict[str, PyTree]:
   g_rng, d_rng = jax.random.split(rng)
-  described = _describe(config)
-  size, vqvae = described.image_size, described.blocks["vqvae"]
+  described = _describe(document)
+  size, config = described.image_size, described.config
+  vqvae = _needed(config, "vqvae", layouts.TOKENIZER)
   latent_shape(vqvae, described.num_frames, size)  # Checks the sizes.
   clips = jnp.zeros((1, described.num_frames, size, size, 3))
   generator = Tokenizer.from_config(vqvae).init(g_rng, clips)["params"]
   trees = {"g_params": generator, "ema_params": generator}
-  if described.blocks.get("discriminator"):
-    discriminator = Discriminator.from_config(
-      described.blocks["discriminator"], vqvae
-    )
+  if config.discriminator:
+    discriminator = Discriminator.from_config(config.discriminator, vqvae)
     trees["d_params"] = discriminator.init(d_rng, clips)["params"]
   return trees
 
 
 def _transformer(
-  config: Mapping[str, Any], rng: jax.Array
+  document: Mapping[str, Any], rng: jax.Array
 ) -> dict[str, PyTree]:
-  described = _describe(config)
-  blocks, num_classes = described.blocks, described.num_classes
-  grid = latent_shape(
-    blocks["vqvae"], described.num_frames, described.image_size
-  )
-  if "lmgvt" in blocks:
-    transformer = LanguageModel(blocks, num_classes, grid).transformer
+  described = _describe(document)
+  config, num_classes = described.config, described.num_classes
+  for section in ("vqvae", "transformer"):
+    _needed(config, section, layouts.TRANSFORMER)
+  grid = latent_shape(config.vqvae, described.num_frames, described.image_size)
+  if config.lmgvt:
+    transformer = LanguageModel(config, num_classes, grid).transformer
     length = transformer.max_len
   else:
-    model = TokenModel(blocks, described.num_frames, num_classes, grid)
+    for section in ("tasks", "maskgvt"):
+      _needed(config, section, layouts.TRANSFORMER)
+    model = TokenModel(config, described.num_frames, num_classes, grid)
     transformer = model.transformer
     length = transformer.max_position_embeddings
   ids = jnp.zeros((1, length), jnp.int32)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from magvit3d.cli import jax_setup
+from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 
 _FIELDS = ("jax_compilation_cache_dir", "jax_default_matmul_precision")
@@ -23,7 +24,9 @@ def clean(monkeypatch):
 
 
 def _set_up(workdir, precision=None, cache=None):
-  config = {"matmul_precision": precision, "compilation_cache_dir": cache}
+  config = RunConfig.from_dict(
+    {"matmul_precision": precision, "compilation_cache_dir": cache}
+  )
   jax_setup.set_up(config, pathlib.Path(workdir))
   return jax.config.jax_compilation_cache_dir
 

@@ -5,6 +5,7 @@ import pytest
 from configs import traj3d
 from data_gen import cameras
 from data_gen.options import DatasetOptions
+from magvit3d.config.networks import TokenizerConfig
 from magvit3d.experiment import Experiment
 from magvit3d.models.tokenizer import latent_shape
 
@@ -72,7 +73,11 @@ def test_base_variant_holds_the_plans_numbers(field, value):
 
 def test_base_variants_latent_grid_is_4_by_16_by_16():
   config = traj3d.get_config("B").to_dict()
-  assert latent_shape(config["vqvae"], 16, 128) == (4, 16, 16)
+  assert latent_shape(TokenizerConfig(**config["vqvae"]), 16, 128) == (
+    4,
+    16,
+    16,
+  )
 
 
 def test_a_batch_is_the_clips_of_16_scenes():

@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from magvit3d.config.networks import TokenizerConfig
+from magvit3d.config.training import CropConfig
 from magvit3d.data.batches import make_batches
 from magvit3d.data.crops import Crop, CroppedClips, fit_crop
 from magvit3d.data.scene_clips import fold_views
@@ -152,8 +154,13 @@ def _fields(**changed):
 
 
 def test_none_is_the_whole_clip():
-  assert fit_crop(_fields(), (8, 16, 16, 3), _VQVAE) is None
-  crop = fit_crop(_fields(size=8), (8, 16, 16, 3), _VQVAE)
+  assert (
+    fit_crop(CropConfig(**_fields()), (8, 16, 16, 3), TokenizerConfig(**_VQVAE))
+    is None
+  )
+  crop = fit_crop(
+    CropConfig(**_fields(size=8)), (8, 16, 16, 3), TokenizerConfig(**_VQVAE)
+  )
   assert crop == Crop(8, 8) and crop.shape == (8, 8, 8, 3)
 
 
@@ -170,4 +177,8 @@ def test_none_is_the_whole_clip():
 )
 def test_what_does_not_fit_is_told(changed, message):
   with pytest.raises(UserError, match=f"config.train_tokenizer.{message}"):
-    fit_crop(_fields(**changed), (8, 16, 16, 3), _VQVAE)
+    fit_crop(
+      CropConfig(**_fields(**changed)),
+      (8, 16, 16, 3),
+      TokenizerConfig(**_VQVAE),
+    )

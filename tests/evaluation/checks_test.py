@@ -3,6 +3,7 @@
 import pytest
 
 from configs import traj3d
+from magvit3d.config.evaluation import EvaluationConfig
 from magvit3d.evaluation import checks
 from magvit3d.evaluation.results import Results
 
@@ -39,7 +40,8 @@ _SETTINGS = traj3d.get_config("tiny").evaluation.to_dict() | {
 
 
 def _make(measured, settings=None):
-  found = checks.make(measured, settings or _SETTINGS, _MOTIONS)
+  settings = EvaluationConfig(**(settings or _SETTINGS))
+  found = checks.make(measured, settings, _MOTIONS)
   assert len({check["name"] for check in found}) == len(found)
   return {check["name"]: check for check in found}
 
@@ -98,7 +100,7 @@ def test_what_no_field_asks_is_not_checked():
 
 
 def test_data_without_motions_cannot_pass_the_check_of_motions():
-  found = checks.make({}, {"motions_below_baselines": True}, ())
+  found = checks.make({}, EvaluationConfig(motions_below_baselines=True), ())
   assert found and not any(check["passed"] for check in found)
 
 
@@ -127,7 +129,7 @@ def test_a_prediction_worse_than_a_copy_is_told(measured, part):
 def test_results_keep_checks_and_warning(tmp_path, caplog):
   results = Results("test", has_objects=True)
   results.measured = _GOOD | {"ade_over_copy_last": 1.5}
-  results.check(_SETTINGS, _MOTIONS)
+  results.check(EvaluationConfig(**_SETTINGS), _MOTIONS)
   caplog.clear()
   results.write(tmp_path, {"key": "k"})
   text = (tmp_path / "scores.json").read_text()

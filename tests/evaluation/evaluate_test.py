@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import shrunk
 
+from magvit3d.config.run import RunConfig
 from magvit3d.evaluation import (
   evaluate,
   image_metrics,
@@ -45,7 +46,9 @@ def clips():
 @pytest.fixture
 def run(clips, monkeypatch, tmp_path):
   """Returns `(reconstruction, tokens, clips) -> scores.json`, read back."""
-  config = shrunk.make_config(evaluation__min_foreground_gain_db=3.0)
+  config = RunConfig.from_dict(
+    shrunk.make_config(evaluation__min_foreground_gain_db=3.0)
+  )
   model = TokenModel(config, _FRAMES, 12, _GRID)
   names = [f"class {i}" for i in range(12)]
 
@@ -85,7 +88,7 @@ def run(clips, monkeypatch, tmp_path):
       {},
       {},
       HeldOutScenes(scenes, names, "test"),
-      settings=config["evaluation"],
+      settings=config.evaluation,
       seed=0,
       mesh=sharding.make_mesh(),
       key="key",

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import small_outputs
 
+from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 from magvit3d.evaluation import (
   checks,
@@ -44,7 +45,7 @@ def test_a_tokenizer_with_random_weights_fails_its_gate(outputs):
   scores = tokenizer_scores.validation_scores(
     reconstruct, params, outputs.clips
   )
-  config = {"oracle_gate": True, "oracle_gate_db": 3.0}
+  config = RunConfig.from_dict({"oracle_gate": True, "oracle_gate_db": 3.0})
   with pytest.raises(UserError, match="Oracle gate"):
     oracle_gate.check(scores, len(outputs.real), config)
   perfect = tokenizer_scores.validation_scores(

@@ -1,23 +1,26 @@
 """The evaluate stage scores with published networks where weights are given."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import small_metric_networks
 
+from magvit3d.config.evaluation import EvaluationConfig
 from magvit3d.errors import UserError
 from magvit3d.evaluation.published import clips
 from magvit3d.evaluation.published.frechet_distance import frechet_distance
 from magvit3d.evaluation.results import Results
 from magvit3d.parallel import sharding
 
-_NONE = dict.fromkeys(clips.FIELDS) | {"batch_size": 4}
+_NONE = EvaluationConfig(batch_size=4)
 
 
 @pytest.fixture
 def networks(monkeypatch, tmp_path):
   small_metric_networks.install(monkeypatch)
   paths = small_metric_networks.write_weights(tmp_path)
-  return clips.load(_NONE | paths, sharding.make_mesh())
+  return clips.load(dataclasses.replace(_NONE, **paths), sharding.make_mesh())
 
 
 def _clips(seed, count):
@@ -83,4 +86,6 @@ def test_a_file_without_weights_is_named(tmp_path):
   path = tmp_path / "i3d.npz"
   np.savez(path, other=np.zeros(3))
   with pytest.raises(UserError, match=str(path)):
-    clips.load(_NONE | {"i3d_weights": str(path)}, sharding.make_mesh())
+    clips.load(
+      dataclasses.replace(_NONE, i3d_weights=str(path)), sharding.make_mesh()
+    )

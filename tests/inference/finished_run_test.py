@@ -9,6 +9,7 @@ import shrunk
 import small_run
 from checkpoint_samples import FAILED_READS
 
+from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 from magvit3d.inference import finished_run
 from magvit3d.parallel import sharding
@@ -37,9 +38,11 @@ def copy(trained_run, tmp_path):
 
 
 def test_parameters_are_those_that_the_run_evaluates(trained_run):
-  config = json.loads((trained_run / "config.json").read_text())
+  config = RunConfig.from_dict(
+    json.loads((trained_run / "config.json").read_text())
+  )
   mesh = sharding.make_mesh()
-  data = RunData(config["data"], config["input"], trained_run)
+  data = RunData(config, trained_run)
   networks = RunNetworks(config, data, trained_run, mesh)
   tokenizer = networks.tokenizer_params()
   transformer = networks.transformer_params(tokenizer)

@@ -10,6 +10,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 from parity import recipe
 
+from magvit3d.config.networks import AutoregressiveTransformerConfig
 from magvit3d.models.autoregressive_transformer import TransformerLM, make_step
 
 _FIELDS = dict(
@@ -219,7 +220,9 @@ def test_the_config_sets_every_field():
     qkv_dim=8,
     mlp_dim=24,
   )
-  plain = TransformerLM.from_config(block, vocab_size=20, max_len=9)
+  plain = TransformerLM.from_config(
+    AutoregressiveTransformerConfig(**block), vocab_size=20, max_len=9
+  )
   assert plain == TransformerLM(**_FIELDS | {"num_layers": 1})
   optional = dict(
     logits_via_embedding=True,
@@ -228,6 +231,8 @@ def test_the_config_sets_every_field():
     attention_dropout_rate=0.2,
     output_vocab_size=20,
   )
-  full = TransformerLM.from_config(block | optional, 20, 9, jnp.bfloat16)
+  full = TransformerLM.from_config(
+    AutoregressiveTransformerConfig(**(block | optional)), 20, 9, jnp.bfloat16
+  )
   fields = _FIELDS | optional | {"num_layers": 1, "dtype": jnp.bfloat16}
   assert full == TransformerLM(**fields)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from magvit3d.config.networks import TokenizerConfig
 from magvit3d.models import quantizer
 from magvit3d.models import tokenizer as vqvae
 
@@ -132,7 +133,7 @@ def test_normalised_latents_ignore_the_length_of_features():
 
 
 def test_without_quantizing_the_decoder_reads_the_features():
-  tokenizer = vqvae.Tokenizer.from_config(_VQVAE)
+  tokenizer = vqvae.Tokenizer.from_config(TokenizerConfig(**_VQVAE))
   clips = jax.random.uniform(jax.random.key(0), (1, 2, 4, 4, 3))
   variables = jax.jit(tokenizer.init)(jax.random.key(1), clips)
   run = jax.jit(tokenizer.apply, static_argnames=("train", "method"))
@@ -147,8 +148,8 @@ def test_without_quantizing_the_decoder_reads_the_features():
 
 
 def test_latent_shape_names_the_field_that_does_not_divide():
-  assert vqvae.latent_shape(_VQVAE, 4, 8) == (2, 4, 4)
+  assert vqvae.latent_shape(TokenizerConfig(**_VQVAE), 4, 8) == (2, 4, 4)
   with pytest.raises(ValueError, match=r"data.image_size=7.*multiple of 2"):
-    vqvae.latent_shape(_VQVAE, 4, 7)
+    vqvae.latent_shape(TokenizerConfig(**_VQVAE), 4, 7)
   with pytest.raises(ValueError, match=r"data.num_frames=3.*multiple of 2"):
-    vqvae.latent_shape(_VQVAE, 3, 8)
+    vqvae.latent_shape(TokenizerConfig(**_VQVAE), 3, 8)

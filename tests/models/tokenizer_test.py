@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from small_networks import VQVAE
 
+from magvit3d.config.networks import TokenizerConfig
 from magvit3d.models.tokenizer import Tokenizer
 
 
 def _make(**options):
-  return Tokenizer.from_config(VQVAE | options)
+  return Tokenizer.from_config(TokenizerConfig(**(VQVAE | options)))
 
 
 def _clips(*shape):
@@ -168,7 +169,7 @@ def test_bfloat16_features_stay_near_float32_ones():
   clips = _clips(2, 4, 8, 8, 3)
   exact = _make()
   variables = _init(exact, clips)
-  rough = Tokenizer.from_config(VQVAE, jnp.bfloat16)
+  rough = Tokenizer.from_config(TokenizerConfig(**VQVAE), jnp.bfloat16)
   a, b = (
     np.asarray(
       jax.jit(lambda v, x, t=t: t.apply(v, x, method="features"))(

@@ -8,9 +8,10 @@ import types
 import pytest
 
 from configs import traj3d, upstream_base
+from magvit3d.config.run import MonitoringConfig
 from magvit3d.errors import UserError
+from magvit3d.experiment import Experiment
 from magvit3d.monitoring import metric_writers, monitor
-from magvit3d.monitoring.options import MonitoringOptions
 
 
 class _Run:
@@ -42,14 +43,14 @@ def wandb(monkeypatch):
 
 
 def _monitor(workdir, **kwargs):
-  options = MonitoringOptions(wandb_project="clips")
+  options = MonitoringConfig(wandb_project="clips")
   return monitor.Monitor(
     workdir, "tokenizer", 100, 10, options=options, **kwargs
   )
 
 
 def test_scalars_and_config_go_to_the_project(wandb, tmp_path):
-  with _monitor(tmp_path / "run7", config={"seed": 3}) as run:
+  with _monitor(tmp_path / "run7", document={"seed": 3}) as run:
     run.start(0)
     run.log(10, {"train/loss": 0.5, "train/x": float("nan")})
     run.log(100, {"train/loss": 0.25})
@@ -101,20 +102,14 @@ def test_a_login_that_is_missing_says_what_to_do(wandb, tmp_path):
   assert status["state"] == "FAILED" and "no API key" in status["reason"]
 
 
-def test_a_package_that_is_missing_is_told_at_the_start(monkeypatch):
+def test_a_package_that_is_missing_is_told_at_the_start(monkeypatch, tmp_path):
   monkeypatch.delitem(sys.modules, "wandb", raising=False)
   monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-  block = {
-    "stall_after_s": 1.0,
-    "wandb_project": "clips",
-    "peak_flops_per_second": None,
-  }
   with pytest.raises(
     UserError,
     match=r"config\.monitoring\.wandb_project='clips' .*pip install wandb",
   ):
-    MonitoringOptions.from_config(block)
-  MonitoringOptions.from_config(block | {"wandb_project": None})
+    Experiment(shrunk.make_config(monitoring__wandb_project="clips"), tmp_path)
   with pytest.raises(UserError, match="wandb_project=''"):
     metric_writers.check_wandb("")
 
@@ -123,7 +118,7 @@ def test_a_package_that_is_missing_is_told_at_the_start(monkeypatch):
 def test_values_that_cannot_be_name_their_field(field):
   block = traj3d.get_config().monitoring.to_dict() | {field: 0.0}
   with pytest.raises(UserError, match=rf"config\.monitoring\.{field}=0\.0 "):
-    MonitoringOptions.from_config(block)
+    MonitoringConfig(**block)
 
 
 def test_the_configs_hold_the_defaults():
@@ -132,4 +127,4 @@ def test_the_configs_hold_the_defaults():
   )
   for config in (traj3d.get_config(), upstream):
     block = config.monitoring.to_dict()
-    assert MonitoringOptions.from_config(block) == MonitoringOptions()
+    assert MonitoringConfig(**block) == MonitoringConfig()

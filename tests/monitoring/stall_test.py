@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
+from magvit3d.config.run import MonitoringConfig
 from magvit3d.monitoring import monitor
-from magvit3d.monitoring.options import MonitoringOptions
 
 
 class _Clock:
@@ -54,7 +54,7 @@ def make_run(tmp_path, clock):
     1000,
     10,
     clock=clock,
-    options=MonitoringOptions(stall_after_s=100.0),
+    options=MonitoringConfig(stall_after_s=100.0),
     make_watchdog=_NoWatchdog,
   )
 
@@ -217,7 +217,7 @@ def test_a_real_watchdog_refreshes_and_ends_with_the_run(tmp_path, clock):
       super().check()
       is_refreshed.set()
 
-  options = MonitoringOptions(stall_after_s=0.01)
+  options = MonitoringConfig(stall_after_s=0.01)
   with Watched(
     tmp_path, "tokenizer", 10, 1, clock=clock, options=options
   ) as run:

@@ -12,6 +12,7 @@ import shrunk
 from jax.sharding import PartitionSpec
 
 from configs import traj3d
+from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 from magvit3d.parallel import sharding, sharding_rules
 from magvit3d.parallel.sharding_rules import leaf_spec
@@ -59,10 +60,14 @@ def test_heads_that_do_not_divide_are_refused():
 def _print_bytes():
   """Bytes of parameters and of states on a device, split and not."""
   config = traj3d.get_config("S").to_dict()
-  model = TokenModel(config, 16, 12, (4, 16, 16))
+  model = TokenModel(RunConfig.from_dict(config), 16, 12, (4, 16, 16))
   stages = {
-    "tokenizer": TokenizerStage(config, 1000, (16, 128, 128, 3)),
-    "transformer": TransformerStage(config, model, 3000, ()),
+    "tokenizer": TokenizerStage(
+      RunConfig.from_dict(config), 1000, (16, 128, 128, 3)
+    ),
+    "transformer": TransformerStage(
+      RunConfig.from_dict(config), model, 3000, ()
+    ),
   }
   sizes = {}
   for name, stage in stages.items():

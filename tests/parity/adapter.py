@@ -20,7 +20,11 @@ from configs import (
   vqgan3d_ucf101_config,
 )
 from magvit3d import upstream
-from magvit3d.config.single_stage import stage_blocks
+from magvit3d.config.networks import DiscriminatorConfig, TokenizerConfig
+from magvit3d.config.reading import read
+from magvit3d.config.run import RunConfig
+from magvit3d.config.tasks import TaskConfig
+from magvit3d.config.upstream import to_sections
 from magvit3d.evaluation import image_metrics
 from magvit3d.models.autoregressive_transformer import TransformerLM
 from magvit3d.models.bert import Bert
@@ -70,8 +74,12 @@ def _apply(module, params, *inputs, **options):
   return run(*_jax(params, *inputs))
 
 
+def _tokenizer_section(fields):
+  return read(TokenizerConfig, fields, "config.vqvae")
+
+
 def _tokenizer(config):
-  return Tokenizer.from_config(config["vqvae"])
+  return Tokenizer.from_config(_tokenizer_section(config["vqvae"]))
 
 
 def tokenizer_param_shapes(config, video_shape):
@@ -116,9 +124,23 @@ def tokenizer_stage1(config, params, indices):
   return np.asarray(_apply(tokenizer, params, indices, method="stage1"))
 
 
+# A discriminator reads the other fields of its tokenizer's section.
+_UNREAD = dict.fromkeys(
+  (
+    "filters",
+    "num_enc_res_blocks",
+    "num_dec_res_blocks",
+    "codebook_size",
+    "embedding_dim",
+  ),
+  1,
+) | {"channel_multipliers": (1,)}
+
+
 def _discriminator(config):
   return Discriminator.from_config(
-    config["discriminator"], config.get("vqvae", {})
+    read(DiscriminatorConfig, config["discriminator"], "config.discriminator"),
+    _tokenizer_section(_UNREAD | config.get("vqvae", {})),
   )
 
 
@@ -311,11 +333,12 @@ def task_sequence(settings, task, inputs, cond_inputs, label):
   blocks = {}
   for name in settings["tasks"]:
     if name == "full_generation":
-      blocks[name] = dict(class_conditional=settings["class_conditional"])
+      given = settings["class_conditional"]
+      blocks[name] = TaskConfig(class_conditional=given)
     elif name in settings["cond_regions"]:
-      blocks[name] = dict(cond_region=settings["cond_regions"][name])
+      blocks[name] = TaskConfig(cond_region=settings["cond_regions"][name])
     else:
-      blocks[name] = dict(cond_latent_frames=1)
+      blocks[name] = TaskConfig(cond_latent_frames=1)
   # Clips are as long as upstream's, so that one frame leaves some to predict.
   built = tasks.tasks_from_config(
     blocks, settings["condition_mode"], num_frames=16, time_stride=4
@@ -416,7 +439,7 @@ _CONFIG_FILES = {
 def config_param_shapes(name):
   file, variant, *part = name.split("/")
   config = _CONFIG_FILES[file].get_config(variant).to_dict()
-  blocks = stage_blocks(config)
+  blocks = to_sections(config)
   data = config["dataset_configs"]
   size = config["image_size"]
   if part == ["generator"]:
@@ -427,7 +450,7 @@ def config_param_shapes(name):
     shape = (1, data["num_frames"], size, size, 3)
     return discriminator_param_shapes(blocks, shape)
   model = TokenModel(
-    blocks,
+    RunConfig.from_dict(blocks),
     data["num_frames"],
     data["num_classes"],
     config["transformer"]["latent_shape"],

@@ -37,9 +37,9 @@ def scored_run(trained_run, tmp_path_factory):
   folder = tmp_path_factory.mktemp("scored") / "run"
   small_run.without(trained_run, folder, "evaluation")
   trained = Magvit.from_run(folder).trained
-  data = RunData(trained.config["data"], trained.config["input"], folder)
+  data = RunData(trained.config, folder)
   key = identity.evaluation_key(
-    trained.config,
+    trained.config.given,
     data.cut(),
     data.splits(),
     trained.tokenizer_params,

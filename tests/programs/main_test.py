@@ -10,7 +10,7 @@ import orbax.checkpoint as ocp
 import pytest
 import shrunk
 
-from magvit3d.config.checks import STAGES
+from magvit3d.config.run import STAGES
 from magvit3d.experiment import Experiment
 from magvit3d.training.loop import Interrupted
 

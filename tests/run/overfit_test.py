@@ -6,6 +6,7 @@ import numpy as np
 import shrunk
 from jaxtyping import PyTree
 
+from magvit3d.config.run import RunConfig
 from magvit3d.parallel import sharding
 from magvit3d.run import overfit
 from magvit3d.training.health import healthy
@@ -77,9 +78,11 @@ def test_each_class_is_taken_before_a_second_of_any():
 
 
 def test_config_is_changed_in_a_copy():
-  config = shrunk.make_config(transformer__dropout_rate=0.1)
+  config = RunConfig.from_dict(
+    shrunk.make_config(transformer__dropout_rate=0.1)
+  )
   changed = overfit.make_config(config)
-  assert config["transformer"]["dropout_rate"] == 0.1
-  assert changed["transformer"]["dropout_rate"] == 0.0
-  assert changed["vqgan"]["g_adversarial_loss_weight"] == 0.0
-  assert changed["train_transformer"]["optimizer"]["weight_decay"] == 0.0
+  assert config.transformer.dropout_rate == 0.1
+  assert changed.transformer.dropout_rate == 0.0
+  assert changed.vqgan.g_adversarial_loss_weight == 0.0
+  assert changed.train_transformer.optimizer.weight_decay == 0.0

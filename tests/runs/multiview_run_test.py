@@ -9,6 +9,7 @@ import pytest
 import shrunk
 
 from configs import traj3d_multiview
+from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 from magvit3d.experiment import Experiment
 from magvit3d.report.run_report import write_report
@@ -101,7 +102,7 @@ def test_tokens_made_in_the_step_give_the_step_that_cached_ones_give(workdir):
   run = Experiment(shrunk.make_scenes_config(), workdir)
   params = run._networks.tokenizer_params()
   model = run._networks.token_model()
-  stage = TransformerStage(shrunk.make_scenes_config(), model, 10, params)
+  stage = TransformerStage(RunConfig.from_dict(shrunk.make_scenes_config()), model, 10, params)
   scenes = run._data.some_samples("train", 6, 3)
   tokens = jax.jit(model.tokenize)(
     params, jnp.asarray(scenes["frames"] / np.float32(255)), scenes["labels"]

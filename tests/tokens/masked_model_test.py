@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from small_networks import MASKGVT, TRANSFORMER, VQVAE
 
+from magvit3d.config.run import RunConfig
 from magvit3d.tokens import tasks, vocabulary
 from magvit3d.tokens.masked_model import TokenModel
 
@@ -22,7 +23,7 @@ def _make(task_blocks, **maskgvt):
     tasks=task_blocks,
     maskgvt=MASKGVT | maskgvt,
   )
-  return TokenModel(config, 8, 3, _GRID)
+  return TokenModel(RunConfig.from_dict(config), 8, 3, _GRID)
 
 
 def _tokens(seed):

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from magvit3d.config.tasks import TaskConfig
 from magvit3d.tokens import masking, tasks, vocabulary
 
 
@@ -30,6 +31,11 @@ def test_special_tokens_have_rows_that_no_other_id_has():
   assert min(rows) > vocab.no_class
 
 
+def _make(blocks, *arguments, **options):
+  sections = {name: b and TaskConfig(**b) for name, b in blocks.items()}
+  return tasks.tasks_from_config(sections, *arguments, **options)
+
+
 @pytest.mark.parametrize(
   ("cond_frames", "expected"), [(1, 1), (4, 1), (5, 2), (8, 2), (9, 3)]
 )
@@ -37,7 +43,7 @@ def test_given_latent_frames_are_those_with_a_given_frame(
   cond_frames, expected
 ):
   config = dict(cond_frames=cond_frames, cond_latent_frames=None)
-  (task,) = tasks.tasks_from_config({"frame_prediction": config}, None, 16, 4)
+  (task,) = _make({"frame_prediction": config}, None, 16, 4)
   assert task.condition.cond_latent_frames == expected
   mask = task.latent_mask((4, 2, 2))
   assert mask.sum() == 4 * expected and mask[:expected].all()
@@ -45,12 +51,12 @@ def test_given_latent_frames_are_those_with_a_given_frame(
 
 def test_an_unknown_task_names_the_known_ones():
   with pytest.raises(ValueError, match=r"tasks.outpaint is unknown.*full_gen"):
-    tasks.tasks_from_config({"outpaint": {}}, None, 16, 4)
+    _make({"outpaint": {}}, None, 16, 4)
 
 
 def test_full_generation_has_its_class_unless_a_block_says_otherwise():
   def is_conditional(block):
-    (task,) = tasks.tasks_from_config({"full_generation": block}, None, 16, 4)
+    (task,) = _make({"full_generation": block}, None, 16, 4)
     return task.class_conditional
 
   assert is_conditional(None)
@@ -59,9 +65,7 @@ def test_full_generation_has_its_class_unless_a_block_says_otherwise():
 
 
 def test_bair_tasks_have_their_regions_and_tokens():
-  built = tasks.tasks_from_config(
-    dict.fromkeys(tasks.BAIR_TASKS), "cond->input", 16, 4
-  )
+  built = _make(dict.fromkeys(tasks.BAIR_TASKS), "cond->input", 16, 4)
   assert {task.name: task.condition.cond_region for task in built} == {
     "frame_prediction": None,
     "frame_interpolation": None,
@@ -82,24 +86,18 @@ def test_bair_tasks_have_their_regions_and_tokens():
 
 
 def test_inpainting_sends_its_own_token_where_asked():
-  (task,) = tasks.tasks_from_config(
-    {"inpainting_c": {}}, None, 16, 4, has_inpainting_token=True
-  )
+  (task,) = _make({"inpainting_c": {}}, None, 16, 4, has_inpainting_token=True)
   assert task.token == vocabulary.TASK_TOKENS["inpainting"]
 
 
 def test_latent_frame_prediction_is_a_generation_that_fixes_its_condition():
-  (task,) = tasks.tasks_from_config(
-    {"latent_frame_prediction": {}}, "cond->input", 16, 4
-  )
+  (task,) = _make({"latent_frame_prediction": {}}, "cond->input", 16, 4)
   assert task.mask_mode == "cond->cond"
   assert task.token == vocabulary.TASK_TOKENS["full_generation"]
 
 
 def test_prefix_mode_puts_the_condition_before_the_latents():
-  (task,) = tasks.tasks_from_config(
-    {"frame_prediction": {"cond_frames": 1}}, "prefix", 4, 2
-  )
+  (task,) = _make({"frame_prediction": {"cond_frames": 1}}, "prefix", 4, 2)
   vocab = vocabulary.Vocabulary(8, 3, multi_task=False)
   tokens = jnp.arange(16).reshape(2, 2, 2, 2) % 8
   cond_tokens = (tokens + 1) % 8
@@ -131,9 +129,9 @@ def test_prefix_mode_puts_the_condition_before_the_latents():
 def test_prefix_mode_is_for_one_task():
   blocks = {"frame_prediction": {}, "frame_prediction_2": {"cond_frames": 2}}
   with pytest.raises(ValueError, match="for a single task"):
-    tasks.tasks_from_config(blocks, "prefix", 16, 4)
+    _make(blocks, "prefix", 16, 4)
   with pytest.raises(ValueError, match=r"full_generation.*frame_prediction"):
-    tasks.tasks_from_config({"full_generation": {}}, "prefix", 16, 4)
+    _make({"full_generation": {}}, "prefix", 16, 4)
 
 
 @pytest.mark.parametrize(
@@ -141,14 +139,13 @@ def test_prefix_mode_is_for_one_task():
   [
     ("frame_prediction", {"cond_frames": 16}, "between 1 and 15"),
     ("frame_interpolation", {"cond_frames": 8}, "between 1 and 7"),
-    ("frame_prediction", {"frames": 8}, "frames"),
     ("full_generation", {"cond_frames": 8}, "no field cond_frames"),
     ("outpainting_c", {"cond_region": "middle"}, "cond_region of outpainting"),
   ],
 )
 def test_a_wrong_field_is_named_with_its_task(name, block, message):
   with pytest.raises(ValueError, match=rf"config.tasks.{name}: .*{message}"):
-    tasks.tasks_from_config({name: block}, None, 16, 4)
+    _make({name: block}, None, 16, 4)
 
 
 def test_task_order_holds_each_task_weight_times_a_hundred():
@@ -172,4 +169,4 @@ def test_guidance_uses_full_generation_where_it_is_a_task():
 
 def test_task_weight_that_rounds_to_no_step_is_refused():
   with pytest.raises(ValueError, match=r"weight=0.004 is too small"):
-    tasks.tasks_from_config({"full_generation": {"weight": 0.004}}, None, 16, 4)
+    _make({"full_generation": {"weight": 0.004}}, None, 16, 4)

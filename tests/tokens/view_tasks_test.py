@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from small_networks import MASKGVT, TRANSFORMER, VQVAE
 
+from magvit3d.config.run import RunConfig
 from magvit3d.models.cameras import Cameras
 from magvit3d.tokens import vocabulary
 from magvit3d.tokens.masked_model import TokenModel
@@ -45,7 +46,9 @@ def _config(**maskgvt):
 
 @pytest.fixture(scope="module")
 def model():
-  return TokenModel(_config(), _FRAMES, 12, _GRID, num_cameras=_VIEWS)
+  return TokenModel(
+    RunConfig.from_dict(_config()), _FRAMES, 12, _GRID, num_cameras=_VIEWS
+  )
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +185,11 @@ def test_pixels_reach_the_condition_from_what_is_given_alone(model, name):
 @pytest.mark.parametrize("mode", ["cond->input", "input->input"])
 def test_decoding_never_changes_given_views(params, name, mode):
   model = TokenModel(
-    _config(condition_mode=mode), _FRAMES, 12, _GRID, num_cameras=_VIEWS
+    RunConfig.from_dict(_config(condition_mode=mode)),
+    _FRAMES,
+    12,
+    _GRID,
+    num_cameras=_VIEWS,
   )
   is_given = _is_given(name)
   rng = np.random.default_rng(0)
@@ -247,7 +254,9 @@ def _broken(**changes):
   config = _config()
   for section, fields in changes.items():
     config[section] = dict(config[section], **fields)
-  return TokenModel(config, _FRAMES, 12, _GRID, num_cameras=_VIEWS)
+  return TokenModel(
+    RunConfig.from_dict(config), _FRAMES, 12, _GRID, num_cameras=_VIEWS
+  )
 
 
 @pytest.mark.parametrize(

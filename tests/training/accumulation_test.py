@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from small_networks import tokenizer_config, transformer_config
 
+from magvit3d.config.run import RunConfig
 from magvit3d.tokens.masked_model import TokenModel
 from magvit3d.training.accumulation import mean_over_parts
 from magvit3d.training.masked_stage import TransformerStage
@@ -41,7 +42,7 @@ def _tokenizer_gradients(num_parts):
   config = tokenizer_config()
   config["vqvae"]["entropy_loss_ratio"] = 0.0
   config["train_tokenizer"]["gradient_accumulation_steps"] = num_parts
-  stage = TokenizerStage(config, 1000, (2, 4, 4, 3))
+  stage = TokenizerStage(RunConfig.from_dict(config), 1000, (2, 4, 4, 3))
   rng = np.random.default_rng(0)
   frames = rng.integers(0, 256, (4, 2, 4, 4, 3)).astype(np.uint8)
   batch = {"frames": frames, "masks": frames[..., 0] // 128}
@@ -54,7 +55,7 @@ def _transformer_gradients(num_parts, kind):
   config = transformer_config()
   config["transformer"] = config["transformer"] | {"dropout_rate": 0.0}
   config["train_transformer"]["gradient_accumulation_steps"] = num_parts
-  model = TokenModel(config, 4, 3, (2, 2, 2))
+  model = TokenModel(RunConfig.from_dict(config), 4, 3, (2, 2, 2))
   rng = np.random.default_rng(0)
   batch = {"labels": np.asarray([0, 1, 2, 0])}
   params = ()
@@ -66,7 +67,7 @@ def _transformer_gradients(num_parts, kind):
   else:
     batch["tokens"] = rng.integers(0, 8, (4, 2, 2, 2))
     batch["cond_tokens"] = rng.integers(0, 8, (4, 2, 2, 2, 2))
-  stage = TransformerStage(config, model, 1000, params)
+  stage = TransformerStage(RunConfig.from_dict(config), model, 1000, params)
   state = dataclasses.replace(jax.jit(stage.init_state)(), step=jnp.int32(5))
   return jax.jit(stage.gradients)(state, batch, params)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from small_networks import VQVAE
 
+from magvit3d.config.run import RunConfig
 from magvit3d.tokens.autoregressive_model import LanguageModel
 from magvit3d.training.autoregressive_stage import LMStage
 
@@ -41,8 +42,8 @@ def _config():
 def _stage(num_steps=1000, params=None, **training):
   config = _config()
   config["train_transformer"] |= training
-  model = LanguageModel(config, 4, _LATENT_SHAPE)
-  return LMStage(config, model, num_steps, params)
+  model = LanguageModel(RunConfig.from_dict(config), 4, _LATENT_SHAPE)
+  return LMStage(RunConfig.from_dict(config), model, num_steps, params)
 
 
 def _batch():
@@ -135,6 +136,6 @@ def test_every_parameter_decays(max_grad_norm):
 
 
 def test_data_without_labels_use_the_id_of_no_class():
-  model = LanguageModel(_config(), 0, _LATENT_SHAPE)
+  model = LanguageModel(RunConfig.from_dict(_config()), 0, _LATENT_SHAPE)
   sequence = model.sequence(_batch()["tokens"], jnp.zeros(4, jnp.int32))
   np.testing.assert_array_equal(sequence[:, 1], model.vocabulary.no_class)

@@ -10,6 +10,7 @@ import pytest
 from small_networks import tokenizer_config, transformer_config
 
 from magvit3d.checkpoints.manager import Checkpoints
+from magvit3d.config.run import RunConfig
 from magvit3d.data.batches import make_batches
 from magvit3d.evaluation import tokenizer_scores, transformer_scores
 from magvit3d.parallel import sharding
@@ -42,7 +43,9 @@ def _tokenizer():
   )
   source = _Clips()
   frames = np.stack([source[i]["frames"] for i in range(2)])
-  stage = TokenizerStage(config, 1000, (4, 4, 4, 3), frames)
+  stage = TokenizerStage(
+    RunConfig.from_dict(config), 1000, (4, 4, 4, 3), frames
+  )
   clips = {
     key: np.stack([source[i][key] for i in range(3)]) for key in source[0]
   }
@@ -60,7 +63,7 @@ def _tokenizer():
 
 def _transformer():
   config = transformer_config()
-  model = TokenModel(config, 4, 3, (2, 2, 2))
+  model = TokenModel(RunConfig.from_dict(config), 4, 3, (2, 2, 2))
   source = _Clips()
   clips = {
     key: np.stack([source[i][key] for i in range(3)]) for key in source[0]
@@ -68,7 +71,7 @@ def _transformer():
   params = jax.jit(model.tokenizer.init)(
     jax.random.key(1), clips["frames"] / 255.0
   )["params"]
-  stage = TransformerStage(config, model, 1000, params)
+  stage = TransformerStage(RunConfig.from_dict(config), model, 1000, params)
   validate = transformer_scores.make_validation(
     model, params, clips, 2, sharding.make_mesh()
   )

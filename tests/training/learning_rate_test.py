@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from magvit3d.config.training import OptimizerConfig
 from magvit3d.training.learning_rate import applied_rate, warmup_cosine
 from magvit3d.training.optimizers import make_adamw
 
@@ -33,8 +34,8 @@ def test_the_applied_rate_is_the_one_that_moves_the_parameters(max_grad_norm):
   )
   schedule = warmup_cosine(0.5, 3, 10)
   params = {"kernel": jnp.array([1.0, -2.0])}
-  optimizer = make_adamw(schedule, fields)
-  plain = make_adamw(lambda _: 1.0, fields)
+  optimizer = make_adamw(schedule, OptimizerConfig(**fields))
+  plain = make_adamw(lambda _: 1.0, OptimizerConfig(**fields))
   state, plain_state = optimizer.init(params), plain.init(params)
   rates = []
   for step in range(6):

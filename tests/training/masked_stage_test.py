@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from small_networks import transformer_config
 
+from magvit3d.config.run import RunConfig
 from magvit3d.tokens import vocabulary
 from magvit3d.tokens.masked_model import TokenBatch, TokenModel
 from magvit3d.training.masked_stage import TransformerStage
@@ -16,7 +17,9 @@ _LATENT_SHAPE = (2, 2, 2)
 
 @pytest.fixture(scope="module")
 def setup():
-  model = TokenModel(transformer_config(), 4, 3, _LATENT_SHAPE)
+  model = TokenModel(
+    RunConfig.from_dict(transformer_config()), 4, 3, _LATENT_SHAPE
+  )
   rng = np.random.default_rng(0)
   frames = rng.integers(0, 256, (4, 4, 4, 4, 3)).astype(np.uint8)
   batch = {
@@ -31,7 +34,9 @@ def setup():
     "cond_tokens": tokens.cond_tokens,
     "labels": tokens.labels,
   }
-  stage = TransformerStage(transformer_config(), model, 1000, params)
+  stage = TransformerStage(
+    RunConfig.from_dict(transformer_config()), model, 1000, params
+  )
   state = jax.jit(stage.init_state)()
   return stage, state, jax.jit(stage.train_step), batch, cached
 
@@ -124,8 +129,10 @@ def _config_by_clip(**tasks):
 def test_tasks_and_ratios_of_clips_are_spread_over_a_batch(setup):
   *_, cached = setup
   config = _config_by_clip(frame_prediction={"weight": 0.03})
-  model = TokenModel(config, 4, 3, _LATENT_SHAPE)
-  stage = TransformerStage(config, model, 1000, setup[0].frozen)
+  model = TokenModel(RunConfig.from_dict(config), 4, 3, _LATENT_SHAPE)
+  stage = TransformerStage(
+    RunConfig.from_dict(config), model, 1000, setup[0].frozen
+  )
   index, ratio = stage._draw(jnp.asarray(5), jax.random.key(0), 8)
   assert np.bincount(index).tolist() == [6, 2]  # Three times as often.
   # cos(pi r / 2) of one r in each eighth of [0, 1].
@@ -166,8 +173,10 @@ def test_masks_and_sequences_by_clip_are_those_of_each_clip(setup):
 def test_cached_tokens_by_clip_give_the_step_that_frames_give(setup):
   *_, batch, cached = setup
   config = _config_by_clip()
-  model = TokenModel(config, 4, 3, _LATENT_SHAPE)
-  stage = TransformerStage(config, model, 1000, setup[0].frozen)
+  model = TokenModel(RunConfig.from_dict(config), 4, 3, _LATENT_SHAPE)
+  stage = TransformerStage(
+    RunConfig.from_dict(config), model, 1000, setup[0].frozen
+  )
   state, step = jax.jit(stage.init_state)(), jax.jit(stage.train_step)
   _, with_cache = step(state, cached, stage.frozen)
   _, without = step(state, batch, stage.frozen)
@@ -178,14 +187,16 @@ def test_an_unknown_draw_names_the_known_ones(setup):
   config = _config_by_clip()
   config["maskgvt"]["draw"] = "row"
   with pytest.raises(ValueError, match=r"draw='row' is unknown.*step, clip"):
-    TransformerStage(config, setup[0].model, 1000, setup[0].frozen)
+    TransformerStage(
+      RunConfig.from_dict(config), setup[0].model, 1000, setup[0].frozen
+    )
 
 
 def test_a_task_is_sampled_as_its_own_block_says(setup):
   *_, cached = setup
   block = {"mask_bins": 2, "temperature": 0.0, "order": None}
   config = _config_by_clip(frame_prediction={"sampling": block})
-  model = TokenModel(config, 4, 3, _LATENT_SHAPE)
+  model = TokenModel(RunConfig.from_dict(config), 4, 3, _LATENT_SHAPE)
   assert [model.sampling(task)["mask_bins"] for task in model.tasks] == [2, 3]
   params = jax.jit(setup[0].init_state)().params
   for index, num_steps in ((0, 2), (1, 3)):
@@ -203,7 +214,9 @@ def test_a_task_is_sampled_as_its_own_block_says(setup):
   ):
     with pytest.raises(ValueError, match=message):
       TokenModel(
-        _config_by_clip(frame_prediction={"sampling": block}),
+        RunConfig.from_dict(
+          _config_by_clip(frame_prediction={"sampling": block})
+        ),
         4,
         3,
         _LATENT_SHAPE,

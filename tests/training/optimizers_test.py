@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from magvit3d.config.training import OptimizerConfig
 from magvit3d.training.optimizers import make_adamw, make_optimizer
 
 _FIELDS = dict(beta1=0.9, beta2=0.96, weight_decay=0.5, max_grad_norm=None)
@@ -18,7 +19,9 @@ _PARAMS = {
 
 
 def _update(gradient, **fields):
-  optimizer = make_adamw(lambda step: 0.1, _FIELDS | fields)
+  optimizer = make_adamw(
+    lambda step: 0.1, OptimizerConfig(**(_FIELDS | fields))
+  )
   grads = jax.tree.map(lambda p: jnp.full_like(p, gradient), _PARAMS)
   return optimizer.update(grads, optimizer.init(_PARAMS), _PARAMS)
 
@@ -71,7 +74,7 @@ def test_muon_moves_kernels_by_orthogonal_matrices_and_the_rest_by_adam():
     shapes,
     is_leaf=lambda node: isinstance(node, tuple),
   )
-  optimizer = make_optimizer(lambda step: 0.1, _MUON)
+  optimizer = make_optimizer(lambda step: 0.1, OptimizerConfig(**_MUON))
   updates, _ = optimizer.update(params, optimizer.init(params), params)
   for name, num_inputs in (("conv", 36), ("query", 6), ("out", 6)):
     matrix = np.asarray(updates[name]["kernel"]).reshape(num_inputs, -1)
@@ -88,4 +91,6 @@ def test_muon_moves_kernels_by_orthogonal_matrices_and_the_rest_by_adam():
 
 def test_an_unknown_optimizer_names_the_known_ones():
   with pytest.raises(ValueError, match=r"name='sgd' is unknown.*adamw, muon"):
-    make_optimizer(lambda step: 0.1, _FIELDS | {"name": "sgd"})
+    make_optimizer(
+      lambda step: 0.1, OptimizerConfig(**(_FIELDS | {"name": "sgd"}))
+    )

@@ -13,6 +13,8 @@ import pytest
 import shrunk
 from jax.extend import core
 
+from magvit3d.config.networks import DiscriminatorConfig, TokenizerConfig
+from magvit3d.config.run import RunConfig
 from magvit3d.models import layers
 from magvit3d.models.discriminator import Discriminator
 from magvit3d.models.published.resnet import ResNet50
@@ -54,7 +56,9 @@ def _config(dtype, **fields):
 
 
 def _tokenizer_step(dtype, **fields):
-  stage = TokenizerStage(_config(dtype, **fields), 100, _CLIP)
+  stage = TokenizerStage(
+    RunConfig.from_dict(_config(dtype, **fields)), 100, _CLIP
+  )
   batch = {
     "frames": jax.ShapeDtypeStruct((4, *_CLIP), jnp.uint8),
     "masks": jax.ShapeDtypeStruct((4, *_CLIP[:-1]), jnp.uint8),
@@ -64,26 +68,30 @@ def _tokenizer_step(dtype, **fields):
 
 def _transformer_step(dtype, **fields):
   config = _config(dtype, **fields)
-  model = TokenModel(config, _CLIP[0], 3, _GRID)
+  model = TokenModel(RunConfig.from_dict(config), _CLIP[0], 3, _GRID)
   params = _tokenizer_params(model.tokenizer)
   batch = {
     "frames": jax.ShapeDtypeStruct((4, *_CLIP), jnp.uint8),
     "labels": jax.ShapeDtypeStruct((4,), jnp.int32),
   }
-  return TransformerStage(config, model, 100, params), batch, params
+  return (
+    TransformerStage(RunConfig.from_dict(config), model, 100, params),
+    batch,
+    params,
+  )
 
 
 def _language_model_step(dtype, **transformer):
   config = _config(dtype)
   config["transformer"] = _LANGUAGE_MODEL | transformer
   config["lmgvt"] = {"sampling": {}}
-  model = LanguageModel(config, 3, _GRID)
+  model = LanguageModel(RunConfig.from_dict(config), 3, _GRID)
   params = _tokenizer_params(model.tokenizer)
   batch = {
     "tokens": jax.ShapeDtypeStruct((4, *_GRID), jnp.int32),
     "labels": jax.ShapeDtypeStruct((4,), jnp.int32),
   }
-  return LMStage(config, model, 100, params), batch, params
+  return LMStage(RunConfig.from_dict(config), model, 100, params), batch, params
 
 
 def _tokenizer_params(tokenizer):
@@ -260,7 +268,9 @@ def test_perceptual_loss_convolves_in_bfloat16_and_compares_in_float32():
 
 def test_pixels_and_scores_of_clips_are_float32():
   config = _config("bfloat16")
-  tokenizer = Tokenizer.from_config(config["vqvae"], jnp.bfloat16)
+  tokenizer = Tokenizer.from_config(
+    TokenizerConfig(**config["vqvae"]), jnp.bfloat16
+  )
   params = _tokenizer_params(tokenizer)
   tokens = jax.ShapeDtypeStruct((1, *_GRID), jnp.int32)
   pixels = jax.eval_shape(
@@ -270,7 +280,9 @@ def test_pixels_and_scores_of_clips_are_float32():
   )
   assert pixels.dtype == _F32
   discriminator = Discriminator.from_config(
-    config["discriminator"], config["vqvae"], jnp.bfloat16
+    DiscriminatorConfig(**config["discriminator"]),
+    TokenizerConfig(**config["vqvae"]),
+    jnp.bfloat16,
   )
   logits, _ = jax.eval_shape(
     discriminator.init_with_output, jax.random.key(0), pixels

@@ -8,6 +8,8 @@ import pytest
 from small_networks import clip_batch, tokenizer_config
 from trees import assert_trees_equal
 
+from magvit3d.config.run import RunConfig
+from magvit3d.config.training import InitialParametersConfig
 from magvit3d.data.pixels import to_unit_range
 from magvit3d.training import perceptual, tokenizer_stage
 from magvit3d.training.tokenizer_stage import TokenizerStage
@@ -23,7 +25,9 @@ def batch():
 @pytest.fixture(scope="module")
 def plain(batch):
   """State before upstream's step, after it, and its metrics."""
-  stage = TokenizerStage(tokenizer_config(), 1000, _CLIP_SHAPE)
+  stage = TokenizerStage(
+    RunConfig.from_dict(tokenizer_config()), 1000, _CLIP_SHAPE
+  )
   state = jax.jit(stage.init_state)()
   return state, *jax.jit(stage.train_step)(state, batch)
 
@@ -51,7 +55,9 @@ def extras(batch):
 
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(perceptual, "make_perceptual_loss", make)
-    stage = TokenizerStage(tokenizer_config(**_EXTRAS), 1000, _CLIP_SHAPE)
+    stage = TokenizerStage(
+      RunConfig.from_dict(tokenizer_config(**_EXTRAS)), 1000, _CLIP_SHAPE
+    )
   state = jax.jit(stage.init_state)()
   step = jax.jit(stage.train_step)
   return stage, state, step, *step(state, batch, stage.frozen)
@@ -112,20 +118,26 @@ def test_extra_terms_add_up_with_upstreams(plain, extras):
 def test_a_perceptual_loss_without_weights_is_an_error():
   with pytest.raises(ValueError, match=r"weight=0.1 needs vqgan.perceptual_we"):
     TokenizerStage(
-      tokenizer_config(perceptual_loss_weight=0.1), 10, _CLIP_SHAPE
+      RunConfig.from_dict(tokenizer_config(perceptual_loss_weight=0.1)),
+      10,
+      _CLIP_SHAPE,
     )
 
 
 def test_a_clip_has_no_more_frames_to_sample_than_it_has():
   with pytest.raises(ValueError, match="num_train_sampled_frames=3 must be"):
     TokenizerStage(
-      tokenizer_config(num_train_sampled_frames=3), 10, _CLIP_SHAPE
+      RunConfig.from_dict(tokenizer_config(num_train_sampled_frames=3)),
+      10,
+      _CLIP_SHAPE,
     )
 
 
 def test_training_starts_on_given_parameters(plain, monkeypatch):
   state, after, _ = plain
-  stage = TokenizerStage(tokenizer_config(), 1000, _CLIP_SHAPE)
+  stage = TokenizerStage(
+    RunConfig.from_dict(tokenizer_config()), 1000, _CLIP_SHAPE
+  )
 
   def load(init_from, likes, kind):
     assert (init_from["checkpoint_path"], kind) == ("folder", "tokenizer")
@@ -133,9 +145,9 @@ def test_training_starts_on_given_parameters(plain, monkeypatch):
     return {"g_params": after.g_params, "d_params": after.d_params}
 
   monkeypatch.setattr(tokenizer_stage, "initial_trees", load)
-  stage.start_from({"checkpoint_path": None})
+  stage.start_from(InitialParametersConfig())
   assert stage.before_step(state, 0) is state
-  stage.start_from({"checkpoint_path": "folder"})
+  stage.start_from(InitialParametersConfig(checkpoint_path="folder"))
   started = stage.before_step(state, 0)
   assert_trees_equal(started.g_params, after.g_params)
   assert_trees_equal(started.ema_params, after.g_params)
@@ -149,7 +161,7 @@ def test_other_architectures_learn_from_their_frames(batch, architecture):
   is_2d = architecture == "2dcnn"
   config = tokenizer_config(num_train_sampled_frames=1 if is_2d else None)
   config["vqvae"]["architecture"] = architecture
-  stage = TokenizerStage(config, 1000, _CLIP_SHAPE)
+  stage = TokenizerStage(RunConfig.from_dict(config), 1000, _CLIP_SHAPE)
   state = jax.jit(stage.init_state)()
   step = jax.jit(stage.train_step)
   state, first = step(state, batch)

@@ -9,6 +9,7 @@ import pytest
 from small_networks import clip_batch, tokenizer_config
 from trees import assert_trees_equal
 
+from magvit3d.config.run import RunConfig
 from magvit3d.data.pixels import to_unit_range
 from magvit3d.training import losses
 from magvit3d.training.tokenizer_stage import TokenizerStage
@@ -24,7 +25,9 @@ def batch():
 @pytest.fixture(scope="module")
 def upstream(batch):
   """Stage, state, and the state and metrics after one step."""
-  stage = TokenizerStage(tokenizer_config(), 1000, _CLIP_SHAPE)
+  stage = TokenizerStage(
+    RunConfig.from_dict(tokenizer_config()), 1000, _CLIP_SHAPE
+  )
   state = jax.jit(stage.init_state)()
   step = jax.jit(stage.train_step)
   return stage, state, step, *step(state, batch)
@@ -40,7 +43,10 @@ def helped(batch):
     dead_code_reset_steps=1,
   )
   stage = TokenizerStage(
-    tokenizer_config(**settings), 1000, _CLIP_SHAPE, np.asarray(batch["frames"])
+    RunConfig.from_dict(tokenizer_config(**settings)),
+    1000,
+    _CLIP_SHAPE,
+    np.asarray(batch["frames"]),
   )
   state = jax.jit(stage.init_state)()
   step = jax.jit(stage.train_step)
@@ -191,7 +197,7 @@ def test_logged_rates_are_those_that_were_applied(batch):
   """The discriminator's warm-up begins with its own first step."""
   config = tokenizer_config(discriminator_start_step=1)
   config["train_tokenizer"]["warmup_steps"] = 4
-  stage = TokenizerStage(config, 1000, _CLIP_SHAPE)
+  stage = TokenizerStage(RunConfig.from_dict(config), 1000, _CLIP_SHAPE)
   step = jax.jit(stage.train_step)
   states, rates = [jax.jit(stage.init_state)()], []
   for _ in range(3):
@@ -278,7 +284,9 @@ def test_without_a_discriminator_the_generator_learns_as_before_one(batch):
   states, metrics = [], []
   for start in (None, 1000):
     stage = TokenizerStage(
-      tokenizer_config(discriminator_start_step=start), 1000, _CLIP_SHAPE
+      RunConfig.from_dict(tokenizer_config(discriminator_start_step=start)),
+      1000,
+      _CLIP_SHAPE,
     )
     state = jax.jit(stage.init_state)()
     after, values = jax.jit(stage.train_step)(state, batch)

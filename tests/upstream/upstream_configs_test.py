@@ -9,7 +9,8 @@ import importlib
 import pytest
 
 from configs import upstream_base
-from magvit3d.config.single_stage import MODEL_CLASSES, num_steps, stage_blocks
+from magvit3d.config.run import RunConfig
+from magvit3d.config.upstream import MODEL_CLASSES, to_sections
 from magvit3d.tokens import tasks
 
 pytestmark = pytest.mark.smoke
@@ -40,6 +41,11 @@ _SCHEDULES = {
 }
 
 
+def _num_steps(config):
+  config = RunConfig.from_dict(config)
+  return config.training(config.trained[0]).num_steps
+
+
 def _get(file, variant="B"):
   return importlib.import_module(f"configs.{file}").get_config(variant)
 
@@ -56,7 +62,7 @@ def test_schedules_are_upstreams(file, variant):
     rates.warmup_steps,
   )
   assert rates.base_learning_rate == 1e-4
-  assert num_steps(config.to_dict()) == rates.steps_per_cycle
+  assert _num_steps(config.to_dict()) == rates.steps_per_cycle
 
 
 def test_what_depends_on_an_overridden_field_follows_it():
@@ -67,7 +73,7 @@ def test_what_depends_on_an_overridden_field_follows_it():
   assert rates["steps_per_epoch"] == rates["warmup_steps"] == 149
   assert rates["steps_per_cycle"] == 500 * 149
   config.num_training_steps = 10
-  assert num_steps(config.to_dict()) == 10
+  assert _num_steps(config.to_dict()) == 10
 
 
 @pytest.mark.parametrize("file", _FILES)
@@ -85,7 +91,7 @@ def test_variants_that_a_file_lacks_are_told_those_it_has(file):
 
 def test_local_runs_take_a_few_small_steps():
   config = _get("vqgan3d_bair_config", "B-runlocal").to_dict()
-  assert num_steps(config) == 4 and config["batch_size"] == 2
+  assert _num_steps(config) == 4 and config["batch_size"] == 2
   assert config["lr_configs"]["warmup_steps"] < 4
 
 
@@ -139,7 +145,7 @@ def test_the_multi_task_file_has_commits_eight_tasks():
 def test_stage_blocks_have_what_upstream_lacks_switched_off(file):
   config = _get(file).to_dict()
   assert config["model_class"] == _FILES[file]
-  blocks = stage_blocks(config)
+  blocks = to_sections(config)
   if _FILES[file] == "VQGAN":
     assert blocks["vqgan"]["foreground_weight"] == 1.0
     assert blocks["vqgan"]["dead_code_reset_steps"] is None
@@ -150,26 +156,26 @@ def test_stage_blocks_have_what_upstream_lacks_switched_off(file):
 
 def test_images_have_no_frames_to_sample_from():
   config = _get("vqgan2d_ucf101_config").to_dict()
-  assert stage_blocks(config)["vqgan"]["num_train_sampled_frames"] == 4
-  blocks = stage_blocks(config | {"dataset_type": "image"})
+  assert to_sections(config)["vqgan"]["num_train_sampled_frames"] == 4
+  blocks = to_sections(config | {"dataset_type": "image"})
   assert blocks["vqgan"]["num_train_sampled_frames"] is None
 
 
 def test_evaluation_does_not_ask_for_the_perceptual_losss_weights():
   config = _get("vqgan3d_bair_config", "B-eval").to_dict()
-  assert stage_blocks(config)["vqgan"]["perceptual_loss_weight"] == 0
+  assert to_sections(config)["vqgan"]["perceptual_loss_weight"] == 0
   config = _get("vqgan3d_bair_config", "B").to_dict()
-  assert stage_blocks(config)["vqgan"]["perceptual_loss_weight"] == 0.1
+  assert to_sections(config)["vqgan"]["perceptual_loss_weight"] == 0.1
 
 
 def test_an_unknown_model_class_names_the_known_ones():
   config = _get("vqgan3d_bair_config").to_dict() | {"model_class": "GPT"}
   with pytest.raises(ValueError, match=f"'GPT'.*{', '.join(MODEL_CLASSES)}"):
-    stage_blocks(config)
+    to_sections(config)
 
 
 def test_a_learning_rate_of_one_player_takes_the_place_of_the_common_one():
   config = _get("vqgan3d_bair_config")
   config.optimizer.d_lr = 3e-4
-  training = stage_blocks(config.to_dict())["train_tokenizer"]
+  training = to_sections(config.to_dict())["train_tokenizer"]
   assert (training["g_lr"], training["d_lr"]) == (1e-4, 3e-4)

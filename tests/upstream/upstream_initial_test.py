@@ -8,6 +8,7 @@ import upstream_samples as samples
 
 from magvit3d import upstream
 from magvit3d.checkpoints.manager import Checkpoints
+from magvit3d.config.training import InitialParametersConfig
 from magvit3d.data.batches import make_batches
 from magvit3d.errors import UserError
 from magvit3d.training import health
@@ -35,11 +36,7 @@ def file(tmp_path):
 
 
 def _init_from(path, **fields):
-  return {
-    "checkpoint_path": str(path),
-    "inflation": None,
-    "allow": "",
-  } | fields
+  return InitialParametersConfig(checkpoint_path=str(path), **fields)
 
 
 def _initial(path, which="ema_params", **fields):
@@ -49,7 +46,7 @@ def _initial(path, which="ema_params", **fields):
 
 
 def test_no_path_leaves_the_fresh_values():
-  init_from = _init_from("") | {"checkpoint_path": None}
+  init_from = InitialParametersConfig()
   found = upstream.initial_params(init_from, _LIKE, "tokenizer", "ema_params")
   assert found is _LIKE
 
@@ -150,6 +147,6 @@ def test_missing_path_names_the_field():
 
 
 def test_another_section_is_named():
-  where = {"checkpoint_path": "absent"}
+  where = _init_from("absent")
   with pytest.raises(UserError, match=r"config\.tokenizer: absent"):
     upstream.initial_trees(where, {}, "tokenizer", section="tokenizer")

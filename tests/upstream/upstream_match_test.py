@@ -8,6 +8,7 @@ import upstream_samples as samples
 from flax import traverse_util
 
 from magvit3d import upstream
+from magvit3d.config.networks import TokenizerConfig
 from magvit3d.errors import UserError
 from magvit3d.models.tokenizer import Tokenizer
 
@@ -234,7 +235,9 @@ def _make_tokenizers(**shared):
   """2D, and 3D without strides in time."""
   shared["conv_implementation"] = "xla"
   return [
-    Tokenizer.from_config(samples.make_config(**shared, **fields)["vqvae"])
+    Tokenizer.from_config(
+      TokenizerConfig(**samples.make_config(**shared, **fields)["vqvae"])
+    )
     for fields in (
       {"architecture": "2dcnn"},
       {"architecture": "3dcnn", "temporal_downsample": (False,)},

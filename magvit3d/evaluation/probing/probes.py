@@ -65,7 +65,7 @@ def read_scenes(
     training_tokens: Of all training samples; None: they are made here.
   """
   reader = CellReader(outputs, first_of_kind(outputs.model, FRAME_PREDICTION))
-  count = outputs.settings["num_probe_scenes"]
+  count = outputs.settings.num_probe_scenes
 
   def read(split, known=None):
     source = clips_of(split)
@@ -226,7 +226,7 @@ def _fit_attention(outputs, scenes, which, kind, targets_of, sizes) -> _Answer:
     targets_of(scenes.train),
     sizes,
     validation=(getattr(validation, which)[kind], targets_of(validation)),
-    num_steps=outputs.settings["num_probe_steps"],
+    num_steps=outputs.settings.num_probe_steps,
     seed=outputs.seed,
   )
   return lambda part: probe(getattr(part, which)[kind])

@@ -89,7 +89,7 @@ def draw(outputs: RunOutputs) -> Samples | None:
   if index is None:
     return None
   num_classes = len(outputs.held_out.class_names)
-  count = outputs.settings["num_samples_per_class"]
+  count = outputs.settings.num_samples_per_class
   labels = np.repeat(np.arange(num_classes), count)
   grids = outputs.generate(index, outputs.nothing_given(labels))
   return Samples(grids, labels, index)
@@ -99,7 +99,7 @@ def show(outputs: RunOutputs, results: Results, samples: Samples) -> None:
   """Adds some samples of each class to the clips to show, and a real one."""
   class_names = outputs.held_out.class_names
   num_classes, num_views = len(class_names), outputs.model.num_views
-  count = outputs.settings["num_shown_samples_per_class"]
+  count = outputs.settings.num_shown_samples_per_class
   chosen = token_distances.balanced(samples.labels, count, num_classes)
   clips = side_by_side(
     to_uint8(outputs.decode(samples.grids[chosen])), num_views
@@ -146,7 +146,7 @@ def score(
 
   validation = _as_samples(scenes.validation, outputs.model.num_views)
   fitted_on = spread_indices(
-    known.labels, outputs.settings["num_classifier_samples"]
+    known.labels, outputs.settings.num_classifier_samples
   )
   grid = (outputs.model.num_views, *scenes.train.grid[1:])
   classifier = TrainedProbe(
@@ -155,7 +155,7 @@ def score(
     Targets(answers_of(known.labels[fitted_on]), {}),
     {question: len(answers) for question, answers in names.items()},
     validation=(validation[0], Targets(answers_of(validation[1]), {})),
-    num_steps=outputs.settings["num_classifier_steps"],
+    num_steps=outputs.settings.num_classifier_steps,
     seed=outputs.seed,
     num_convolutions=_NUM_CONVOLUTIONS,
   )

@@ -1,12 +1,10 @@
 """Scores by networks that others trained, where their weights are given."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import UInt8
 
+from magvit3d.config.evaluation import EvaluationConfig
 from magvit3d.evaluation.published import metrics
 from magvit3d.evaluation.published.networks import MetricNetworks, WeightPaths
 from magvit3d.evaluation.results import Results
@@ -14,23 +12,23 @@ from magvit3d.evaluation.results import Results
 FIELDS = ("i3d_weights", "c3d_weights", "lpips_weights")
 
 
-def load(settings: Mapping[str, Any], mesh: Mesh) -> MetricNetworks | None:
+def load(settings: EvaluationConfig, mesh: Mesh) -> MetricNetworks | None:
   """Returns the networks of `config.evaluation`; None without any weights.
 
   Raises:
     UserError: A file is not usable.
   """
-  if not any(settings[field] for field in FIELDS):
+  if not any(getattr(settings, field) for field in FIELDS):
     return None
-  lpips = settings["lpips_weights"]
+  lpips = settings.lpips_weights
   paths = WeightPaths(
-    settings["i3d_weights"],
-    settings["c3d_weights"],
+    settings.i3d_weights,
+    settings.c3d_weights,
     lpips and lpips.split(","),
     prefix="config.evaluation.",
     frames_field="config.data.num_frames",
   )
-  return MetricNetworks(paths, settings["batch_size"], mesh)
+  return MetricNetworks(paths, settings.batch_size, mesh)
 
 
 def score(

@@ -1,0 +1,95 @@
+"""Sections of a config about data; see docs/input_pipeline.md."""
+
+import dataclasses
+
+from data_gen.options import DatasetOptions
+from magvit3d.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SceneDataConfig(DatasetOptions):
+  """`config.data`: the flags of `python -m data_gen`, checked when used.
+
+  Attributes:
+    data_dir: A data set to use; None makes one.
+  """
+
+  data_dir: str | None = None
+  output_dir: str = dataclasses.field(default="", init=False)
+
+  def __post_init__(self):
+    """Leaves the flags unchecked: given data have options of their own."""
+    if self.file_format not in ("tfrecord", "array_record"):
+      raise UserError(
+        f"config.data.file_format={self.file_format!r} is unknown; use one of "
+        "tfrecord, array_record."
+      )
+    if self.num_frames < 1:
+      raise UserError(
+        f"config.data.num_frames={self.num_frames} must be at least 1."
+      )
+
+  def options(self, folder: str) -> DatasetOptions:
+    """Returns what makes the data set in a folder.
+
+    Raises:
+      ValueError: A value is out of range.
+    """
+    values = {
+      field.name: getattr(self, field.name)
+      for field in dataclasses.fields(DatasetOptions)
+    }
+    return DatasetOptions(**values | {"output_dir": folder})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InputConfig:
+  """`config.input`: samples of rendered scenes.
+
+  Attributes:
+    sample: 'view', one camera's clip, or 'scene', several of a scene.
+    num_views: Of a scene, at random; None: all.
+    num_frames: Of a clip; None: all that fit.
+    frame_stride: 2 takes every second frame.
+  """
+
+  sample: str = "view"
+  num_views: int | None = None
+  num_frames: int | None = None
+  frame_stride: int = 1
+
+  def __post_init__(self):
+    if self.sample not in ("view", "scene"):
+      raise UserError(
+        f"config.input.sample={self.sample!r} is unknown; use one of view, "
+        "scene."
+      )
+    if self.num_views is not None and self.sample != "scene":
+      raise UserError(
+        f"config.input.num_views={self.num_views} goes with "
+        "config.input.sample='scene'; a 'view' is of one camera."
+      )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VideoDataConfig:
+  """`config.dataset_configs` of upstream's configs, and what belongs to it.
+
+  Attributes:
+    dataset_name: Of `data.videos.video_datasets`, or 'traj3d'.
+    dataset_type: 'video', or 'image': clips of one frame.
+    image_size: Pixels a side.
+    num_frames: Of a clip.
+    num_classes: 0 for unlabelled clips.
+    data_dir: None is TFDS's own folder.
+    options: The other fields of the section, for `open_dataset`; `data_dir`
+      among them.
+  """
+
+  dataset_name: str
+  dataset_type: str
+  image_size: int
+  num_frames: int
+  num_classes: int
+  data_dir: str | None
+  options: dict[str, bool | int | float | str | None]

@@ -1,0 +1,101 @@
+"""The section of a config about evaluation; see docs/evaluation.md."""
+
+import dataclasses
+import pathlib
+
+from data_gen import schema
+from magvit3d.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+  """`config.evaluation`.
+
+  Attributes:
+    split: Whose scenes are scored.
+    batch_size: Clips, over all devices.
+    num_clips: At most; spread evenly over the split.
+    num_shown_clips: In the report, as `num_shown_samples_per_class`.
+    num_probe_scenes: Training scenes that probes are fitted on; 0: no probes,
+      no rates, no scores of samples.
+    num_probe_steps: Of each probe.
+    num_classifier_samples: Training samples that the classifier of samples is
+      fitted on.
+    num_rate_clips: At most; None: `num_clips`.
+    token_budgets: Shares of a clip's tokens that are told.
+    i3d_weights: Files of weights that others trained, for their metrics; None
+      leaves a metric out. I3D's may be several, with commas.
+
+  The others are targets that the report checks; None (or False): not checked.
+
+  Raises:
+    UserError: A value cannot be, or a file is not there.
+  """
+
+  split: str = "test"
+  batch_size: int = 24
+  num_clips: int = 600
+  num_shown_clips: int = 12
+  num_samples_per_class: int = 16
+  num_shown_samples_per_class: int = 2
+  num_probe_scenes: int = 1000
+  num_probe_steps: int = 2000
+  num_classifier_samples: int = 6000
+  num_classifier_steps: int = 4000
+  num_rate_clips: int | None = None
+  token_budgets: tuple[float, ...] = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
+  i3d_weights: str | None = None
+  c3d_weights: str | None = None
+  lpips_weights: str | None = None
+  max_ade_over_copy_last: float | None = None
+  max_ade_over_constant_velocity: float | None = None
+  motions_below_baselines: bool | None = None
+  min_foreground_gain_db: float | None = None
+  max_color_error_ratio: float | None = None
+  max_tokenizer_ade_m: float | None = None
+  min_sample_shape_accuracy: float | None = None
+  min_sample_motion_accuracy: float | None = None
+  min_classifier_accuracy: float | None = None
+  min_probe_motion_accuracy: float | None = None
+  probes_below_baselines: bool | None = None
+  min_foreground_perplexity: float | None = None
+  max_token_error_ratio: float | None = None
+
+  def __post_init__(self):
+    if self.split not in schema.SPLITS:
+      raise UserError(
+        f"config.evaluation.split={self.split!r} is unknown; use one of "
+        f"{', '.join(schema.SPLITS)}."
+      )
+    for field in (
+      "num_clips",
+      "num_probe_scenes",
+      "num_probe_steps",
+      "num_classifier_samples",
+      "num_classifier_steps",
+      "num_samples_per_class",
+      "num_shown_samples_per_class",
+    ):
+      least = 0 if field == "num_probe_scenes" else 1
+      value = getattr(self, field)
+      if value < least:
+        raise UserError(
+          f"config.evaluation.{field}={value} must be {least} or more."
+        )
+    if not all(0 <= share <= 1 for share in self.token_budgets):
+      raise UserError(
+        f"config.evaluation.token_budgets={self.token_budgets} are shares of a "
+        "clip's tokens; use numbers from 0 to 1."
+      )
+
+  def check_weights(self) -> None:
+    """Raises UserError for files of weights that are not there."""
+    for field in ("i3d_weights", "c3d_weights", "lpips_weights"):
+      value = getattr(self, field)
+      for path in (value or "").split(","):
+        if path and not pathlib.Path(path).is_file():
+          raise UserError(
+            f"config.evaluation.{field}={value}: {path} is no file. Name one "
+            "with weights (docs/video_metrics.md), or leave it out: the metric "
+            "is then not computed."
+          )

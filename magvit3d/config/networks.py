@@ -1,0 +1,142 @@
+"""Sections of a config that describe networks; see docs/architecture.md.
+
+Fields and defaults are MAGVIT's (https://arxiv.org/abs/2212.05199, appendix A)
+but for those marked "ours" in `configs/traj3d.py`, which are off by default.
+"""
+
+import dataclasses
+
+# '2plus1dcnn' convolves space and time one after the other.
+ARCHITECTURES = ("3dcnn", "2plus1dcnn", "2dcnn")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TokenizerConfig:
+  """`config.vqvae`: encoder, quantizer and decoder.
+
+  Attributes:
+    architecture: One of `ARCHITECTURES`.
+    temporal_downsample: Which halvings halve time too; or how many of the
+      last ones do.
+    custom_conv_padding: Of '3dcnn' and '2plus1dcnn'.
+    encoder_conv_padding: Of '2dcnn'.
+    use_attn: Attention in the middle, of '2dcnn'.
+    deconv_upsample: Upstream's name for `upsample='deconv'` of '2plus1dcnn'.
+    conv_implementation: See `models.layers`; None is the device's best.
+
+  The others are those of `Tokenizer`, `BackboneOptions` and `VectorQuantizer`.
+
+  Raises:
+    ValueError: Fields do not go together.
+  """
+
+  filters: int
+  channel_multipliers: tuple[int, ...]
+  num_enc_res_blocks: int
+  num_dec_res_blocks: int
+  codebook_size: int
+  embedding_dim: int
+  architecture: str = ARCHITECTURES[0]
+  temporal_downsample: tuple[bool, ...] | int | None = None
+  num_enc_remat_blocks: int = 0
+  num_dec_remat_blocks: int = 0
+  conv_downsample: bool = False
+  upsample: str = "nearest"
+  deconv_upsample: bool = False
+  custom_conv_padding: str | None = None
+  encoder_conv_padding: str | None = None
+  use_attn: bool = False
+  num_attn_heads: int = 8
+  expand_mid_features: bool = False
+  shortcut_reads_output: bool = False
+  norm_type: str | None = "GN"
+  num_groups: int = 32
+  activation_fn: str = "swish"
+  output_init_scale: float = 1.0
+  conv_implementation: str | None = None
+  latent_normalize: bool = False
+  commitment_cost: float = 0.25
+  embedding_loss_ratio: float = 1.0
+  entropy_loss_ratio: float = 0.0
+  entropy_loss_type: str = "softmax"
+  entropy_temperature: float = 0.01
+
+  def __post_init__(self):
+    if self.architecture not in ARCHITECTURES:
+      raise ValueError(
+        f"vqvae.architecture={self.architecture!r} is unknown; use one of "
+        f"{', '.join(ARCHITECTURES)}."
+      )
+    if self.use_attn and self.architecture != "2dcnn":
+      raise ValueError(
+        "vqvae.use_attn is for vqvae.architecture='2dcnn', not "
+        f"{self.architecture!r}."
+      )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig:
+  """`config.discriminator`; see `models.discriminator.Discriminator`."""
+
+  filters: int
+  channel_multipliers: tuple[int, ...]
+  norm_type: str | None = None
+  num_groups: int = 32
+  num_remat_blocks: int = 0
+  blur_resample: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TransformerConfig:
+  """`config.transformer` of a masked transformer; see `models.bert.Bert`.
+
+  Attributes:
+    num_views: Of a scene in a sequence.
+    latent_shape: Token grid (t, h, w) that upstream's configs state; None is
+      what the tokenizer makes.
+
+  Raises:
+    ValueError: The heads do not divide the hidden size.
+  """
+
+  num_layers: int
+  hidden_size: int
+  mlp_dim: int
+  num_heads: int
+  num_segments: int = 0
+  kernel_init_stddev: float = 0.02
+  position_init: str = "normal"
+  num_views: int = 1
+  camera_embedding: str | None = None
+  attention_implementation: str | None = None
+  remat: bool = False
+  dropout_rate: float = 0.0
+  attention_dropout_rate: float = 0.0
+  latent_shape: tuple[int, ...] | None = None
+
+  def __post_init__(self):
+    if self.num_heads < 1 or self.hidden_size % self.num_heads:
+      raise ValueError(
+        f"config.transformer.num_heads={self.num_heads} does not divide "
+        f"config.transformer.hidden_size={self.hidden_size}. Change either."
+      )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AutoregressiveTransformerConfig:
+  """`config.transformer` of upstream's LMGVT; see `TransformerLM`.
+
+  `latent_shape` is as in `TransformerConfig`.
+  """
+
+  emb_dim: int
+  num_heads: int
+  num_layers: int
+  qkv_dim: int
+  mlp_dim: int
+  output_vocab_size: int | None = None
+  logits_via_embedding: bool = False
+  learnable_position: bool = True
+  dropout_rate: float = 0.0
+  attention_dropout_rate: float = 0.0
+  latent_shape: tuple[int, ...] | None = None

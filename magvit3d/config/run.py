@@ -1,0 +1,229 @@
+"""The config of a run, typed: made once of what `--config` names."""
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from magvit3d.config import upstream
+from magvit3d.config.data import InputConfig, SceneDataConfig, VideoDataConfig
+from magvit3d.config.evaluation import EvaluationConfig
+from magvit3d.config.networks import (
+  AutoregressiveTransformerConfig,
+  DiscriminatorConfig,
+  TokenizerConfig,
+  TransformerConfig,
+)
+from magvit3d.config.reading import read
+from magvit3d.config.tasks import (
+  AutoregressiveModelConfig,
+  MaskedModelConfig,
+  TaskConfig,
+)
+from magvit3d.config.training import (
+  InitialParametersConfig,
+  TokenizerLossConfig,
+  TokenizerTrainingConfig,
+  TransformerTrainingConfig,
+)
+from magvit3d.errors import UserError, as_user_errors
+
+STAGES = ("data", "tokenizer", "transformer", "evaluate", "report")
+DTYPES = ("float32", "bfloat16")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MeshConfig:
+  """`config.mesh`; see docs/parallelism.md. -1 is what the others leave."""
+
+  data: int = -1
+  fsdp: int = 1
+  tensor: int = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckpointsConfig:
+  """`config.checkpoints`; `num_to_keep` are the newest ones."""
+
+  num_to_keep: int = 2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MonitoringConfig:
+  """`config.monitoring`: how a run is watched.
+
+  Attributes:
+    stall_after_s: Seconds without a step after which a run counts as stalled,
+      see `heartbeat`.
+    wandb_project: Project of Weights & Biases; None: do without.
+    peak_flops_per_second: Of one device; None: from the table.
+  """
+
+  stall_after_s: float = 300.0
+  wandb_project: str | None = None
+  peak_flops_per_second: float | None = None
+
+  def __post_init__(self):
+    for name in ("stall_after_s", "peak_flops_per_second"):
+      value = getattr(self, name)
+      if value is not None and not value > 0:
+        raise UserError(f"config.monitoring.{name}={value} must be above 0.")
+
+
+# A section that a run does without; reading it is a mistake of the program.
+_ABSENT: Any = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sections:
+  """The fields of `configs/traj3d.py`; a run may do without some sections.
+
+  Raises:
+    UserError: A value cannot be.
+  """
+
+  experiment_name: str = ""
+  seed: int = 0
+  dtype: str = "float32"
+  matmul_precision: str | None = None
+  compilation_cache_dir: str | None = None
+  stages: str = ",".join(STAGES)
+  max_skipped_steps: int = 10
+  tokenizer_cache: bool = True
+  num_reading_threads: int = 4
+  num_reading_workers: int = 0
+  oracle_gate: bool = True
+  oracle_gate_db: float = 3.0
+  mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
+  data: SceneDataConfig = _ABSENT
+  videos: VideoDataConfig = _ABSENT
+  input: InputConfig = dataclasses.field(default_factory=InputConfig)
+  checkpoints: CheckpointsConfig = dataclasses.field(
+    default_factory=CheckpointsConfig
+  )
+  vqvae: TokenizerConfig = _ABSENT
+  discriminator: DiscriminatorConfig = _ABSENT
+  vqgan: TokenizerLossConfig = _ABSENT
+  train_tokenizer: TokenizerTrainingConfig = _ABSENT
+  init_from: InitialParametersConfig = dataclasses.field(
+    default_factory=InitialParametersConfig
+  )
+  tokenizer: InitialParametersConfig = _ABSENT
+  transformer: TransformerConfig | AutoregressiveTransformerConfig = _ABSENT
+  tasks: dict[str, TaskConfig | None] = _ABSENT
+  maskgvt: MaskedModelConfig = _ABSENT
+  lmgvt: AutoregressiveModelConfig = _ABSENT
+  train_transformer: TransformerTrainingConfig = _ABSENT
+  monitoring: MonitoringConfig = dataclasses.field(
+    default_factory=MonitoringConfig
+  )
+  evaluation: EvaluationConfig = _ABSENT
+  eval_only: bool = False
+
+  def __post_init__(self):
+    if self.dtype not in DTYPES:
+      raise UserError(
+        f"config.dtype={self.dtype!r} is unknown; use one of "
+        f"{', '.join(DTYPES)}."
+      )
+    if self.max_skipped_steps < 0:
+      raise UserError(
+        f"config.max_skipped_steps={self.max_skipped_steps} must be 0 or more; "
+        "0 fails at the first step that is not finite."
+      )
+    for field in ("num_reading_threads", "num_reading_workers"):
+      if getattr(self, field) < 0:
+        raise UserError(
+          f"config.{field}={getattr(self, field)} must be 0 or more; 0 is for "
+          "none besides the main one."
+        )
+    for section in ("train_tokenizer", "train_transformer"):
+      if getattr(self, section) is not None:
+        getattr(self, section).check(section)
+    if self.evaluation and self.data and not self.data.data_dir:
+      field = f"num_{self.evaluation.split}"
+      if not getattr(self.data, field):
+        raise UserError(
+          f"config.evaluation.split={self.evaluation.split!r}, but "
+          f"config.data.{field}=0 makes no such scenes. Ask for some, or score "
+          "on another split."
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig(Sections):
+  """A run: what networks, on what data, trained and scored how.
+
+  One of MAGVIT's own configs is the same with fewer sections.
+
+  Attributes:
+    document: The config as the user wrote it, for config.json.
+    given: The sections in the words of JSON, by which checkpoints are told
+      apart.
+    names: Of fields that have another name in the user's config.
+  """
+
+  document: Mapping[str, Any]
+  given: Mapping[str, Any]
+  names: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+  @classmethod
+  def from_dict(cls, document: Mapping[str, Any]) -> "RunConfig":
+    """Reads a whole config, or the sections that some networks need.
+
+    Args:
+      document: As in `configs/traj3d.py`, or one of MAGVIT's, which have a
+        `model_class`.
+
+    Raises:
+      UserError: A field is unknown, missing, of another type, or wrong.
+    """
+    given, names = copy.deepcopy(dict(document)), {}
+    with as_user_errors(ValueError):
+      if upstream.is_upstream(given):
+        given, names = upstream.to_sections(given), upstream.NAMES
+      return cls(
+        **vars(read(Sections, given, "config")),
+        document=document,
+        given=given,
+        names=names,
+      )
+
+  def name(self, field: str) -> str:
+    """Returns what the user's config calls a field."""
+    return self.names.get(field, field)
+
+  @property
+  def all_stages(self) -> tuple[str, ...]:
+    """The stages that such a run may have, chosen or not."""
+    own = ("data",) if self.videos is None else ()
+    return (*own, *self.trained, "evaluate", "report")
+
+  @property
+  def trained(self) -> tuple[str, ...]:
+    """The networks that the run trains, or has trained."""
+    sections = (self.train_tokenizer, self.train_transformer)
+    names = ("tokenizer", "transformer")
+    return tuple(
+      name
+      for name, section in zip(names, sections, strict=True)
+      if section is not None
+    )
+
+  def training(
+    self, network: str
+  ) -> TokenizerTrainingConfig | TransformerTrainingConfig:
+    """Returns how 'tokenizer' or 'transformer' is trained."""
+    return getattr(self, f"train_{network}")
+
+
+def chosen_stages(text: str) -> tuple[str, ...]:
+  """Returns the stages that a comma-separated text names, in their order."""
+  names = [name.strip() for name in text.split(",") if name.strip()]
+  unknown = [name for name in names if name not in STAGES]
+  if unknown or not names:
+    raise UserError(
+      f"--config.stages={text!r}: {', '.join(unknown) or 'nothing'} is no "
+      f"stage; the stages are {','.join(STAGES)}."
+    )
+  return tuple(name for name in STAGES if name in names)

@@ -1,0 +1,107 @@
+"""Sections about tasks, masks and sampling; see docs/sampling.md."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+  """`config.maskgvt.sampling`.
+
+  Attributes:
+    mask_bins: Decoding steps.
+    choice_temperature: Of the choice of tokens to keep.
+    temperature: Of the tokens; 0 takes the likeliest.
+    top_k: Tokens to draw from; None is all.
+    top_p: Their share of the probability; None is all.
+    guidance: Weight of what the task adds to the unconditional logits.
+    order: Tokens that are decoded first: None, the surest, or
+      'frame_by_frame'.
+  """
+
+  mask_bins: int = 12
+  choice_temperature: float = 4.5
+  temperature: float = 1.0
+  top_k: int | None = None
+  top_p: float | None = None
+  guidance: float = 0.0
+  order: str | None = None
+
+  def with_changes(self, changes: "TaskSamplingConfig") -> "SamplingConfig":
+    """Returns it with what a task has in its place."""
+    given = {
+      name: value
+      for name, value in dataclasses.asdict(changes).items()
+      if value is not None
+    }
+    return dataclasses.replace(self, **given)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskSamplingConfig:
+  """`config.tasks.NAME.sampling`: None is as in `SamplingConfig`."""
+
+  mask_bins: int | None = None
+  choice_temperature: float | None = None
+  temperature: float | None = None
+  top_k: int | None = None
+  top_p: float | None = None
+  guidance: float | None = None
+  order: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskConfig:
+  """`config.tasks.NAME`; fields that a kind of task does not have are None.
+
+  Attributes:
+    weight: Share of the training, relative to the other tasks'.
+    class_conditional: Whether the class token says the class; None: of
+      full generation alone, and only where its section is empty.
+    cond_frames: This and the next three are those of `tokens.conditions`.
+    num_given_views: Of tasks that give views of a scene; None is 1.
+    sampling: How this task is sampled.
+  """
+
+  weight: float = 1.0
+  class_conditional: bool | None = None
+  cond_frames: int | None = None
+  cond_latent_frames: int | None = None
+  cond_region: str | None = None
+  cond_padding: str | None = None
+  num_given_views: int | None = None
+  sampling: TaskSamplingConfig | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MaskedModelConfig:
+  """`config.maskgvt`: how tokens are hidden, in what sequences.
+
+  Attributes:
+    multi_task: Whether sequences start with a task token.
+    inpainting_token: Whether inpainting has a token of its own; upstream sends
+      outpainting's.
+    condition_mode: See `tokens.masking`, or 'prefix'.
+    weight_mode: See `tokens.masking`.
+    mask_type: See `tokens.mask_scores`.
+    mask_block_shape: Time, height, width, in tokens.
+    mask_schedule: See `tokens.schedules`.
+    draw: 'step': one task and mask ratio a step, as upstream; or 'clip'.
+    sampling: Of all tasks.
+  """
+
+  condition_mode: str | None
+  weight_mode: str
+  mask_schedule: str
+  multi_task: bool
+  mask_type: str = "random"
+  mask_block_shape: tuple[int, ...] = (1, 1, 1)
+  inpainting_token: bool = False
+  draw: str = "step"
+  sampling: SamplingConfig = dataclasses.field(default_factory=SamplingConfig)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AutoregressiveModelConfig:
+  """How upstream's LMGVT is sampled: `temperature`, `top_k` and `top_p`."""
+
+  sampling: SamplingConfig = dataclasses.field(default_factory=SamplingConfig)

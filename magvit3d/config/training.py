@@ -1,0 +1,162 @@
+"""Sections of a config about training."""
+
+import dataclasses
+
+from magvit3d.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+  """`optimizer` of `config.train_tokenizer` and `config.train_transformer`.
+
+  Attributes:
+    name: 'adamw', or 'muon' (ours) for kernels of layers.
+    muon_rate: Of Muon, times the learning rate.
+    muon_beta: Its momentum.
+    beta1: Of AdamW, as the next two.
+    max_grad_norm: None: gradients are not clipped.
+  """
+
+  beta1: float
+  beta2: float
+  weight_decay: float
+  max_grad_norm: float | None = None
+  name: str = "adamw"
+  muon_rate: float = 10.0
+  muon_beta: float = 0.95
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CropConfig:
+  """What is trained on of each clip; see docs/crops.md.
+
+  Attributes:
+    num_frames: None: all.
+    size: Pixels a side; None: all.
+    object_share: Of the crops that lie around an object.
+  """
+
+  num_frames: int | None = None
+  size: int | None = None
+  object_share: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+  """What `config.train_tokenizer` and `config.train_transformer` share.
+
+  Attributes:
+    batch_size: Clips, over all devices.
+    gradient_accumulation_steps: Parts of a batch, in turn.
+    num_steps: Takes the place of `num_epochs`.
+    best_metric: Of the checkpoint that is kept besides the newest; see
+      `CheckpointSettings`.
+  """
+
+  optimizer: OptimizerConfig
+  warmup_steps: int
+  batch_size: int = 1
+  gradient_accumulation_steps: int = 1
+  num_epochs: float = 1.0
+  num_steps: int | None = None
+  log_every_steps: int = 100
+  validate_every_steps: int = 1000
+  checkpoint_every_steps: int = 1000
+  best_metric: str | None = None
+  num_validation_clips: int = 96
+
+  def check(self, section: str) -> None:
+    """Raises UserError for numbers of steps that cannot be."""
+    for field in (
+      "num_steps",
+      "log_every_steps",
+      "validate_every_steps",
+      "checkpoint_every_steps",
+      "gradient_accumulation_steps",
+    ):
+      value = getattr(self, field)
+      if value is not None and value < 1:
+        raise UserError(
+          f"config.{section}.{field}={value} counts steps; use 1 or more."
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TokenizerTrainingConfig(TrainingConfig):
+  """`config.train_tokenizer`.
+
+  Attributes:
+    g_lr: Peak learning rate of the generator.
+    d_lr: Of the discriminator.
+    crop: What is trained on of each clip.
+  """
+
+  g_lr: float
+  d_lr: float
+  crop: CropConfig = dataclasses.field(default_factory=CropConfig)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TransformerTrainingConfig(TrainingConfig):
+  """`config.train_transformer`; `learning_rate` is its peak."""
+
+  learning_rate: float
+  label_smoothing: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TokenizerLossConfig:
+  """`config.vqgan`: losses of the tokenizer, MAGVIT's appendix A.
+
+  Attributes:
+    loss_type: See `training.losses`.
+    perceptual_loss_on_logit: Else on the 7x7x2048 map.
+    perceptual_weights: Ours: a file of torchvision's ResNet-50.
+    num_train_sampled_frames: Of clips, for '2dcnn'; None: all.
+    foreground_weight: Ours: of errors in pixels of objects; upstream's is 1.
+    discriminator_start_step: Ours; None: without one.
+    quantizer_start_step: Ours.
+    codebook_init_clips: Ours; 0: random initial codes, as upstream.
+    dead_code_reset_steps: Ours; None: never, as upstream.
+  """
+
+  loss_type: str = "non-saturating"
+  g_adversarial_loss_weight: float = 0.1
+  gradient_penalty: str = "r1"
+  grad_penalty_cost: float = 10.0
+  lecam_weight: float = 0.0
+  perceptual_loss_weight: float = 0.0
+  perceptual_loss_on_logit: bool = True
+  perceptual_weights: str | None = None
+  entropy_loss_enlarge_ratio: float = 0.0
+  entropy_loss_enlarge_steps: int = 2000
+  finetune_decoder: bool = False
+  num_train_sampled_frames: int | None = None
+  polyak_decay: float = 0.999
+  foreground_weight: float = 1.0
+  discriminator_start_step: int | None = 0
+  quantizer_start_step: int = 0
+  codebook_init_clips: int = 0
+  dead_code_reset_steps: int | None = None
+
+  def __post_init__(self):
+    if self.gradient_penalty not in ("r1", "none"):
+      raise UserError(
+        f"config.vqgan.gradient_penalty={self.gradient_penalty!r} is unknown; "
+        "use one of r1, none."
+      )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InitialParametersConfig:
+  """`config.init_from`: parameters to start from; see `upstream.initial`.
+
+  Attributes:
+    checkpoint_path: None: random values.
+    inflation: '2d->3d' or '2d->3d/average'.
+    allow: Leaves that may differ.
+  """
+
+  checkpoint_path: str | None = None
+  inflation: str | None = None
+  allow: str = ""

@@ -1,0 +1,92 @@
+"""What a run is made of: stages, and what they share.
+
+Each stage finds out by itself what is done already. Those that train are in
+`training_stages`, those that score in `evaluation_stages`.
+"""
+
+import abc
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+
+from jax.sharding import Mesh
+
+from magvit3d.config.run import RunConfig
+from magvit3d.monitoring.profiling import StepSpan
+from magvit3d.parallel import processes
+from magvit3d.run.data import RunData
+from magvit3d.run.networks import RunNetworks
+from magvit3d.run.video_data import VideoData
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """What the stages of a run share.
+
+  Attributes:
+    config: What shall be done.
+    workdir: Holds everything the run makes.
+    mesh: Devices.
+    data: Opened when it is read.
+    networks: Built and restored when they are asked for.
+    stages: Those that were chosen.
+    profile: Steps to trace.
+    stop_after: Step where a stage stops as if it were interrupted, by stage.
+  """
+
+  config: RunConfig
+  workdir: pathlib.Path
+  mesh: Mesh
+  data: RunData | VideoData
+  networks: RunNetworks
+  stages: tuple[str, ...]
+  profile: StepSpan | None = None
+  stop_after: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+  @property
+  def evaluation_folder(self) -> pathlib.Path:
+    """Holds scores.json and what the report shows."""
+    return self.workdir / "evaluation"
+
+
+class Stage(abc.ABC):
+  """A part of a run, for all of its processes to call.
+
+  Attributes:
+    name: As in `config.stages` and stages.json.
+
+  Args:
+    run: What it shares with the others.
+  """
+
+  name: str
+
+  def __init__(self, run: Run):
+    self._run = run
+
+  @abc.abstractmethod
+  def is_complete(self) -> bool:
+    """Returns whether nothing is left to do, with what there is now."""
+
+  @abc.abstractmethod
+  def run(self) -> None:
+    """Does what is left.
+
+    Raises:
+      UserError: Something that the user can mend.
+      Interrupted: It was asked to stop.
+    """
+
+
+class DataStage(Stage):
+  """Makes the rendered data set, where the run makes its own."""
+
+  name = "data"
+
+  def is_complete(self) -> bool:
+    """Returns whether all shards are there; see `RunData.is_complete`."""
+    return self._run.data.is_complete(may_mend=self._run.stages == ("data",))
+
+  def run(self) -> None:
+    """Makes what is missing."""
+    processes.by_main(self._run.data.generate)
