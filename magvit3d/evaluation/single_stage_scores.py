@@ -5,9 +5,8 @@ flatters clips with much flat background, which is why baselines stand beside.
 """
 
 import dataclasses
-import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import jax
@@ -22,6 +21,8 @@ from magvit3d.evaluation import (
   tokenizer_scores,
   transformer_scores,
 )
+from magvit3d.evaluation.results import write_scores
+from magvit3d.evaluation.tables import Column, Role, Row, Table
 from magvit3d.files import atomic_file
 from magvit3d.inference.batched import map_batches
 from magvit3d.media import animations
@@ -29,9 +30,9 @@ from magvit3d.models.tokenizer import Tokenizer
 from magvit3d.tokens.autoregressive_model import LanguageModel
 from magvit3d.tokens.masked_model import TokenModel
 
-SCORES_NAME = "scores.json"
 SAMPLES_NAME = "samples.webp"
 _NUM_SHOWN = 8
+_SPLIT = "test"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,41 +40,38 @@ class Evaluation:
   """Tables of scores and clips to look at.
 
   Attributes:
-    num_clips: Clips that were scored.
-    tables: By title, rows by name, values by column.
+    tables: Of scores.
     shown: Columns of the picture, by name: uint8 (n, t, h, w, 3).
   """
 
-  num_clips: int
-  tables: Mapping[str, Mapping[str, Mapping[str, float]]]
+  tables: Sequence[Table]
   shown: Mapping[str, np.ndarray]
 
   def lines(self) -> list[str]:
     """The tables as text."""
     lines = []
-    for title, rows in self.tables.items():
-      lines.append(f"{title} (n = {self.num_clips}):")
-      for name, values in rows.items():
-        text = ", ".join(f"{key} {value:.3f}" for key, value in values.items())
-        lines.append(f"  {name}: {text}")
+    for table in self.tables:
+      lines.append(f"{table.title} (n = {table.n}):")
+      for row in table.rows:
+        texts = [
+          f"{column.name} {cell.value:.3f} {column.unit}".rstrip()
+          for column, cell in zip(table.columns, row.cells, strict=True)
+          if cell.value is not None
+        ]
+        lines.append(f"  {row.name}: {', '.join(texts)}")
     return lines
 
   def write(self, folder: pathlib.Path) -> None:
     """Writes scores.json and samples.webp."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = {
-      "num_clips": self.num_clips,
-      "tables": self.tables,
-      "columns_of_samples": list(self.shown),
-    }
-    text = json.dumps(content, indent=2) + "\n"
     columns = [clips[:_NUM_SHOWN] for clips in self.shown.values()]
     strips = [
       animations.strip_frames(list(row)) for row in zip(*columns, strict=True)
     ]
     picture = animations.encode_webp(np.concatenate(strips, axis=1), quality=85)
     atomic_file.write_bytes(folder / SAMPLES_NAME, picture)
-    atomic_file.write_text(folder / SCORES_NAME, text)
+    facts = {"columns_of_samples": list(self.shown)}
+    write_scores(folder, facts, self.tables)
 
 
 class Scorer(Protocol):
@@ -86,16 +84,28 @@ class Scorer(Protocol):
     """Returns all scores."""
 
 
-def _image_rows(
-  real: np.ndarray, named: Mapping[str, np.ndarray]
-) -> dict[str, dict[str, float]]:
-  return {
-    name: {
-      "psnr_db": float(np.mean(image_metrics.psnr(clips, real))),
-      "ssim": float(np.mean(image_metrics.ssim(clips, real))),
-    }
-    for name, clips in named.items()
-  }
+def _table(
+  title: str, n: int, columns: Sequence[Column], rows: Sequence[Row]
+) -> Table:
+  return Table(title, "", _SPLIT, n, tuple(columns), tuple(rows))
+
+
+def _image_table(
+  title: str, real: np.ndarray, named: Mapping[str, tuple[Role, np.ndarray]]
+) -> Table:
+  rows = [
+    Row.of(
+      name,
+      role,
+      [
+        float(np.mean(image_metrics.psnr(clips, real))),
+        float(np.mean(image_metrics.ssim(clips, real))),
+      ],
+    )
+    for name, (role, clips) in named.items()
+  ]
+  columns = [Column("PSNR", "dB", "higher"), Column("SSIM", "", "higher")]
+  return _table(title, len(real), columns, rows)
 
 
 def _to_uint8(clips: np.ndarray) -> np.ndarray:
@@ -141,29 +151,42 @@ class TokenizerScorer:
     """Returns all scores."""
     clips, tokens = self._reconstruct(params, self._frames)
     mean = self._real.mean(axis=(1, 2, 3), keepdims=True)
-    rows = _image_rows(
+    table = _image_table(
+      "Reconstruction",
       self._real,
       {
-        "tokenizer (moving average)": clips,
-        "baseline: copy of the first frame": image_metrics.copy_first_frame(
-          self._real
+        "tokenizer (moving average)": ("model", clips),
+        "baseline: copy of the first frame": (
+          "baseline",
+          image_metrics.copy_first_frame(self._real),
         ),
-        "baseline: the clip's mean colour": np.broadcast_to(
-          mean, self._real.shape
+        "baseline: the clip's mean colour": (
+          "baseline",
+          np.broadcast_to(mean, self._real.shape),
         ),
       },
     )
     usage = image_metrics.code_usage(tokens, self._codebook_size)
-    codes = {
-      "tokenizer": usage,
-      "baseline: one code for everything": {
-        "usage": 1 / self._codebook_size,
-        "perplexity": 1.0,
-      },
-    }
-    return Evaluation(
+    least = (1 / self._codebook_size, 1.0, None)
+    codes = _table(
+      "Codes",
       len(clips),
-      {"Reconstruction": rows, "Codes": codes},
+      [
+        Column("usage", "", None),
+        Column("perplexity", "", None),
+        Column("dead codes", "", None),
+      ],
+      [
+        Row.of(
+          "tokenizer",
+          "model",
+          [usage[key] for key in ("usage", "perplexity", "dead_codes")],
+        ),
+        Row.of("baseline: one code for everything", "baseline", least),
+      ],
+    )
+    return Evaluation(
+      [table, codes],
       {"real": self._frames, "reconstructed": _to_uint8(clips)},
     )
 
@@ -229,12 +252,20 @@ class MaskedScorer:
   def evaluate(self, params: PyTree) -> Evaluation:
     """Returns all scores; one sample of each task for each clip."""
     real = self._clips["frames"].astype(np.float32) / 255
-    tables = {
-      "Error on the hidden half of the tokens": {
-        name: {"transformer": error, "most frequent token": baseline}
-        for name, (error, baseline) in self._hidden_errors(params).items()
-      }
-    }
+    tables = [
+      _table(
+        "Error on the hidden half of the tokens",
+        len(real),
+        [
+          Column("transformer", "", "lower"),
+          Column("most frequent token", "", None),
+        ],
+        [
+          Row.of(name, "model", errors)
+          for name, errors in self._hidden_errors(params).items()
+        ],
+      )
+    ]
     floor = self._decode(self._tokenizer_params, self._tokens.tokens)
     shown = {"real": self._clips["frames"]}
     for index, task in enumerate(self._model.tasks):
@@ -244,15 +275,21 @@ class MaskedScorer:
       if task.condition is None:
         continue
       given = np.asarray(task.condition_video(jnp.asarray(real)))
-      tables[f"Clips of {task.name}, one sample each"] = _image_rows(
-        real,
-        {
-          "transformer": clips,
-          "floor: true clips through the tokenizer": floor,
-          "baseline: the condition as it is padded": np.clip(given, 0, 1),
-        },
+      tables.append(
+        _image_table(
+          f"Clips of {task.name}, one sample each",
+          real,
+          {
+            "transformer": ("model", clips),
+            "floor: true clips through the tokenizer": ("floor", floor),
+            "baseline: the condition as it is padded": (
+              "baseline",
+              np.clip(given, 0, 1),
+            ),
+          },
+        )
       )
-    return Evaluation(len(real), tables, shown)
+    return Evaluation(tables, shown)
 
 
 class AutoregressiveScorer:
@@ -329,15 +366,17 @@ class AutoregressiveScorer:
       self._model.tokenizer, self._batch_size, self._mesh
     )
     baseline = image_metrics.most_frequent_token_error(self._tokens)
-    errors = {
-      "transformer": self._next_token_error(params),
-      "baseline: most frequent token": baseline,
-    }
-    return Evaluation(
+    table = _table(
+      "Next tokens",
       len(self._labels),
-      {
-        "Next tokens": {name: {"error": e} for name, e in errors.items()},
-      },
+      [Column("error", "", "lower")],
+      [
+        Row.of("transformer", "model", [self._next_token_error(params)]),
+        Row.of("baseline: most frequent token", "baseline", [baseline]),
+      ],
+    )
+    return Evaluation(
+      [table],
       {
         "real": self._frames,
         "class-conditional sample": _to_uint8(

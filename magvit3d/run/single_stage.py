@@ -26,6 +26,7 @@ from magvit3d.data.clips import spread_indices
 from magvit3d.data.crops import NO_CROP, CroppedClips, fit_crop
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.evaluation import single_stage_scores as scores
+from magvit3d.evaluation.results import SCORES_NAME
 from magvit3d.models.tokenizer import Tokenizer, latent_shape
 from magvit3d.monitoring.options import MonitoringOptions
 from magvit3d.monitoring.profiling import StepSpan
@@ -148,7 +149,7 @@ class SingleStage:
       evaluation.write(folder)
     for line in evaluation.lines():
       logging.info("%s", line)
-    return folder / scores.SCORES_NAME
+    return folder / SCORES_NAME
 
   def overfit(self) -> list[overfit.Verdict]:
     """Trains on one batch and saves nothing; says whether it can learn."""
