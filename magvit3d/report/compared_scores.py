@@ -100,7 +100,9 @@ def _align(title: str, runs: Sequence[Run], may_mark: bool) -> Block:
   cells: dict[tuple[str, str], list[Cell | None]] = {}
   directions: dict[tuple[str, str], Direction] = {}
   for number, table in enumerate(tables):
-    for row in table.rows if table else ():
+    if table is None:
+      continue
+    for row in table.rows:
       if roles.get(row.name) != "baseline":
         roles[row.name] = row.role
       for column, cell in zip(table.columns, row.cells, strict=True):
@@ -156,7 +158,7 @@ def _differs(line: Line) -> bool:
 
 
 def _mark(line: Line, direction: Direction) -> Line:
-  sign = _SIGNS.get(direction, 0)
+  sign = _SIGNS.get(direction or "", 0)
   numbers = [cell.value if cell else None for cell in line.cells]
   known = [sign * number for number in numbers if is_finite(number)]
   if not sign or len(known) < 2 or min(known) == max(known):
