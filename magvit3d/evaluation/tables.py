@@ -1,7 +1,7 @@
 """Tables of scores, as the evaluation makes and `scores.json` holds them."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Literal
 
 SCHEMA_VERSION = 2  # Of scores.json; files without one are older.
@@ -26,9 +26,9 @@ class Cell:
     ValueError: One of them is no number.
   """
 
-  value: float | None
-  low: float | None = None
-  high: float | None = None
+  value: int | float | None
+  low: int | float | None = None
+  high: int | float | None = None
 
   def __post_init__(self):
     for number in (self.value, self.low, self.high):
@@ -86,7 +86,7 @@ class Row:
     cls,
     name: str,
     role: Role,
-    values: Iterable[float | Cell | None],
+    values: Iterable[int | float | Cell | None],
     direction: Direction = None,
   ) -> "Row":
     """Returns a row of numbers, or of cells with intervals."""
@@ -141,10 +141,11 @@ class Table:
         cell["value"] if cell["low"] is None else cell
         for cell in entry["cells"]
       ]
-    return content
+    lists = {name: list(content[name]) for name in ("columns", "rows")}
+    return content | lists
 
   @classmethod
-  def from_json(cls, content: Mapping[str, Any]) -> "Table":
+  def from_json(cls, content: Any) -> "Table":
     """Returns the table of `to_json`.
 
     Raises:
