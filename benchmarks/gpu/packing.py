@@ -42,7 +42,7 @@ def scores(run: pathlib.Path) -> dict[str, Any]:
   return {
     key: value
     for key, value in content.items()
-    if len(json.dumps(value, default=str)) < 20_000
+    if len(json.dumps(value, default=str)) < 100_000
   }
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from magvit3d.evaluation import transformer_scores
 from magvit3d.evaluation.outputs import RunOutputs
 from magvit3d.evaluation.results import Results
+from magvit3d.evaluation.tables import Column, Row
 
 _CHECKED_TASK = "full_generation"
 
@@ -28,16 +29,8 @@ def score(outputs: RunOutputs, results: Results) -> None:
         is_wrong, is_masked, tokens.tokens, chosen
       )
       ratio = error / baseline if baseline else float("nan")
-      rows.append(
-        [
-          f"{task.name}, {where}",
-          1 - error,
-          1 - baseline,
-          error,
-          baseline,
-          ratio,
-        ]
-      )
+      values = (1 - error, 1 - baseline, error, baseline, ratio)
+      rows.append(Row.of(f"{task.name}, {where}", "model", values))
       if task.name == _CHECKED_TASK and chosen is cells:
         results.measured["token_error_ratio"] = ratio
   results.add_table(
@@ -45,13 +38,13 @@ def score(outputs: RunOutputs, results: Results) -> None:
     "Half of the tokens are hidden at random; the transformer's likeliest "
     "code against always the most frequent token of the same cells.",
     [
-      "task, cells",
-      "accuracy",
-      "accuracy of most frequent",
-      "error",
-      "error of most frequent",
-      "error ratio",
+      Column("accuracy", "", "higher"),
+      Column("accuracy of most frequent", "", None),
+      Column("error", "", "lower"),
+      Column("error of most frequent", "", None),
+      Column("error ratio", "", "lower"),
     ],
     rows,
     n=len(outputs.real),
+    row_heading="task, cells",
   )

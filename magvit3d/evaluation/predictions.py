@@ -9,6 +9,7 @@ from magvit3d.evaluation import (
   checks,
   motion_clips,
   prediction_scores,
+  tokenizer_scores,
   transformer_scores,
 )
 from magvit3d.evaluation.metres import path_tables, run_paths
@@ -18,6 +19,7 @@ from magvit3d.evaluation.metres.summary import Line
 from magvit3d.evaluation.metres.tally import RECONSTRUCTIONS, SceneTally
 from magvit3d.evaluation.outputs import RunOutputs, side_by_side, to_uint8
 from magvit3d.evaluation.results import Results
+from magvit3d.evaluation.tables import Role, Row
 
 FRAME_PREDICTION = "frame_prediction"
 _COPIES = {
@@ -82,10 +84,12 @@ class PredictedClips:
   def score_pixels(self, results: Results) -> None:
     """Adds the scores of the clips that were asked, and clips to show."""
     outputs, first = self._outputs, self._first
+    floor = "floor: true frames through the tokenizer"
     named = {
       "transformer": self._predicted,
-      "floor: true frames through the tokenizer": outputs.reconstruction,
+      floor: outputs.reconstruction,
     } | self._simple
+    roles: dict[str, Role] = {"transformer": "model", floor: "floor"}
     is_asked = np.ones(len(outputs.real), bool)
     if self._is_given is not None:
       is_asked = ~self._is_given.ravel()
@@ -98,10 +102,12 @@ class PredictedClips:
     results.add_table(
       f"Predicted{self._title}" if self._title else "Predicted clips",
       f"{self._describe()}; scores are of the rest. One sample a clip.",
-      ["", "PSNR, dB", "SSIM", "foreground PSNR, dB"],
-      rows,
+      tokenizer_scores.IMAGE_COLUMNS,
+      [
+        Row.of(name, roles.get(name, "baseline"), scores)
+        for name, *scores in rows
+      ],
       n=int(is_asked.sum()),
-      baselines=list(self._simple),
     )
     prefix = self._task.name if self._title else "prediction"
     column = "copy_last" if self._is_given is None else "nearest_view"

@@ -14,6 +14,7 @@ from jaxtyping import Int
 from magvit3d.evaluation import tokenizer_scores
 from magvit3d.evaluation.outputs import RunOutputs, first_of_kind
 from magvit3d.evaluation.results import Results
+from magvit3d.evaluation.tables import Column, Row
 from magvit3d.inference.batched import map_batches
 from magvit3d.models.cameras import Cameras
 from magvit3d.monitoring import stage_progress
@@ -74,11 +75,11 @@ def score(
       num_positions = num_known // model.num_views
       rate = bits / model.num_views
       rows.append(
-        [
+        Row.of(
           f"{num_positions} positions, {_FILLS[name]}",
-          rate,
-          *scores.values(),
-        ]
+          "model" if name == "transformer" else "baseline",
+          (rate, *scores.values()),
+        )
       )
       score = scores["foreground_psnr"]
       if score is not None:
@@ -98,10 +99,9 @@ def score(
   results.add_table(
     "Rate and reconstruction",
     note,
-    ["", "bits per clip", "PSNR, dB", "SSIM", "foreground PSNR, dB"],
+    [Column("bits per clip", "", None), *tokenizer_scores.IMAGE_COLUMNS],
     rows,
     n=len(real),
-    baselines=[row[0] for row in rows if row[0].endswith(_FILLS["frequent"])],
   )
   if series["transformer"][0]:
     results.add_plot(

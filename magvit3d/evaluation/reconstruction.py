@@ -5,6 +5,7 @@ from magvit3d.evaluation.metres import path_tables, run_paths
 from magvit3d.evaluation.metres.tally import RECONSTRUCTIONS, SceneTally
 from magvit3d.evaluation.outputs import RunOutputs, to_uint8
 from magvit3d.evaluation.results import Results
+from magvit3d.evaluation.tables import Column
 
 
 def score_clips(outputs: RunOutputs, results: Results) -> None:
@@ -17,10 +18,9 @@ def score_clips(outputs: RunOutputs, results: Results) -> None:
     "Foreground: pixels within 2 of the true object mask. Most of a frame is "
     "background, so PSNR over whole frames says little. Colour error: of the "
     "object's mean colour, root mean square over red, green, blue in [0, 1].",
-    ["", "PSNR, dB", "SSIM", "foreground PSNR, dB", "colour error"],
+    [*tokenizer_scores.IMAGE_COLUMNS, Column("colour error", "", "lower")],
     rows,
     n=len(outputs.real),
-    baselines=[row[0] for row in rows[1:]],
   )
   results.measured["foreground_gain_db"] = gain
   results.measured["color_error_ratio"] = color_ratio
@@ -43,10 +43,13 @@ def score_codes(outputs: RunOutputs, results: Results) -> None:
     "Use of the codebook",
     f"{size} codes; perplexity is the number of codes that, used equally "
     "often, would be as varied.",
-    ["", "tokens", "share of codes used", "perplexity"],
+    [
+      Column("tokens", "", None),
+      Column("share of codes used", "", None),
+      Column("perplexity", "", None),
+    ],
     rows,
     n=len(outputs.real),
-    baselines=[rows[-1][0]],
   )
   results.measured["foreground_perplexity"] = perplexity
 

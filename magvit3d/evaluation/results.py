@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,10 @@ from absl import logging
 
 from magvit3d.config.evaluation import EvaluationConfig
 from magvit3d.evaluation import checks as run_checks
+from magvit3d.evaluation.tables import SCHEMA_VERSION, Column, Row, Table
 from magvit3d.files import atomic_file
 
+SCORES_NAME = "scores.json"
 NO_OBJECTS = (
   "No clip has a mask, so there are no scores of the foreground (n = 0)."
 )
@@ -26,6 +28,10 @@ class Results:
 
   Attributes:
     split: The same.
+    tables: The tables so far.
+    checks: As `scores.json` has them, once `check` made them.
+    confusions: The confusion matrices so far, likewise.
+    plots: The plots so far, likewise.
     shown: Clips for the report, `evaluation/clips.npz`.
     paths: See `metres.tally`, `evaluation/paths.npz`.
     measured: Numbers that `checks` names; None or NaN where there is none.
@@ -34,63 +40,38 @@ class Results:
   def __init__(self, split: str, has_objects: bool):
     self.split = split
     self._has_objects = has_objects
-    self._entries: dict[str, list[dict[str, Any]]] = {
-      name: [] for name in ("tables", "checks", "confusions", "plots")
-    }
+    self.tables: list[Table] = []
+    self.checks: list[dict[str, Any]] = []
+    self.confusions: list[dict[str, Any]] = []
+    self.plots: list[dict[str, Any]] = []
     self.shown: dict[str, np.ndarray] = {}
     self.paths: dict[str, np.ndarray] = {}
     self.measured: dict[str, float | None] = {}
-
-  @property
-  def tables(self) -> list[dict[str, Any]]:
-    """The tables so far, as `scores.json` has them."""
-    return self._entries["tables"]
-
-  @property
-  def checks(self) -> list[dict[str, Any]]:
-    """The checks, once `check` made them."""
-    return self._entries["checks"]
-
-  @property
-  def confusions(self) -> list[dict[str, Any]]:
-    """The confusion matrices so far, likewise."""
-    return self._entries["confusions"]
-
-  @property
-  def plots(self) -> list[dict[str, Any]]:
-    """The plots so far, likewise."""
-    return self._entries["plots"]
 
   def add_table(
     self,
     title: str,
     note: str,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[Any]],
+    columns: Sequence[Column],
+    rows: Iterable[Row],
     *,
     n: int,
-    baselines: Sequence[str] = (),
+    row_heading: str = "",
+    unit: str = "",
   ) -> None:
-    """Adds a table.
-
-    Args:
-      title: Of the table.
-      note: What one must know to read it.
-      columns: Heads, that of the names included.
-      rows: Each a name and its values.
-      n: Samples.
-      baselines: Names of the rows that need no network.
-    """
-    self._entries["tables"].append(
-      {
-        "title": title,
-        "note": note if self._has_objects else f"{note} {NO_OBJECTS}",
-        "split": self.split,
-        "n": n,
-        "columns": list(columns),
-        "rows": [list(row) for row in rows],
-        "baselines": list(baselines),
-      }
+    """Adds a table, see `Table`."""
+    note = note if self._has_objects else f"{note} {NO_OBJECTS}"
+    self.tables.append(
+      Table(
+        title,
+        note,
+        self.split,
+        n,
+        tuple(columns),
+        tuple(rows),
+        row_heading,
+        unit,
+      )
     )
 
   def check(self, settings: EvaluationConfig, motions: Sequence[str]) -> None:
@@ -100,15 +81,15 @@ class Results:
       settings: `config.evaluation`.
       motions: Names of all motions of the data.
     """
-    self._entries["checks"] = run_checks.make(self.measured, settings, motions)
-    for entry in self._entries["checks"]:
+    self.checks = run_checks.make(self.measured, settings, motions)
+    for entry in self.checks:
       logging.info("%s", run_checks.say(entry))
 
   def add_confusion(
     self, title: str, note: str, names: Sequence[str], counts: np.ndarray
   ) -> None:
     """Adds a confusion matrix: counts (true, answered)."""
-    self._entries["confusions"].append(
+    self.confusions.append(
       {
         "title": title,
         "note": note,
@@ -134,7 +115,7 @@ class Results:
       labels: Of the axes x and y.
       series: Each with `name`, `x`, `y` and `is_baseline`.
     """
-    self._entries["plots"].append(
+    self.plots.append(
       {
         "title": title,
         "note": note,
@@ -160,5 +141,36 @@ class Results:
       np.savez_compressed(folder / "paths.npz", **self.paths)
     else:
       (folder / "paths.npz").unlink(missing_ok=True)
-    text = json.dumps(facts | self._entries, indent=2) + "\n"
-    atomic_file.write_text(folder / "scores.json", text)
+    write_scores(
+      folder, facts, self.tables, self.checks, self.confusions, self.plots
+    )
+
+
+def write_scores(
+  folder: pathlib.Path,
+  facts: Mapping[str, Any],
+  tables: Iterable[Table],
+  checks: Sequence[Mapping[str, Any]] = (),
+  confusions: Sequence[Mapping[str, Any]] = (),
+  plots: Sequence[Mapping[str, Any]] = (),
+) -> None:
+  """Writes scores.json.
+
+  Args:
+    folder: It is there.
+    facts: What the file says besides.
+    tables: Of scores.
+    checks: See `Results`.
+    confusions: The same.
+    plots: The same.
+  """
+  content = {
+    "schema_version": SCHEMA_VERSION,
+    **facts,
+    "tables": [table.to_json() for table in tables],
+    "checks": checks,
+    "confusions": confusions,
+    "plots": plots,
+  }
+  text = json.dumps(content, indent=2) + "\n"
+  atomic_file.write_text(folder / SCORES_NAME, text)

@@ -1,7 +1,6 @@
 """How well the tokenizer shows the object, and how it uses its codes."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +10,17 @@ from jaxtyping import Float, Int, PyTree
 
 from magvit3d.data.pixels import to_unit_range
 from magvit3d.evaluation import image_metrics
+from magvit3d.evaluation.tables import Column, Row
 from magvit3d.inference.batched import map_batches
 from magvit3d.models.tokenizer import Tokenizer
 
 _CLIPS_AT_A_TIME = 32
+# Of `image_scores`.
+IMAGE_COLUMNS = (
+  Column("PSNR", "dB", "higher"),
+  Column("SSIM", "", "higher"),
+  Column("foreground PSNR", "dB", "higher"),
+)
 
 
 def make_reconstruct(
@@ -142,32 +148,31 @@ def _perplexity(tokens: Int[np.ndarray, "n"]) -> float:
 def reconstruction_table(
   reconstruction: Float[np.ndarray, "n t h w 3"],
   clips: Mapping[str, np.ndarray],
-) -> tuple[list[list[Any]], float | None, float | None]:
+) -> tuple[list[Row], float | None, float | None]:
   """Rows of the reconstruction table, and what is checked of it.
 
   That is the foreground gain in dB and the ratio of the object's colour error
   to that of the bare background; both None where no mask shows an object.
   """
   real = clips["frames"].astype(np.float32) / 255
-  named = {
-    "tokenizer (moving average)": reconstruction,
-    "background only": image_metrics.background_only(
-      clips["background"], real.shape
-    ),
-    "copy of the first frame": image_metrics.copy_first_frame(real),
-  }
+  background = image_metrics.background_only(clips["background"], real.shape)
+  copied = image_metrics.copy_first_frame(real)
   is_object = clips["masks"] > 0
-  rows = [
+  found = [
     [
-      name,
       *image_scores(shown, real, clips["masks"]).values(),
       _color_error(shown, real, is_object),
     ]
-    for name, shown in named.items()
+    for shown in (reconstruction, background, copied)
+  ]
+  rows = [
+    Row.of("tokenizer (moving average)", "model", found[0]),
+    Row.of("background only", "baseline", found[1]),
+    Row.of("copy of the first frame", "baseline", found[2]),
   ]
   if not is_object.any():
     return rows, None, None
-  *_, (psnr, error), (bare_psnr, bare_error), _ = (row[-2:] for row in rows)
+  (psnr, error), (bare_psnr, bare_error), _ = (line[-2:] for line in found)
   return rows, psnr - bare_psnr, error / bare_error
 
 
@@ -183,19 +188,20 @@ def code_table(
   tokens: Int[np.ndarray, "n t h w"],
   is_foreground: np.ndarray,
   codebook_size: int,
-) -> tuple[list[list[Any]], float | None]:
+) -> tuple[list[Row], float | None]:
   """Rows of the code usage table, and the perplexity on foreground cells.
 
   The latter is None where no cell touches an object.
   """
-  rows = []
+  rows, perplexity = [], None
   for name, chosen in (
     ("all cells", tokens),
     ("cells that touch the object", tokens[is_foreground]),
   ):
     usage = image_metrics.code_usage(chosen, codebook_size)
     perplexity = usage["perplexity"] if chosen.size else None
-    rows.append([name, chosen.size, usage["usage"], perplexity])
+    values = (chosen.size, usage["usage"], perplexity)
+    rows.append(Row.of(name, "model", values))
   baseline = "baseline: one code for everything"
-  rows.append([baseline, tokens.size, 1 / codebook_size, 1.0])
-  return rows, rows[1][-1]
+  values = (tokens.size, 1 / codebook_size, 1.0)
+  return [*rows, Row.of(baseline, "baseline", values)], perplexity

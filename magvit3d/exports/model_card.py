@@ -8,6 +8,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from magvit3d.evaluation.tables import SCHEMA_VERSION, Table
+from magvit3d.report.file_reading import read_tables
+from magvit3d.report.page_texts import cell_text, table_decimals, table_facts
 from magvit3d.report.run_passport import flatten
 
 LICENCE = (
@@ -94,11 +97,7 @@ def make(
       `shipped_check`.
   """
   run = scores["run"]
-  tables = [
-    {key: table[key] for key in ("title", "n", "split", "columns", "rows")}
-    for table in scores["tables"]
-    if table["title"] in _TABLES
-  ]
+  tables = [table for table in read_tables(scores) if table.title in _TABLES]
   return {
     "name": name,
     "summary": _summary(trained, run, check),
@@ -110,7 +109,8 @@ def make(
     "parameters": run["parameters"],
     "stored_as": "float16",
     "data": dict(trained["data"]),
-    "scores": tables,
+    "schema_version": SCHEMA_VERSION,
+    "scores": [table.to_json() for table in tables],
     "checks": [
       {
         key: found[key]
@@ -178,9 +178,9 @@ def to_markdown(card: Mapping[str, Any]) -> str:
     "## Scores of the run",
     "Mean [95% interval, bootstrap over scenes].",
   ]
-  for table in card["scores"]:
-    title = f"**{table['title']}** ({table['split']} split, n = {table['n']})"
-    parts += [title, _table(table["columns"], table["rows"])]
+  for table in read_tables({**card, "tables": card["scores"]}):
+    title = f"**{table.title}** ({table_facts(table)})"
+    parts += [title, _scores(table)]
   missed = [found for found in card["checks"] if not found["passed"]]
   parts.append(
     f"Of {len(card['checks'])} checks of the report it misses {len(missed)}"
@@ -214,6 +214,22 @@ def _check_text(found) -> str:
   return f"{found['name']}: {found['value']:.4g}, wanted {wanted.strip()}"
 
 
+def _scores(table: Table) -> str:
+  headings = [column.heading for column in table.columns]
+  decimals = table_decimals([table])
+  rows = [
+    [
+      row.name,
+      *(
+        " ".join(cell_text(cell, decimals[heading])).rstrip()
+        for cell, heading in zip(row.cells, headings, strict=True)
+      ),
+    ]
+    for row in table.rows
+  ]
+  return _table([table.row_heading, *headings], rows)
+
+
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
   lines = [list(columns), ["---"] * len(columns), *rows]
   return "\n".join(
@@ -222,6 +238,4 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-  if value is None:
-    return "–"
   return f"{value:.4f}" if isinstance(value, float) else str(value)

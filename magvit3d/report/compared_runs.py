@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from magvit3d.errors import UserError
+from magvit3d.evaluation.tables import Table
 from magvit3d.monitoring import metrics_file
-from magvit3d.report import run_passport
+from magvit3d.report import check_section, file_reading, run_passport
 from magvit3d.report.curves import Series, group_panels
 
 
@@ -20,8 +21,8 @@ class Run:
     name: Short, and no other run's.
     folder: Its work folder.
     config: config.json.
-    tables: Of the scores, as `Results` writes them.
-    checks: The same.
+    tables: Of the scores.
+    checks: Of the scores, as `Results` has them.
     panels: Training curves by stage and panel.
     passport: Facts by group and name.
     data_sha256: Of its data's manifest; None if that is not known.
@@ -30,7 +31,7 @@ class Run:
   name: str
   folder: pathlib.Path
   config: dict[str, Any]
-  tables: list[dict[str, Any]]
+  tables: list[Table]
   checks: list[dict[str, Any]]
   panels: dict[str, dict[str, Series]]
   passport: run_passport.Facts
@@ -108,8 +109,8 @@ def _load(folder: pathlib.Path, name: str) -> Run:
     name,
     folder,
     config,
-    _tables(scores),
-    _objects(scores.get("checks")),
+    file_reading.read_tables(scores),
+    check_section.as_checks(scores.get("checks")),
     {
       path.parent.name: group_panels(metrics_file.read_metrics(path))
       for path in sorted(folder.glob("*/metrics.jsonl"))
@@ -131,35 +132,3 @@ def _load_json(path: pathlib.Path) -> dict[str, Any] | None:
       f"{path} cannot be read ({error}). Run the stage that writes it again."
     ) from error
   return content
-
-
-def _tables(scores: dict[str, Any]) -> list[dict[str, Any]]:
-  tables = scores.get("tables")
-  if isinstance(tables, dict):  # Of a single stage.
-    return [
-      _from_rows(str(title), rows, scores.get("num_clips"))
-      for title, rows in tables.items()
-      if isinstance(rows, dict)
-    ]
-  return [
-    table
-    for table in _objects(tables)
-    if all(isinstance(row, list) and row for row in table.get("rows", [None]))
-  ]
-
-
-def _from_rows(title: str, rows: dict[str, Any], n: object) -> dict[str, Any]:
-  rows = {name: row for name, row in rows.items() if isinstance(row, dict)}
-  columns = list(dict.fromkeys(key for row in rows.values() for key in row))
-  return {
-    "title": title,
-    "n": n,
-    "columns": ["", *columns],
-    "rows": [[name, *map(row.get, columns)] for name, row in rows.items()],
-    "baselines": [name for name in rows if name.startswith("baseline")],
-  }
-
-
-def _objects(value: object) -> list[dict[str, Any]]:
-  items = value if isinstance(value, list) else []
-  return [item for item in items if isinstance(item, dict)]

@@ -1,22 +1,19 @@
 """Scores of several runs beside each other, and which of them is best."""
 
 import dataclasses
-import math
-import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
+from magvit3d.evaluation.tables import Cell, Direction, Role, Table
 from magvit3d.report.compared_runs import Run
-from magvit3d.report.page_texts import is_finite, value_text
+from magvit3d.report.page_texts import (
+  cell_text,
+  is_finite,
+  table_decimals,
+  table_facts,
+)
 
 MISSING = "–"
-_UP = r"\b(psnr|ssim|iou|accuracy|inception score)\b"
-_DOWN = (
-  r"\b(ade|fde|errors?|residual|failures|fvd|lpips|frechet|centroid)\b|, m$"
-)
-_UP_TITLES = ("probes: classes",)  # Their columns name questions.
-# Columns that hold a baseline, or a count.
-_NEITHER = r"most frequent|^real|^copy|^first frame|^n$|\b(clips|tokens|bits)\b"
+_SIGNS = {"higher": 1, "lower": -1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,14 +21,16 @@ class Line:
   """A score of all runs.
 
   Attributes:
-    column: Its name.
-    values: Of each run; `MISSING` where there is none.
+    column: Its name and unit.
+    cells: Of each run; None where it has no such score.
+    decimals: Of all numbers, see `page_texts.column_decimals`.
     best: Numbers of the runs that are best; none if nothing tells.
   """
 
   column: str
-  values: list[Any]
-  best: tuple[int, ...]
+  cells: list[Cell | None]
+  decimals: int | None
+  best: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,25 +50,6 @@ class Block:
   notes: dict[str, str]
   groups: list[tuple[str, bool, list[Line]]]
   warnings: list[str]
-
-
-def direction(title: str, column: str, row: str = "") -> int:
-  """Returns 1 if more is better, -1 if less is, 0 if that is not known.
-
-  Args:
-    title: Of a table.
-    column: Of the score, which may name what it is of, or only a unit.
-    row: Says it where neither does.
-  """
-  if re.search(_NEITHER, column.lower()):
-    return 0
-  for text in (column, title, row):
-    text = text.lower().replace("_", " ")
-    is_up = bool(re.search(_UP, text)) or text in _UP_TITLES
-    is_down = bool(re.search(_DOWN, text))
-    if is_up != is_down:
-      return 1 if is_up else -1
-  return 0
 
 
 def data_warnings(runs: Sequence[Run]) -> list[str]:
@@ -101,119 +81,101 @@ def align(runs: Sequence[Run], may_mark: bool) -> list[Block]:
     runs: To compare.
     may_mark: Whether the best values may be marked at all.
   """
-  titles = _union([[str(t.get("title")) for t in run.tables] for run in runs])
+  titles = dict.fromkeys(table.title for run in runs for table in run.tables)
   return [_align(title, runs, may_mark) for title in titles]
 
 
 def _align(title: str, runs: Sequence[Run], may_mark: bool) -> Block:
   tables = [
-    next((t for t in run.tables if str(t.get("title")) == title), None)
+    next((table for table in run.tables if table.title == title), None)
     for run in runs
   ]
-  present = [table for table in tables if table is not None]
-  names = _union([[str(row[0]) for row in t["rows"]] for t in present])
-  columns = _union([_columns(table) for table in present])
-  baselines = {name for t in present for name in t.get("baselines") or ()}
-  cells = [_cells(table) if table else {} for table in tables]
-  warnings = _differences(runs, tables)
-  groups, differing = [], []
-  for name in names:
-    lines = []
-    for column in columns:
-      values = [of_run.get((name, column), MISSING) for of_run in cells]
-      if all(value is MISSING for value in values):
-        continue
-      texts = {value_text(v) for v in values if v is not MISSING}
-      if name in baselines and len(texts) > 1:
-        differing.append(name)
-      lines.append(Line(column, values, ()))
-    groups.append((name, name in baselines, lines))
-  if differing and not warnings:
-    which = ", ".join(dict.fromkeys(differing))
-    warnings.append(
-      f"baselines differ ({which}), so the runs were not scored alike"
-    )
-  if may_mark and not warnings:
-    groups = [
-      (name, is_baseline, [_mark(title, name, line) for line in lines])
-      if not is_baseline and not name.startswith("floor")
-      else (name, is_baseline, lines)
-      for name, is_baseline, lines in groups
-    ]
   present = {
     run.name: table
     for run, table in zip(runs, tables, strict=True)
     if table is not None
   }
-  facts = {name: _facts(table) for name, table in present.items()}
-  notes = {name: str(t["note"]) for name, t in present.items() if t.get("note")}
-  return Block(title, facts, notes, groups, warnings)
+  decimals = table_decimals(list(present.values()))
+  roles: dict[str, Role] = {}
+  cells: dict[tuple[str, str], list[Cell | None]] = {}
+  directions: dict[tuple[str, str], Direction] = {}
+  for number, table in enumerate(tables):
+    if table is None:
+      continue
+    for row in table.rows:
+      if roles.get(row.name) != "baseline":
+        roles[row.name] = row.role
+      for column, cell in zip(table.columns, row.cells, strict=True):
+        place = (row.name, column.heading)
+        cells.setdefault(place, [None] * len(runs))[number] = cell
+        known = directions.get(place)
+        directions[place] = known or table.direction(column, row)
+  lines = {
+    (name, column): Line(column, cells[name, column], decimals[column])
+    for name in roles
+    for column in decimals
+    if (name, column) in cells
+  }
+  warnings = _differences(present)
+  differing = dict.fromkeys(
+    name
+    for (name, _), line in lines.items()
+    if roles[name] == "baseline" and _differs(line)
+  )
+  if differing and not warnings:
+    warnings.append(
+      f"baselines differ ({', '.join(differing)}), so the runs were not scored "
+      "alike"
+    )
+  if may_mark and not warnings:
+    lines = {
+      place: _mark(line, directions[place])
+      if roles[place[0]] == "model"
+      else line
+      for place, line in lines.items()
+    }
+  groups = [
+    (
+      name,
+      role == "baseline",
+      [line for place, line in lines.items() if place[0] == name],
+    )
+    for name, role in roles.items()
+  ]
+  return Block(
+    title,
+    {name: table_facts(table) for name, table in present.items()},
+    {name: table.note for name, table in present.items() if table.note},
+    groups,
+    warnings,
+  )
 
 
-def _mark(title: str, row: str, line: Line) -> Line:
-  sign = direction(title, line.column, row)
-  numbers = [_number(value) for value in line.values]
-  known = [sign * number for number in numbers if number is not None]
+def _differs(line: Line) -> bool:
+  return (
+    len({cell_text(cell, line.decimals) for cell in line.cells if cell}) > 1
+  )
+
+
+def _mark(line: Line, direction: Direction) -> Line:
+  sign = _SIGNS.get(direction or "", 0)
+  numbers = [cell.value if cell else None for cell in line.cells]
+  known = [sign * number for number in numbers if is_finite(number)]
   if not sign or len(known) < 2 or min(known) == max(known):
     return line
   best = tuple(
     index
     for index, number in enumerate(numbers)
-    if number is not None and sign * number == max(known)
+    if is_finite(number) and sign * number == max(known)
   )
   return dataclasses.replace(line, best=best)
 
 
-def _number(value: object) -> float | None:
-  """A number, or the one before an interval."""
-  if isinstance(value, str):
-    try:
-      value = float(value.partition(" [")[0])
-    except ValueError:
-      return None
-  return float(value) if is_finite(value) else None
-
-
-def _differences(runs, tables) -> list[str]:
+def _differences(tables: Mapping[str, Table]) -> list[str]:
   warnings = []
   for key in ("split", "n"):
-    found = {
-      run.name: table.get(key)
-      for run, table in zip(runs, tables, strict=True)
-      if table is not None
-    }
-    if len(set(map(str, found.values()))) > 1:
+    found = {name: getattr(table, key) for name, table in tables.items()}
+    if len(set(found.values())) > 1:
       each = ", ".join(f"{name}: {value}" for name, value in found.items())
       warnings.append(f"{key} differs ({each})")
   return warnings
-
-
-def _facts(table) -> str:
-  split = table.get("split")
-  known = f"{split} split" if split else "split unknown"
-  return f"{known}, n = {table.get('n', 'unknown')}"
-
-
-def _columns(table) -> list[str]:
-  """Names of the values' columns."""
-  columns = [str(column) for column in table.get("columns") or ()]
-  width = max((len(row) for row in table["rows"]), default=1)
-  return columns[1:] if len(columns) == width else columns
-
-
-def _cells(table) -> dict[tuple[str, str], Any]:
-  columns = _columns(table)
-  return {
-    (str(row[0]), column): _shown(value)
-    for row in table["rows"]
-    for column, value in zip(columns, row[1:], strict=False)
-  }
-
-
-def _shown(value: object) -> object:
-  is_nan = isinstance(value, float) and not math.isfinite(value)
-  return "not finite" if is_nan else value
-
-
-def _union(lists: Sequence[Sequence[str]]) -> list[str]:
-  return list(dict.fromkeys(item for items in lists for item in items))

@@ -168,8 +168,9 @@ def _block(runs: Sequence[Run], block: Block) -> str:
     rows.append(_group(name, len(runs), badge, style))
     for line in lines:
       cells = "".join(
-        f"<td{_best(index in line.best)}>{cell_html(value)}</td>"
-        for index, value in enumerate(line.values)
+        f"<td{_best(index in line.best)}>"
+        f"{cell_html(cell, line.decimals) if cell else MISSING}</td>"
+        for index, cell in enumerate(line.cells)
       )
       rows.append(
         f'<tr class="{style}"><td>{html.escape(line.column or name)}</td>'

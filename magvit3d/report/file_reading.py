@@ -1,11 +1,17 @@
 """Files of a run for its report, which may be missing or broken."""
 
+import contextlib
 import json
 import pathlib
 import zipfile
 import zlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+
+from magvit3d.evaluation.tables import Table
+from magvit3d.report import old_scores
 
 
 def load_json(path: pathlib.Path) -> tuple[dict, str]:
@@ -20,6 +26,22 @@ def load_json(path: pathlib.Path) -> tuple[dict, str]:
   if not isinstance(value, dict):
     return {}, f"{place} holds a {type(value).__name__}, not an object."
   return value, ""
+
+
+def read_tables(scores: Mapping[str, Any]) -> list[Table]:
+  """Returns the tables of a scores.json of any version; what is none is left.
+
+  Args:
+    scores: May hold anything.
+  """
+  if "schema_version" not in scores:
+    return old_scores.tables(scores)
+  entries = scores.get("tables")
+  found = []
+  for entry in entries if isinstance(entries, list) else ():
+    with contextlib.suppress(ValueError):
+      found.append(Table.from_json(entry))
+  return found
 
 
 def load_arrays(path: pathlib.Path) -> tuple[dict[str, np.ndarray], str]:

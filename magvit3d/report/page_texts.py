@@ -3,7 +3,9 @@
 import html
 import importlib.resources
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from magvit3d.evaluation.tables import Cell, Table
 
 _UNIT_DECIMALS = {"m": 4, "dB": 2, "px": 3}
 _MAX_DECIMALS = 4
@@ -35,30 +37,62 @@ def value_text(value: object, decimals: int | None = None) -> str:
   return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
-def column_decimals(head: str, values: Iterable[object]) -> int | None:
+def column_decimals(unit: str, values: Iterable[object]) -> int | None:
   """Returns the decimals that all numbers of a column have; None for counts.
 
   Args:
-    head: Of the column; its last word may be a unit.
-    values: Of the column. Without a known unit the largest has four digits.
+    unit: Of the column; "" for none.
+    values: Of the column. Without a known unit the largest has four digits,
+      and numbers up to 1 four decimals.
   """
   numbers = [value for value in values if is_finite(value)]
   if all(isinstance(number, int) for number in numbers):
     return None
-  words = head.split() or [""]
-  if words[-1].strip("()") in _UNIT_DECIMALS:
-    return _UNIT_DECIMALS[words[-1].strip("()")]
+  if unit in _UNIT_DECIMALS:
+    return _UNIT_DECIMALS[unit]
   largest = max(abs(number) for number in numbers)
-  if not largest:
+  if largest <= 1:
     return _MAX_DECIMALS
-  return min(max(3 - math.floor(math.log10(largest)), 0), _MAX_DECIMALS)
+  return max(3 - math.floor(math.log10(largest)), 0)
 
 
-def cell_html(value: object, decimals: int | None = None) -> str:
-  """Returns a value as HTML; the interval of "0.1 [0, 0.2]" stands below it."""
-  text, bracket, interval = value_text(value, decimals).partition(" [")
-  small = f"<small>{html.escape('[' + interval)}</small>" if bracket else ""
-  return html.escape(text) + small
+def table_decimals(tables: Sequence[Table]) -> dict[str, int | None]:
+  """Returns `column_decimals` by the headings of some tables' columns."""
+  found: dict[str, tuple[str, list[object]]] = {}
+  for table in tables:
+    for index, column in enumerate(table.columns):
+      unit = column.unit or table.unit
+      _, values = found.setdefault(column.heading, (unit, []))
+      values += [row.cells[index].value for row in table.rows]
+  return {
+    heading: column_decimals(*column) for heading, column in found.items()
+  }
+
+
+def cell_text(cell: Cell, decimals: int | None) -> tuple[str, str]:
+  """Returns a score and its interval in brackets, or "", as text.
+
+  Args:
+    cell: The score.
+    decimals: See `column_decimals`.
+  """
+  text = value_text(cell.value, decimals)
+  if cell.low is None:
+    return text, ""
+  low, high = (value_text(end, decimals) for end in (cell.low, cell.high))
+  return text, f"[{low}, {high}]"
+
+
+def cell_html(cell: Cell, decimals: int | None) -> str:
+  """Returns a score as HTML; its interval stands below it."""
+  text, interval = cell_text(cell, decimals)
+  return text + (f"<small>{interval}</small>" if interval else "")
+
+
+def table_facts(table: Table) -> str:
+  """Returns of which split and of how many samples a table is."""
+  n = "unknown" if table.n is None else table.n
+  return f"{table.split or 'unknown'} split, n = {n}"
 
 
 def duration_text(seconds: int | float) -> str:

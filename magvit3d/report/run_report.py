@@ -83,7 +83,11 @@ def write_report(
     ),
     "Paths": lambda: shown_paths,
     "Checks": lambda: scored(check_section.section, "checks"),
-    "Scores": lambda: scored(score_tables.section, "tables"),
+    "Scores": lambda: (
+      say_missing(scores_note)
+      if scores_problem
+      else score_tables.section(file_reading.read_tables(scores))
+    ),
     "Plots": lambda: scored(plot_section.plots, "plots"),
     "Confusion": lambda: scored(confusion_tables.tables, "confusions"),
     "Galleries": lambda: moving(

@@ -1,68 +1,42 @@
 """The report's tables of scores: a column has one format of numbers."""
 
 import html
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
-from magvit3d.report.page_texts import cell_html, column_decimals, say_missing
-
-# A row with one of these in its name is a trivial baseline, where the table
-# does not list its "baselines".
-_BASELINE_WORDS = (
-  "baseline",
-  "background only",
-  "copy",
-  "most frequent",
-  "constant velocity",
-  "constant-velocity",
-  "chance",
+from magvit3d.evaluation.tables import Table
+from magvit3d.report.page_texts import (
+  cell_html,
+  say_missing,
+  table_decimals,
+  table_facts,
 )
 
 
-def section(tables: object) -> str:
+def section(tables: Sequence[Table]) -> str:
   """Returns all tables of scores.json."""
-  parts = [_table(table) for table in _items(tables)]
+  parts = [_table(table) for table in tables]
   return "".join(parts) or say_missing("evaluation/scores.json has no tables.")
 
 
-def _table(table: Mapping[str, Any]) -> str:
-  rows = [_items(row) for row in _items(table.get("rows"))]
-  columns = [str(column) for column in _items(table.get("columns"))]
-  if rows and len(columns) == len(rows[0]) - 1:
-    columns.insert(0, "")  # `columns` names the values only.
-  title = str(table.get("title"))
-  head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
-  # Of a table that is all in metres, heads are names of groups.
-  units = ["m" if "in metres" in title else column for column in columns]
-  decimals = [
-    column_decimals(unit, [row[i] for row in rows if i < len(row)])
-    for i, unit in enumerate(units)
-  ]
+def _table(table: Table) -> str:
+  headings = [column.heading for column in table.columns]
+  head = "".join(
+    f"<th>{html.escape(text)}</th>" for text in (table.row_heading, *headings)
+  )
+  decimals = table_decimals([table])
   body = []
-  for row in rows:
-    style = ' class="baseline"' if _is_baseline(row, table) else ""
+  for row in table.rows:
+    style = ' class="baseline"' if row.role == "baseline" else ""
     cells = "".join(
-      f"<td>{cell_html(value, digits)}</td>"
-      for value, digits in zip(row, decimals, strict=False)
+      f"<td>{cell_html(cell, decimals[heading])}</td>"
+      for cell, heading in zip(row.cells, headings, strict=True)
     )
-    body.append(f"<tr{style}>{cells}</tr>")
-  facts = [f"{table.get('split', 'unknown')} split, n = {table.get('n', '?')}"]
-  facts += [str(table["note"])] if table.get("note") else []
+    body.append(f"<tr{style}><td>{html.escape(row.name)}</td>{cells}</tr>")
+  facts = table_facts(table) + (f". {table.note}" if table.note else "")
   return (
-    f'<p class="caption"><b>{html.escape(title)}</b> '
-    f"({html.escape('. '.join(facts))})</p>"
+    f'<p class="caption"><b>{html.escape(table.title)}</b> '
+    f"({html.escape(facts)})</p>"
     '<div class="scroll"><table>'
     f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody>"
     "</table></div>"
   )
-
-
-def _is_baseline(row: list, table: Mapping[str, Any]) -> bool:
-  name = str(row[0]) if row else ""
-  if "baselines" in table:
-    return name in table["baselines"]
-  return any(word in name.lower() for word in _BASELINE_WORDS)
-
-
-def _items(value: object) -> list:
-  return value if isinstance(value, list) else []

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import shrunk
+import table_values
 
 from magvit3d.config.run import RunConfig
 from magvit3d.evaluation import (
@@ -19,6 +20,7 @@ from magvit3d.evaluation import (
 )
 from magvit3d.evaluation.held_out import HeldOutScenes
 from magvit3d.parallel import sharding
+from magvit3d.report.file_reading import read_tables
 from magvit3d.tokens.decoding import DecodingSteps
 from magvit3d.tokens.masked_model import TokenBatch, TokenModel
 
@@ -105,7 +107,7 @@ def _random_tokens():
 
 
 def _table(scores, title):
-  return next(t for t in scores["tables"] if t["title"] == title)
+  return table_values.find(read_tables(scores), title)
 
 
 def _check(scores, start):
@@ -147,8 +149,9 @@ def test_an_object_of_another_colour_fails_its_check(run, clips):
   ]
   assert check["value"] == pytest.approx(errors[0] / errors[1], rel=1e-5)
   table = _table(scores, "Reconstruction")
-  assert table["columns"][-1] == "colour error"
-  assert [row[-1] for row in table["rows"][:2]] == pytest.approx(errors)
+  assert table.columns[-1].name == "colour error"
+  found = [row.cells[-1].value for row in table.rows[:2]]
+  assert found == pytest.approx(errors)
 
 
 def test_untrained_tokenizer_fails_its_checks(run, clips):
@@ -171,7 +174,7 @@ def test_transformer_that_knows_only_one_code_fails_its_check(run, clips):
 
 def test_copy_of_the_last_frame_is_scored_as_such(run, clips):
   scores = run(_real(clips), _random_tokens())
-  rows = {row[0]: row[1:] for row in _table(scores, "Predicted clips")["rows"]}
+  rows = table_values.rows(_table(scores, "Predicted clips"))
   real = _real(clips)
   copied = image_metrics.copy_last(real, _GIVEN)[:, _GIVEN:]
   real, masks = real[:, _GIVEN:], clips["masks"][:, _GIVEN:]
@@ -192,8 +195,41 @@ def test_every_table_says_how_many_clips_of_which_split(run, clips):
   for table in scores["tables"]:
     assert (table["n"], table["split"]) == (_NUM_CLIPS, "test")
     for row in table["rows"]:
-      assert len(row) == len(table["columns"])
-    assert set(table["baselines"]) <= {row[0] for row in table["rows"]}
+      assert len(row["cells"]) == len(table["columns"])
+
+
+def test_columns_have_directions_and_cells_are_numbers(run, clips):
+  scores = run(_real(clips), _random_tokens())
+  table_values.check(scores)
+  assert {table.title: _directions(table) for table in read_tables(scores)} == {
+    "Reconstruction": {
+      "PSNR, dB": "higher",
+      "SSIM": "higher",
+      "foreground PSNR, dB": "higher",
+      "colour error": "lower",
+    },
+    "Use of the codebook": {
+      "tokens": None,
+      "share of codes used": None,
+      "perplexity": None,
+    },
+    "Hidden tokens": {
+      "accuracy": "higher",
+      "accuracy of most frequent": None,
+      "error": "lower",
+      "error of most frequent": None,
+      "error ratio": "lower",
+    },
+    "Predicted clips": {
+      "PSNR, dB": "higher",
+      "SSIM": "higher",
+      "foreground PSNR, dB": "higher",
+    },
+  }
+
+
+def _directions(table):
+  return {column.heading: column.direction for column in table.columns}
 
 
 def test_without_masks_nothing_is_said_of_the_foreground(run, clips):
@@ -205,17 +241,18 @@ def test_without_masks_nothing_is_said_of_the_foreground(run, clips):
   assert {check["value"] for check in scores["checks"]} == {None}
   for table in scores["tables"]:
     assert "No clip has a mask" in table["note"] and "n = 0" in table["note"]
-    assert table["note"].startswith(_table(whole, table["title"])["note"])
+    assert table["note"].startswith(_table(whole, table["title"]).note)
     for row in table["rows"]:
-      assert len(row) == len(table["columns"])
-      assert not any(x != x for x in row)  # NaN.
+      assert not any(x != x for x in row["cells"])  # NaN.
   for title, count in (("Reconstruction", 2), ("Predicted clips", 1)):
-    rows = _table(scores, title)["rows"]
-    assert [row[-count:] for row in rows] == [[None] * count] * len(rows)
-    # What needs no masks is as ever.
-    expected = [row[:-count] for row in _table(whole, title)["rows"]]
-    assert [row[:-count] for row in rows] == expected
-  names = [row[0] for row in _table(scores, "Hidden tokens")["rows"]]
+    rows, expected = (
+      table_values.rows(_table(found, title)) for found in (scores, whole)
+    )
+    for name, values in rows.items():
+      assert values[-count:] == [None] * count
+      # What needs no masks is as ever.
+      assert values[:-count] == expected[name][:-count]
+  names = table_values.rows(_table(scores, "Hidden tokens"))
   assert sorted(names) == [
     "frame_prediction, all cells",
     "full_generation, all cells",

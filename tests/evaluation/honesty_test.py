@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import small_outputs
+import table_values
 
 from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
@@ -32,8 +33,7 @@ def outputs(trained_run):
 
 
 def _rows(results, title):
-  table = next(t for t in results.tables if t["title"] == title)
-  return {row[0]: row[1:] for row in table["rows"]}
+  return table_values.rows(table_values.find(results.tables, title))
 
 
 def test_a_tokenizer_with_random_weights_fails_its_gate(outputs):

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import table_values
 
 from magvit3d.evaluation.metres import path_tables, summary
 from magvit3d.evaluation.metres.scene_scores import METRICS
 from magvit3d.evaluation.results import Results
+from magvit3d.evaluation.tables import Cell
 
 
 def _scores(ade):
@@ -26,20 +28,30 @@ def test_tables_have_means_intervals_and_baselines():
   results = Results("test", has_objects=True)
   path_tables.add_tables(results, "Paths", "Given: nothing.", lines)
   whole, by_group = results.tables
-  assert (whole["n"], whole["split"]) == (3, "test")
-  assert whole["baselines"] == ["copy last"]
-  rows = {row[0]: row[1:] for row in whole["rows"]}
-  assert list(rows) == ["predicted", "copy last", "floor: true frames"]
-  ade = dict(zip(whole["columns"][1:], rows["predicted"], strict=True))
-  assert ade["ADE, m"].startswith("0.2000 [0.1")
-  assert ade["residual, px"] is None
-  assert by_group["columns"] == [
-    "",
+  assert (whole.n, whole.split) == (3, "test")
+  assert table_values.baselines(whole) == ["copy last"]
+  assert list(table_values.rows(whole)) == [
+    "predicted",
+    "copy last",
+    "floor: true frames",
+  ]
+  columns = table_values.headings(whole)
+  predicted = dict(zip(columns, whole.rows[0].cells, strict=True))
+  ade = predicted["ADE, m"]
+  assert ade.value == pytest.approx(0.2) and 0.1 <= ade.low < 0.2 < ade.high
+  assert predicted["residual, px"] == Cell(None)
+  directions = {column.heading: column.direction for column in whole.columns}
+  assert directions["ADE, m"] == directions["failures"] == "lower"
+  assert directions["PSNR, dB"] == directions["mask IoU"] == "higher"
+  assert by_group.unit == "m"
+  assert table_values.headings(by_group) == [
     "cube (n = 1)",
     "cone (n = 2)",
     "linear (n = 3)",
   ]
-  assert by_group["rows"][0] == pytest.approx(["predicted", 0.1, 0.25, 0.2])
+  assert {column.direction for column in by_group.columns} == {"lower"}
+  found = table_values.rows(by_group)["predicted"]
+  assert found == pytest.approx([0.1, 0.25, 0.2])
 
 
 def test_gallery_has_best_median_and_worst_of_each_class():

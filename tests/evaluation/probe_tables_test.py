@@ -6,6 +6,7 @@ import chex
 import numpy as np
 import pytest
 import small_outputs
+import table_values
 
 from magvit3d.evaluation import checks
 from magvit3d.evaluation.probing import probes, samples
@@ -32,10 +33,11 @@ def drawn(made):
 
 
 def _rows(results, title):
-  table = next(t for t in results.tables if t["title"] == title)
-  columns = table["columns"][1:]
+  table = table_values.find(results.tables, title)
+  headings = table_values.headings(table)
   return table, {
-    row[0]: dict(zip(columns, row[1:], strict=True)) for row in table["rows"]
+    name: dict(zip(headings, values, strict=True))
+    for name, values in table_values.rows(table).items()
   }
 
 
@@ -56,11 +58,11 @@ def test_probes_answer_for_held_out_scenes_beside_baselines(made):
     "most frequent answer",
   }
   labels = outputs.held_out.samples["labels"]
-  assert table["n"] == len(labels) == 4
+  assert table.n == len(labels) == 4
   shape = np.bincount(scenes.train.labels // 4, minlength=3).argmax()
   assert rows["most frequent answer"]["shape"] == np.mean(labels // 4 == shape)
   table, rows = _rows(results, "Probes: position")
-  assert set(table["baselines"]) == {
+  assert set(table_values.baselines(table)) == {
     "pixels, ridge",
     "pixels, attention",
     "constant velocity",
@@ -135,7 +137,7 @@ def test_probes_that_saw_the_split_say_so(made):
     results = Results(split, has_objects=True)
     probes.score(outputs, results, scenes, test)
     for table in results.tables:
-      assert ("look better than they are" in table["note"]) == warns
+      assert ("look better than they are" in table.note) == warns
 
 
 def _score(made, drawn):
@@ -157,7 +159,7 @@ def test_samples_that_repeat_training_data_show(made, drawn):
   real = "floor: real, held out"
   assert repeated[real] | {"n": 0} == rows[real] | {"n": 0}
   assert rows[real]["n"] == 12 and rows[real]["nearest"] > 0
-  assert table["baselines"] == ["codes drawn at random"]
+  assert table_values.baselines(table) == ["codes drawn at random"]
 
 
 def test_samples_that_are_all_alike_show(made, drawn):

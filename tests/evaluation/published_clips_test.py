@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import small_metric_networks
+import table_values
 
 from magvit3d.config.evaluation import EvaluationConfig
 from magvit3d.errors import UserError
@@ -32,7 +33,7 @@ def _clips(seed, count):
 
 def _rows(results):
   (table,) = results.tables
-  return table, {row[0]: row[1:] for row in table["rows"]}
+  return table, table_values.rows(table)
 
 
 def test_without_weights_there_are_no_networks():
@@ -49,10 +50,14 @@ def test_pairs_have_all_scores_with_the_checksums(networks):
     "inception_score_c3d_ucf101",
     "lpips_alexnet",
   ]
-  assert (table["n"], table["split"]) == (8, "test")
+  assert (table.n, table.split) == (8, "test")
+  generated, *others = table.columns
+  directions = [table.direction(generated, row) for row in table.rows]
+  assert directions == ["lower", "higher", "lower"]
+  assert {table.direction(c, r) for c in others for r in table.rows} == {None}
   for network in (networks.i3d, networks.c3d, networks.lpips):
     for checksum in network.checksums.values():
-      assert len(checksum) == 64 and checksum in table["note"]
+      assert len(checksum) == 64 and checksum in table.note
   kernel = np.asarray(networks.i3d.params["kernel"], np.float64)
   features = [(x / 255).mean((1, 2, 3)) @ kernel for x in (real, made)]
   # Colours are float32: 6e-8 of 1, squared differences of some hundredths.
@@ -68,7 +73,7 @@ def test_samples_have_no_pairs_and_no_lpips(networks):
   )
   table, rows = _rows(results)
   assert list(rows) == ["fvd_i3d_k400", "inception_score_c3d_ucf101"]
-  assert table["n"] == 5
+  assert table.n == 5
   assert networks.lpips is not None
 
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import small_outputs
+import table_values
 
 from magvit3d.evaluation import rate_distortion, tokenizer_scores
 from magvit3d.evaluation.results import Results
@@ -31,7 +32,7 @@ def test_rates_and_scores(outputs):
   rate_distortion.score(outputs, results, frequent)
   (table,) = results.tables
   (plot,) = results.plots
-  rows = {row[0]: row[1:] for row in table["rows"]}
+  rows = table_values.rows(table)
   assert len(rows) == 2 * len(_SHARES)
   by_fill = {
     fill: [rows[f"{n} positions, {text}"] for n in (0, 144, _NUM_POSITIONS)]
@@ -57,7 +58,7 @@ def test_rates_are_of_as_many_clips_as_asked(outputs, monkeypatch):
   rate_distortion.score(
     outputs, results, np.zeros((1, *outputs.model.grid_shape), int)
   )
-  assert results.tables[0]["n"] == 5
+  assert results.tables[0].n == 5
   clips = [0, 2, 4, 7, 9]
   scores = tokenizer_scores.image_scores(
     outputs.reconstruction[clips],
@@ -65,7 +66,8 @@ def test_rates_are_of_as_many_clips_as_asked(outputs, monkeypatch):
     outputs.clips["masks"][clips],
   )
   # All tokens told: the tokenizer's own clips.
-  assert results.tables[0]["rows"][-1][2:] == list(scores.values())
+  *_, last = table_values.rows(results.tables[0]).values()
+  assert last[1:] == list(scores.values())
 
 
 def test_known_tokens_are_kept_and_the_others_chosen(outputs):

@@ -4,6 +4,7 @@ import pytest
 from small_comparisons import make_run, make_table
 
 from magvit3d import compare
+from magvit3d.evaluation.tables import Cell
 
 pytestmark = pytest.mark.slow  # In Chromium: .ci/nightly.
 
@@ -15,7 +16,7 @@ def path(tmp_path_factory):
   for number, name in enumerate(names):
     make_run(
       folder / name,
-      [make_table(20.0 + number, "0.15 [0.1, 0.2]", n=number)],
+      [make_table(20.0 + number, Cell(0.15, 0.1, 0.2), n=number)],
       config={"long": "word" * 40 + str(number)},
     )
   runs = [str(folder / name) for name in names]

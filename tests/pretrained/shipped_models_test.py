@@ -16,6 +16,7 @@ from magvit3d.checkpoints import identity
 from magvit3d.cli import console
 from magvit3d.errors import UserError
 from magvit3d.evaluation import evaluate
+from magvit3d.evaluation.tables import Cell, Column, Row, Table
 from magvit3d.exports import (
   demo_run,
   model_card,
@@ -53,17 +54,20 @@ def scored_run(trained_run, tmp_path_factory):
       "code": {"commit": "c0ffee", "is_dirty": True},
       "parameters": {"tokenizer": 80_000, "transformer": 30_000},
     },
+    "schema_version": 2,
     "tables": [
-      {
-        "title": "Predicted paths",
-        "note": "",
-        "split": "test",
-        "n": 4,
-        "columns": ["", "ADE, m"],
-        "rows": [["predicted", "0.1234 [0.1111, 0.1357]"], ["copy last", None]],
-        "baselines": ["copy last"],
-      },
-      {"title": "Use of the codebook"},
+      Table(
+        title,
+        "",
+        "test",
+        4,
+        (Column("ADE", "m", "lower"),),
+        (
+          Row.of("predicted", "model", [Cell(0.1234, 0.1111, 0.1357)]),
+          Row.of("copy last", "baseline", [None]),
+        ),
+      ).to_json()
+      for title in ("Predicted paths", "Use of the codebook")
     ],
     "checks": [
       {

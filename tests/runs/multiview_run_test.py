@@ -7,11 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import shrunk
+import table_values
 
 from configs import traj3d_multiview
 from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 from magvit3d.experiment import Experiment
+from magvit3d.report.file_reading import read_tables
 from magvit3d.report.run_report import write_report
 from magvit3d.training.loop import Interrupted
 from magvit3d.training.masked_stage import TransformerStage
@@ -62,13 +64,13 @@ def test_losses_are_logged_by_task(workdir):
 def test_all_tasks_are_validated_and_scored(workdir):
   last = _metrics(workdir)[-1]
   scores = json.loads((workdir / "evaluation" / "scores.json").read_text())
-  tables = {table["title"]: table for table in scores["tables"]}
-  rows = [row[0] for row in tables["Hidden tokens"]["rows"]]
+  tables = {table.title: table for table in read_tables(scores)}
+  rows = list(table_values.rows(tables["Hidden tokens"]))
   for name in _TASKS:
     assert 0 < last[f"validation/{name}/masked_error"] <= 1
     assert f"{name}, all cells" in rows
   # Two scenes of three views are looked at: 6 clips, 4 of them not given.
-  assert tables["Reconstruction"]["n"] == tables["Predicted clips"]["n"] == 6
+  assert tables["Reconstruction"].n == tables["Predicted clips"].n == 6
   for name, copies in (
     ("view_prediction", ["copy of the nearest given view"]),
     (
@@ -77,14 +79,36 @@ def test_all_tasks_are_validated_and_scored(workdir):
     ),
   ):
     table = tables[f"Predicted: {name}"]
-    assert table["n"] == 4
-    assert table["baselines"] == [*copies, "background only"]
-    assert [row[0] for row in table["rows"]] == [
+    assert table.n == 4
+    baselines = table_values.baselines(table)
+    assert baselines == [*copies, "background only"]
+    rows = table_values.rows(table)
+    assert list(rows) == [
       "transformer",
       "floor: true frames through the tokenizer",
-      *table["baselines"],
+      *baselines,
     ]
-    assert np.isfinite([row[1:] for row in table["rows"]]).all()
+    assert np.isfinite(list(rows.values())).all()
+
+
+def test_columns_of_all_tables_have_directions_and_cells_are_numbers(workdir):
+  scores = json.loads((workdir / "evaluation" / "scores.json").read_text())
+  table_values.check(scores)
+  tables = {table.title: table for table in read_tables(scores)}
+  directions = {
+    title: {column.name: column.direction for column in table.columns}
+    for title, table in tables.items()
+  }
+  of_paths = directions["Predicted paths"]
+  assert of_paths["ADE"] == of_paths["residual"] == "lower"
+  assert of_paths["mask IoU"] == "higher"
+  assert set(directions["Probes: position"].values()) == {"lower"}
+  assert set(directions["Probes: classes"].values()) == {"higher"}
+  assert directions["Rate and reconstruction"]["bits per clip"] is None
+  of_samples = directions["Samples of a class"]
+  assert of_samples["n"] is None and of_samples["shape"] == "higher"
+  ade = tables["Predicted paths"].rows[0].cells[0]
+  assert ade.low < ade.value < ade.high
 
 
 def test_report_shows_each_predicted_task_and_all_views(workdir):

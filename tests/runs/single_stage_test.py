@@ -7,6 +7,7 @@ import chex
 import jax
 import numpy as np
 import pytest
+import table_values
 from PIL import Image
 from small_networks import VQVAE
 
@@ -15,6 +16,7 @@ from data_gen.generate import generate
 from data_gen.options import DatasetOptions
 from magvit3d import upstream
 from magvit3d.errors import UserError
+from magvit3d.report.file_reading import read_tables
 from magvit3d.run.single_stage import SingleStage
 
 _NUM_STEPS = 4
@@ -91,23 +93,26 @@ def _read_scores(path, num_columns):
   with Image.open(path.with_name("samples.webp")) as picture:
     assert picture.n_frames == 8
   assert len(scores["columns_of_samples"]) == num_columns
-  for rows in scores["tables"].values():
-    assert len(rows) >= 1
-    values = [v for row in rows.values() for v in row.values()]
-    assert np.all(np.isfinite(values))
-  return scores
+  table_values.check(scores)
+  tables = read_tables(scores)
+  for table in tables:
+    assert (table.n, table.split) == (4, "test")  # Of 6, as configured.
+    assert table.rows
+    for values in table_values.rows(table).values():
+      assert np.all(np.isfinite([v for v in values if v is not None]))
+  return tables
 
 
 def test_a_tokenizer_is_trained_and_scored_beside_baselines(tokenizer):
   _, workdir, path = tokenizer
-  scores = _read_scores(path, num_columns=2)
-  assert scores["num_clips"] == 4  # Of the 6 test clips, as configured.
-  rows = scores["tables"]["Reconstruction"]
-  assert [name.partition(":")[0] for name in rows] == [
-    "tokenizer (moving average)",
-    "baseline",
-    "baseline",
+  images, codes = _read_scores(path, num_columns=2)
+  assert images.title == "Reconstruction" and codes.title == "Codes"
+  assert [row.role for row in images.rows] == ["model", "baseline", "baseline"]
+  assert [(c.heading, c.direction) for c in images.columns] == [
+    ("PSNR, dB", "higher"),
+    ("SSIM", "higher"),
   ]
+  assert {column.direction for column in codes.columns} == {None}
   assert (workdir / "tokenizer" / "checkpoints" / str(_NUM_STEPS)).is_dir()
   assert json.loads((workdir / "config.json").read_text())["image_size"] == 16
 
@@ -175,11 +180,11 @@ def test_transformers_are_trained_on_its_tokens(
     file, data, **{"tokenizer.checkpoint_path": checkpoint}, **fields
   )
   path = SingleStage(config, tmp_path).run()
-  scores = _read_scores(path, num_columns)
-  assert len(scores["tables"]) == num_tables
-  assert "baseline" in json.dumps(scores) or "most frequent" in json.dumps(
-    scores
-  )
+  errors, *others = _read_scores(path, num_columns)
+  assert len(others) == num_tables - 1
+  assert errors.columns[0].direction == "lower"
+  names = [*table_values.headings(errors), *table_values.baselines(errors)]
+  assert any("most frequent token" in name for name in names)
   folder = tmp_path / "transformer" / "checkpoints" / str(_NUM_STEPS)
   assert folder.is_dir()
 

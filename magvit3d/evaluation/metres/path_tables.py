@@ -1,25 +1,30 @@
 """Scores in metres as tables of the report, and clips by how well they do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from magvit3d.evaluation.metres import summary
-from magvit3d.evaluation.metres.summary import Line
+from magvit3d.evaluation.metres.summary import VIDEOS, Line
 from magvit3d.evaluation.results import Results
+from magvit3d.evaluation.tables import Cell, Column, Role, Row
 
 _COLUMNS = {
-  "ade": "ADE, m",
-  "fde": "FDE, m",
-  "ade_raw": "raw ADE, m",
-  "residual_px": "residual, px",
-  "centroid_px": "centroid, px",
-  "failure_rate": "failures",
-  "psnr": "PSNR, dB",
-  "foreground_psnr": "foreground PSNR, dB",
-  "ssim": "SSIM",
-  "mask_iou": "mask IoU",
+  "ade": Column("ADE", "m", "lower"),
+  "fde": Column("FDE", "m", "lower"),
+  "ade_raw": Column("raw ADE", "m", "lower"),
+  "residual_px": Column("residual", "px", "lower"),
+  "centroid_px": Column("centroid", "px", "lower"),
+  "failure_rate": Column("failures", "", "lower"),
+  "psnr": Column("PSNR", "dB", "higher"),
+  "foreground_psnr": Column("foreground PSNR", "dB", "higher"),
+  "ssim": Column("SSIM", "", "higher"),
+  "mask_iou": Column("mask IoU", "", "higher"),
+}
+_ROLES: Mapping[str, Role] = {
+  VIDEOS: "model",
+  "baseline": "baseline",
+  "floor": "floor",
 }
 _NOTE = (
   "Distance between the true path and the one triangulated from pixels, mean "
@@ -44,18 +49,15 @@ def add_tables(
     lines: See `metres.summary`.
   """
   whole = [line for line in lines if line.group == "all"]
-  names = {(line.role, line.clips): _row_name(line) for line in whole}
-  baselines = [_row_name(line) for line in whole if line.role == "baseline"]
   results.add_table(
     title,
     f"{given} {_NOTE}",
-    ["", *_COLUMNS.values()],
+    tuple(_COLUMNS.values()),
     [
-      [_row_name(line), *(_cell(line.scores[key], key) for key in _COLUMNS)]
+      _row(line, [_cell(line.scores[key]) for key in _COLUMNS])
       for line in whole
     ],
     n=whole[0].n,
-    baselines=baselines,
   )
   parts = [line for line in lines if line.group != "all"]
   columns = list(dict.fromkeys((line.value, line.n) for line in parts))
@@ -66,13 +68,13 @@ def add_tables(
   results.add_table(
     f"{title}: ADE in metres by shape and motion",
     "The number of scenes is in the head of each column.",
-    ["", *(f"{value} (n = {n})" for value, n in columns)],
+    [Column(f"{value} (n = {n})", "", "lower") for value, n in columns],
     [
-      [name, *(ade[*key, value] for value, _ in columns)]
-      for key, name in names.items()
+      _row(line, [ade[line.role, line.clips, value] for value, _ in columns])
+      for line in whole
     ],
     n=whole[0].n,
-    baselines=baselines,
+    unit="m",
   )
 
 
@@ -95,20 +97,16 @@ def mean_ade(
   return found[0] if found else None
 
 
-def _row_name(line: Line) -> str:
+def _row(line: Line, values: Iterable[float | Cell | None]) -> Row:
   name = line.clips.replace("_", " ")
-  return f"floor: {name}" if line.role == "floor" else name
+  if line.role == "floor":
+    name = f"floor: {name}"
+  return Row.of(name, _ROLES[line.role], values)
 
 
-def _cell(score: Mapping[str, float | None], metric: str) -> str | None:
-  """Mean and interval, with the digits that `magvit3d.score` prints."""
-  _, digits = summary.HEADINGS[metric]
-  mean, low, high = (score[key] for key in ("mean", "low", "high"))
-  if mean is None:
-    return None
-  if low is None:
-    return f"{mean:.{digits}f}"
-  return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+def _cell(score: Mapping[str, float | None]) -> Cell:
+  """Mean and interval."""
+  return Cell(score["mean"], score["low"], score["high"])
 
 
 def pick_gallery(

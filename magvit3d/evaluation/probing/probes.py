@@ -23,6 +23,7 @@ from magvit3d.evaluation.probing.attention import Targets, TrainedProbe
 from magvit3d.evaluation.probing.cells import PIXELS, CellReader, CellScenes
 from magvit3d.evaluation.probing.ridge import Ridge
 from magvit3d.evaluation.results import Results
+from magvit3d.evaluation.tables import Column, Row
 from magvit3d.models.cameras import Cameras
 from magvit3d.monitoring import stage_progress
 from magvit3d.tokens.masked_model import TokenBatch
@@ -276,10 +277,9 @@ def _add_classes(results, probes, scenes, held_out, test, names) -> None:
     "Probes: classes",
     f"Share of right answers from all frames of {held_out.grid[0]} views. "
     f"{_describe(scenes)} {reused(results.split)}",
-    ["", *names],
-    rows,
+    [Column(name, "", "higher") for name in names],
+    _table_rows(rows),
     n=len(held_out.labels),
-    baselines=[row[0] for row in rows if _is_baseline(row[0])],
   )
 
 
@@ -307,27 +307,33 @@ def _add_positions(results, probes, scenes, held_out) -> None:
     ]
     for row_name, guess in (found | baselines).items()
   ]
-  _measure_positions(results, ["", *right], rows)
+  _measure_positions(results, right, rows)
   results.add_table(
     "Probes: position",
     f"Mean distance in metres, from the first {given_frames} frames of "
     f"{held_out.grid[0]} views; t is the last of these. Constant velocity and "
     f"last position are told the true path up to t. {_describe(scenes)} "
     f"{reused(results.split)}",
-    ["", *(f"{name}, m" for name in right)],
-    rows,
+    [Column(name, "m", "lower") for name in right],
+    _table_rows(rows),
     n=len(held_out.labels),
-    baselines=[row[0] for row in rows if _is_baseline(row[0])],
   )
 
 
-def _measure_positions(results, columns, rows) -> None:
+def _table_rows(rows) -> list[Row]:
+  return [
+    Row.of(name, "baseline" if _is_baseline(name) else "model", values)
+    for name, *values in rows
+  ]
+
+
+def _measure_positions(results, places, rows) -> None:
   """Notes the least distances: of networks, of pixels, of known paths."""
-  for row in rows:
-    reader = row[0] if _is_baseline(row[0]) else "best"
+  for name, *distances in rows:
+    reader = name if _is_baseline(name) else "best"
     if reader.startswith(_ROW_NAMES[PIXELS]):
       reader = checks.PIXELS
-    for place, distance in zip(columns[1:], row[1:], strict=True):
+    for place, distance in zip(places, distances, strict=True):
       key = checks.probe_key(place, reader)
       if distance is not None:
         known = results.measured.get(key, distance)

@@ -28,6 +28,7 @@ from magvit3d.evaluation.published.frechet_distance import (
   frechet_distance,
 )
 from magvit3d.evaluation.results import Results
+from magvit3d.evaluation.tables import Column, Role, Row
 
 FRECHET = "frechet_magvit3d_token_classifier"
 _TASK = "full_generation"
@@ -233,6 +234,11 @@ def _add_distances(
       if near is None
       else [float(near.mean()), float((near < limit).mean())]
     )
+  roles: dict[str, Role] = {
+    _GENERATED: "model",
+    _REAL: "floor",
+    _RANDOM: "baseline",
+  }
   results.add_table(
     "Samples of a class",
     "Accuracy: of a classifier of tokens, fitted on "
@@ -245,10 +251,16 @@ def _add_distances(
     "differ between two samples of a class. Nearest: share that differ from "
     f"the nearest of {len(known)} training samples; memorised: samples that "
     f"are nearer than 99 in 100 real ones. {probes.reused(results.split)}",
-    ["", "n", *names, FRECHET, "variety", "nearest", "memorised"],
-    rows,
+    [
+      Column("n", "", None),
+      *(Column(name, "", "higher") for name in names),
+      Column(FRECHET, "", "lower"),
+      Column("variety", "", None),
+      Column("nearest", "", None),
+      Column("memorised", "", None),
+    ],
+    [Row.of(name, roles[name], values) for name, *values in rows],
     n=len(samples.labels),
-    baselines=[_RANDOM],
   )
 
 

@@ -8,6 +8,7 @@ from magvit3d.config.evaluation import EvaluationConfig
 from magvit3d.evaluation.published import metrics
 from magvit3d.evaluation.published.networks import MetricNetworks, WeightPaths
 from magvit3d.evaluation.results import Results
+from magvit3d.evaluation.tables import Column, Row
 
 FIELDS = ("i3d_weights", "c3d_weights", "lpips_weights")
 
@@ -66,10 +67,18 @@ def score(
     path: sha for entry in entries for path, sha in entry.weights.items()
   }
   notes += [f"Weights {path}: SHA-256 {sha}." for path, sha in weights.items()]
+  row_heading, generated_name, *simple = metrics.COLUMNS
   results.add_table(
     title,
     " ".join(notes),
-    metrics.COLUMNS,
-    metrics.table_rows(entries),
+    [
+      Column(generated_name, "", "by row"),
+      *(Column(name, "", None) for name in simple),
+    ],
+    [
+      Row.of(name, "model", values, metrics.DIRECTIONS[name.split("_")[0]])
+      for name, *values in metrics.table_rows(entries)
+    ],
     n=len(generated),
+    row_heading=row_heading,
   )

@@ -28,10 +28,17 @@ from magvit3d.evaluation.published.networks import (
   MetricNetworks,
   WeightPaths,
 )
+from magvit3d.evaluation.tables import Direction
 from magvit3d.models.published import c3d
 
 FVD = "fvd_i3d_k400"
 INCEPTION_SCORE = "inception_score_c3d_ucf101"
+# What is better, by the first word of a metric's name.
+DIRECTIONS: Mapping[str, Direction] = {
+  "fvd": "lower",
+  "inception": "higher",
+  "lpips": "lower",
+}
 
 
 @dataclasses.dataclass(frozen=True)
