@@ -85,7 +85,7 @@ class Experiment:
     if not isinstance(config, RunConfig):
       config = RunConfig.from_dict(config)
     check_wandb(config.monitoring.wandb_project)
-    mesh = sharding.make_mesh(config.mesh)
+    mesh = sharding.make_mesh(vars(config.mesh))
     data = VideoData(config) if config.videos else RunData(config, workdir)
     networks = RunNetworks(config, data, workdir, mesh)
     network_checks.trace_steps(config, networks, data)

@@ -66,6 +66,7 @@ def test_importing_the_experiment_does_not_import_tensorflow(tmp_path):
 # come last, and nothing imports them.
 _ORDER = (
   "errors",
+  "config",
   "files",
   "parallel",
   "cli",
@@ -75,7 +76,6 @@ _ORDER = (
   "tokens",
   "monitoring",
   "checkpoints",
-  "config",
   "upstream",
   "inference",
   "training",

@@ -1,6 +1,7 @@
 """Sections of a config about data; see docs/input_pipeline.md."""
 
 import dataclasses
+from typing import Any
 
 from data_gen.options import DatasetOptions
 from magvit3d.errors import UserError
@@ -35,11 +36,12 @@ class SceneDataConfig(DatasetOptions):
     Raises:
       ValueError: A value is out of range.
     """
-    values = {
+    values: dict[str, Any] = {
       field.name: getattr(self, field.name)
       for field in dataclasses.fields(DatasetOptions)
     }
-    return DatasetOptions(**values | {"output_dir": folder})
+    values["output_dir"] = folder
+    return DatasetOptions(**values)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import functools
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from magvit3d.errors import UserError
 
@@ -20,7 +20,7 @@ _WORDS = {
 }
 
 
-def read(cls: type[Section], given: Mapping[str, Any], name: str) -> Section:
+def read(cls: type[Section], given: Any, name: str) -> Section:
   """Returns a section as `cls`; its fields' types say what may be in it.
 
   Args:
@@ -33,7 +33,7 @@ def read(cls: type[Section], given: Mapping[str, Any], name: str) -> Section:
   """
   if not isinstance(given, Mapping):
     raise UserError(f"{name}={given!r} must be a section with fields.")
-  fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
+  fields = {f.name: f for f in dataclasses.fields(cast(Any, cls)) if f.init}
   for field in given:
     if field not in fields:
       near = difflib.get_close_matches(str(field), fields, 1)

@@ -70,13 +70,9 @@ class MonitoringConfig:
         raise UserError(f"config.monitoring.{name}={value} must be above 0.")
 
 
-# A section that a run does without; reading it is a mistake of the program.
-_ABSENT: Any = None
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sections:
-  """The fields of `configs/traj3d.py`; a run may do without some sections.
+  """The fields of `configs/traj3d.py`; sections that a run lacks are None.
 
   Raises:
     UserError: A value cannot be.
@@ -95,29 +91,29 @@ class Sections:
   oracle_gate: bool = True
   oracle_gate_db: float = 3.0
   mesh: MeshConfig = dataclasses.field(default_factory=MeshConfig)
-  data: SceneDataConfig = _ABSENT
-  videos: VideoDataConfig = _ABSENT
+  data: SceneDataConfig | None = None
+  videos: VideoDataConfig | None = None
   input: InputConfig = dataclasses.field(default_factory=InputConfig)
   checkpoints: CheckpointsConfig = dataclasses.field(
     default_factory=CheckpointsConfig
   )
-  vqvae: TokenizerConfig = _ABSENT
-  discriminator: DiscriminatorConfig = _ABSENT
-  vqgan: TokenizerLossConfig = _ABSENT
-  train_tokenizer: TokenizerTrainingConfig = _ABSENT
+  vqvae: TokenizerConfig | None = None
+  discriminator: DiscriminatorConfig | None = None
+  vqgan: TokenizerLossConfig | None = None
+  train_tokenizer: TokenizerTrainingConfig | None = None
   init_from: InitialParametersConfig = dataclasses.field(
     default_factory=InitialParametersConfig
   )
-  tokenizer: InitialParametersConfig = _ABSENT
-  transformer: TransformerConfig | AutoregressiveTransformerConfig = _ABSENT
-  tasks: dict[str, TaskConfig | None] = _ABSENT
-  maskgvt: MaskedModelConfig = _ABSENT
-  lmgvt: AutoregressiveModelConfig = _ABSENT
-  train_transformer: TransformerTrainingConfig = _ABSENT
+  tokenizer: InitialParametersConfig | None = None
+  transformer: TransformerConfig | AutoregressiveTransformerConfig | None = None
+  tasks: dict[str, TaskConfig | None] | None = None
+  maskgvt: MaskedModelConfig | None = None
+  lmgvt: AutoregressiveModelConfig | None = None
+  train_transformer: TransformerTrainingConfig | None = None
   monitoring: MonitoringConfig = dataclasses.field(
     default_factory=MonitoringConfig
   )
-  evaluation: EvaluationConfig = _ABSENT
+  evaluation: EvaluationConfig | None = None
   eval_only: bool = False
 
   def __post_init__(self):

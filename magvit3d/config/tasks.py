@@ -90,9 +90,9 @@ class MaskedModelConfig:
   """
 
   condition_mode: str | None
-  weight_mode: str
-  mask_schedule: str
   multi_task: bool
+  weight_mode: str = "mask+refine+recons"
+  mask_schedule: str = "cosine"
   mask_type: str = "random"
   mask_block_shape: tuple[int, ...] = (1, 1, 1)
   inpainting_token: bool = False

@@ -80,7 +80,10 @@ def to_sections(config: Mapping[str, Any]) -> dict[str, Any]:
       "num_clips": config["num_eval_examples"],
     },
   }
-  if model_class == "VQGAN":
+  network = "tokenizer" if model_class == "VQGAN" else "transformer"
+  trained = [] if config["eval_only"] else [network]
+  sections["stages"] = ",".join([*trained, "evaluate", "report"])
+  if network == "tokenizer":
     return sections | _tokenizer_sections(config)
   return sections | _transformer_sections(config)
 
@@ -132,7 +135,6 @@ def _tokenizer_sections(config: Mapping[str, Any]) -> dict[str, Any]:
     vqgan["perceptual_loss_weight"] = 0.0  # No need of its weights.
   crop = {"crop": config["crop"]} if "crop" in config else {}
   return {
-    "stages": "tokenizer,evaluate,report",
     "discriminator": config["discriminator"],
     "vqgan": vqgan,
     "train_tokenizer": _training(config) | rates | crop,
@@ -154,7 +156,6 @@ def _transformer_sections(config: Mapping[str, Any]) -> dict[str, Any]:
     masks["inpainting_token"] = inpainting
     sections = {"maskgvt": masks | sampling, "tasks": config["tasks"]}
   return sections | {
-    "stages": "transformer,evaluate,report",
     "transformer": transformer,
     "train_transformer": training,
   }

@@ -6,7 +6,7 @@ cost.
 """
 
 import dataclasses
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 import numpy as np
 

@@ -115,6 +115,11 @@ def say_missing(reason: str) -> str:
   return f'<p class="missing">{html.escape(reason)}</p>'
 
 
+def is_missing(section: str) -> bool:
+  """Returns whether a section only says that something is missing."""
+  return section.startswith('<p class="missing">')
+
+
 def read_text(name: str) -> str:
   """Returns a file that lies beside this one."""
   package = importlib.resources.files("magvit3d.report")

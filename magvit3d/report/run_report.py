@@ -33,6 +33,7 @@ from magvit3d.report import (
 from magvit3d.report.page_texts import (
   duration_text,
   is_finite,
+  is_missing,
   say_missing,
 )
 
@@ -96,7 +97,7 @@ def write_report(
     "Reconstruction": lambda: moving(clip_sections.reconstruction),
     "Prediction": lambda: moving(clip_sections.prediction),
     "Samples": lambda: moving(clip_sections.samples),
-    "Training": lambda: _training(workdir),
+    "Training": lambda: _training(workdir, stages),
     "Data": lambda: _preview(workdir / "data" / "preview.png"),
     "Stages": lambda: (
       say_missing(stages_problem) if stages_problem else _stages(stages)
@@ -113,6 +114,8 @@ def write_report(
     stage_progress.note(number, len(makers))
     if title not in kept or title in _OF_STAGES:
       kept[title] = make()
+  if _is_on_videos(stages):
+    kept = {title: text for title, text in kept.items() if not is_missing(text)}
   name = str(config.get("experiment_name") or workdir.resolve().name)
   page = pages.make_page(
     f"magvit3d: {name}", _lead(scores, stages), kept, script
@@ -120,6 +123,17 @@ def write_report(
   path = workdir / "report" / "index.html"
   atomic_file.write_text(path, page)
   return path
+
+
+def _is_on_videos(stages: dict) -> bool:
+  """Whether it is a run of one network, which has no scenes."""
+  return bool(stages) and "data" not in stages
+
+
+def _stage_names(stages: dict) -> tuple[str, ...]:
+  if _is_on_videos(stages):
+    return tuple(stages)
+  return (*STAGES, *(name for name in stages if name not in STAGES))
 
 
 def _paths(paths, problem, clips, why_none) -> tuple[str, set[int], str]:
@@ -155,10 +169,11 @@ def _lead(scores: dict, stages: dict) -> str:
   return " ".join(parts) or "Nothing has been evaluated yet."
 
 
-def _training(workdir: pathlib.Path) -> str:
+def _training(workdir: pathlib.Path, stages: dict) -> str:
   return "".join(
     f"<h3>{stage.capitalize()}</h3>{_curves(workdir / stage / 'metrics.jsonl')}"
     for stage in ("tokenizer", "transformer")
+    if stage in _stage_names(stages)
   )
 
 
@@ -189,7 +204,7 @@ def _preview(path: pathlib.Path) -> str:
 
 def _stages(stages: dict) -> str:
   rows = []
-  for name in (*STAGES, *(s for s in stages if s not in STAGES)):
+  for name in _stage_names(stages):
     stage = stages.get(name)
     stage = stage if isinstance(stage, dict) else {}
     status = str(stage.get("status", "pending"))

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 
 import chex
 import jax
@@ -14,10 +15,10 @@ from small_networks import VQVAE
 from data_gen.errors import DataError
 from data_gen.generate import generate
 from data_gen.options import DatasetOptions
-from magvit3d import upstream
+from magvit3d import compare, upstream
 from magvit3d.errors import UserError
 from magvit3d.report.file_reading import read_tables
-from magvit3d.run.single_stage import SingleStage
+from magvit3d.experiment import Experiment
 
 _NUM_STEPS = 4
 
@@ -85,7 +86,14 @@ def tokenizer(data, tmp_path_factory):
   """Config, work folder and scores' file of a trained tokenizer."""
   workdir = tmp_path_factory.mktemp("vqgan")
   config = _config("vqgan3d_ucf101", data, **_CROP)
-  return config, workdir, SingleStage(config, workdir).run()
+  return config, workdir, _run(config, workdir)
+
+
+def _run(config, workdir):
+  """Runs all stages; returns the scores' file."""
+  report = Experiment(config, workdir).run()
+  assert report == workdir / "report" / "index.html" and report.exists()
+  return workdir / "evaluation" / "scores.json"
 
 
 def _read_scores(path, num_columns):
@@ -121,14 +129,37 @@ def test_a_trained_stage_is_scored_again_without_training(tokenizer):
   config, workdir, path = tokenizer
   before = json.loads(path.read_text())
   path.unlink()
-  again = SingleStage(config | {"eval_only": True}, workdir).run()
-  assert json.loads(again.read_text()) == before
+  _run(config | {"eval_only": True}, workdir)
+  after = json.loads(path.read_text())
+  assert after.pop("run").keys() == before.pop("run").keys()
+  assert after == before
+
+
+def test_it_leaves_what_every_run_leaves(tokenizer, tmp_path):
+  """Stages with their times, a report that lacks nothing, a comparison."""
+  config, workdir, path = tokenizer
+  stages = json.loads((workdir / "stages.json").read_text())
+  assert [(name, stage["status"]) for name, stage in stages.items()] == [
+    (name, "done") for name in ("tokenizer", "evaluate", "report")
+  ]
+  page = (workdir / "report" / "index.html").read_text()
+  assert "Not there yet" not in page and 'class="missing"' not in page
+  for section in ("scores", "reconstruction", "training", "stages", "passport"):
+    assert f'<section id="{section}">' in page
+  assert '<section id="motions">' not in page
+  before = path.stat().st_mtime_ns
+  Experiment(config, workdir).run()
+  assert path.stat().st_mtime_ns == before  # All was done.
+  other = shutil.copytree(workdir, tmp_path / "other")
+  output = tmp_path / "page.html"
+  assert compare.main([str(workdir), str(other), f"--output={output}"]) == 0
+  assert "PSNR, dB" in output.read_text()
 
 
 def test_nothing_to_score_is_an_error(data, tmp_path):
   config = _config("vqgan3d_ucf101", data, eval_only=True)
   with pytest.raises(UserError, match=r"config.eval_only scores a trained"):
-    SingleStage(config, tmp_path).run()
+    Experiment(config, tmp_path).run()
 
 
 def test_a_tokenizer_starts_from_a_trained_one(tokenizer, data, tmp_path):
@@ -146,7 +177,7 @@ def test_a_tokenizer_starts_from_a_trained_one(tokenizer, data, tmp_path):
       "init_from.inflation": None,
     },
   )
-  SingleStage(config, tmp_path).run()
+  Experiment(config, tmp_path).run()
   before, after = (
     upstream.load(str(folder / "tokenizer" / "checkpoints")).trees
     for folder in (workdir, tmp_path)
@@ -179,7 +210,7 @@ def test_transformers_are_trained_on_its_tokens(
   config = _config(
     file, data, **{"tokenizer.checkpoint_path": checkpoint}, **fields
   )
-  path = SingleStage(config, tmp_path).run()
+  path = _run(config, tmp_path)
   errors, *others = _read_scores(path, num_columns)
   assert len(others) == num_tables - 1
   assert errors.columns[0].direction == "lower"
@@ -213,7 +244,7 @@ def test_transformers_are_trained_on_its_tokens(
 )
 def test_wrong_fields_are_named(data, tmp_path, file, fields, message):
   with pytest.raises(UserError, match=message):
-    SingleStage(_config(file, data, **fields), tmp_path).run()
+    Experiment(_config(file, data, **fields), tmp_path).run()
 
 
 @pytest.mark.parametrize("file", ["maskgvt_ucf101", "lmgvt_ucf101"])
@@ -226,7 +257,7 @@ def test_another_number_of_classes_is_refused(tokenizer, data, tmp_path, file):
   with pytest.raises(
     UserError, match=r"num_classes=101, but .* has 12 classes"
   ):
-    SingleStage(_config(file, data, **fields), tmp_path).run()
+    Experiment(_config(file, data, **fields), tmp_path).run()
 
 
 def test_missing_data_leave_no_checkpoint_folder(data, tmp_path):
@@ -237,7 +268,7 @@ def test_missing_data_leave_no_checkpoint_folder(data, tmp_path):
     **{"dataset_configs.data_dir": str(tmp_path / "none")},
   )
   with pytest.raises(DataError, match="none"):
-    SingleStage(config, tmp_path / "run").run()
+    Experiment(config, tmp_path / "run").run()
   assert not (tmp_path / "run" / "tokenizer").exists()
 
 
@@ -248,14 +279,14 @@ def test_a_transformer_starts_from_a_trained_one(tokenizer, data, tmp_path):
     "lr_configs.warmup_steps": 0,
   }
   first, second = tmp_path / "first", tmp_path / "second"
-  SingleStage(_config("maskgvt_ucf101", data, **fields), first).run()
+  Experiment(_config("maskgvt_ucf101", data, **fields), first).run()
   path = str(first / "transformer" / "checkpoints")
   fields |= {
     "init_from.checkpoint_path": path,
     "lr_configs.base_learning_rate": 1e-12,
     "rng_seed": 1,
   }
-  SingleStage(_config("maskgvt_ucf101", data, **fields), second).run()
+  Experiment(_config("maskgvt_ucf101", data, **fields), second).run()
   before, after = (
     upstream.load(str(folder / "transformer" / "checkpoints")).trees["params"]
     for folder in (first, second)
