@@ -85,11 +85,13 @@ class Experiment:
     if not isinstance(config, RunConfig):
       config = RunConfig.from_dict(config)
     check_wandb(config.monitoring.wandb_project)
+    if config.evaluation:
+      config.evaluation.check_weights()
     mesh = sharding.make_mesh(vars(config.mesh))
     data = VideoData(config) if config.videos else RunData(config, workdir)
     networks = RunNetworks(config, data, workdir, mesh)
-    network_checks.trace_steps(config, networks, data)
     network_checks.check_batches(config, networks, data)
+    network_checks.trace_steps(config, networks, data)
     record.make_workdir(workdir)
     self._run = Run(
       config,

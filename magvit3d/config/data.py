@@ -1,7 +1,7 @@
 """Sections of a config about data; see docs/input_pipeline.md."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 from data_gen.options import DatasetOptions
 from magvit3d.errors import UserError
@@ -16,15 +16,11 @@ class SceneDataConfig(DatasetOptions):
   """
 
   data_dir: str | None = None
+  file_format: Literal["tfrecord", "array_record"] = "tfrecord"
   output_dir: str = dataclasses.field(default="", init=False)
 
   def __post_init__(self):
     """Leaves the flags unchecked: given data have options of their own."""
-    if self.file_format not in ("tfrecord", "array_record"):
-      raise UserError(
-        f"config.data.file_format={self.file_format!r} is unknown; use one of "
-        "tfrecord, array_record."
-      )
     if self.num_frames < 1:
       raise UserError(
         f"config.data.num_frames={self.num_frames} must be at least 1."
@@ -55,17 +51,12 @@ class InputConfig:
     frame_stride: 2 takes every second frame.
   """
 
-  sample: str = "view"
+  sample: Literal["view", "scene"] = "view"
   num_views: int | None = None
   num_frames: int | None = None
   frame_stride: int = 1
 
   def __post_init__(self):
-    if self.sample not in ("view", "scene"):
-      raise UserError(
-        f"config.input.sample={self.sample!r} is unknown; use one of view, "
-        "scene."
-      )
     if self.num_views is not None and self.sample != "scene":
       raise UserError(
         f"config.input.num_views={self.num_views} goes with "

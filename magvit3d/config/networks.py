@@ -5,9 +5,7 @@ but for those marked "ours" in `configs/traj3d.py`, which are off by default.
 """
 
 import dataclasses
-
-# '2plus1dcnn' convolves space and time one after the other.
-ARCHITECTURES = ("3dcnn", "2plus1dcnn", "2dcnn")
+from typing import Literal
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -15,7 +13,8 @@ class TokenizerConfig:
   """`config.vqvae`: encoder, quantizer and decoder.
 
   Attributes:
-    architecture: One of `ARCHITECTURES`.
+    architecture: '2plus1dcnn' convolves space and time one after the other,
+      '2dcnn' frame by frame.
     temporal_downsample: Which halvings halve time too; or how many of the
       last ones do.
     custom_conv_padding: Of '3dcnn' and '2plus1dcnn'.
@@ -36,7 +35,7 @@ class TokenizerConfig:
   num_dec_res_blocks: int
   codebook_size: int
   embedding_dim: int
-  architecture: str = ARCHITECTURES[0]
+  architecture: Literal["3dcnn", "2plus1dcnn", "2dcnn"] = "3dcnn"
   temporal_downsample: tuple[bool, ...] | int | None = None
   num_enc_remat_blocks: int = 0
   num_dec_remat_blocks: int = 0
@@ -62,11 +61,6 @@ class TokenizerConfig:
   entropy_temperature: float = 0.01
 
   def __post_init__(self):
-    if self.architecture not in ARCHITECTURES:
-      raise ValueError(
-        f"vqvae.architecture={self.architecture!r} is unknown; use one of "
-        f"{', '.join(ARCHITECTURES)}."
-      )
     if self.use_attn and self.architecture != "2dcnn":
       raise ValueError(
         "vqvae.use_attn is for vqvae.architecture='2dcnn', not "
@@ -105,10 +99,10 @@ class TransformerConfig:
   num_heads: int
   num_segments: int = 0
   kernel_init_stddev: float = 0.02
-  position_init: str = "normal"
+  position_init: Literal["normal", "sinusoidal"] = "normal"
   num_views: int = 1
-  camera_embedding: str | None = None
-  attention_implementation: str | None = None
+  camera_embedding: Literal["view", "rays"] | None = None
+  attention_implementation: Literal["xla", "cudnn", "heads_first"] | None = None
   remat: bool = False
   dropout_rate: float = 0.0
   attention_dropout_rate: float = 0.0

@@ -6,7 +6,7 @@ import functools
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from magvit3d.errors import UserError
 
@@ -77,8 +77,16 @@ def _value(value: Any, hint: Any, where: str) -> Any:
       }
     elif origin is tuple and isinstance(value, list | tuple):
       return tuple(value)
+    elif origin is Literal:
+      if value in typing.get_args(kind):
+        return value
     elif _is_a(value, origin):
       return value
+  choices = [c for k in kinds if k is not type(None) for c in _choices(k)]
+  if choices:
+    raise UserError(
+      f"{where}={value!r} is unknown; use one of {', '.join(choices)}."
+    )
   wanted = " or ".join(_WORDS.get(kind, "several values") for kind in kinds)
   raise UserError(f"{where}={value!r} must be {wanted}.")
 
@@ -89,6 +97,11 @@ def _most_alike(sections: list, given: Any) -> type:
   return max(
     sections, key=lambda one: len(names & one.__dataclass_fields__.keys())
   )
+
+
+def _choices(kind: Any) -> tuple[str, ...]:
+  is_choice = typing.get_origin(kind) is Literal
+  return typing.get_args(kind) if is_choice else ()
 
 
 def _is_a(value: Any, kind: type) -> bool:

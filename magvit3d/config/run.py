@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from magvit3d.config import upstream
 from magvit3d.config.data import InputConfig, SceneDataConfig, VideoDataConfig
@@ -29,7 +29,6 @@ from magvit3d.config.training import (
 from magvit3d.errors import UserError, as_user_errors
 
 STAGES = ("data", "tokenizer", "transformer", "evaluate", "report")
-DTYPES = ("float32", "bfloat16")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,7 +79,7 @@ class Sections:
 
   experiment_name: str = ""
   seed: int = 0
-  dtype: str = "float32"
+  dtype: Literal["float32", "bfloat16"] = "float32"
   matmul_precision: str | None = None
   compilation_cache_dir: str | None = None
   stages: str = ",".join(STAGES)
@@ -117,11 +116,7 @@ class Sections:
   eval_only: bool = False
 
   def __post_init__(self):
-    if self.dtype not in DTYPES:
-      raise UserError(
-        f"config.dtype={self.dtype!r} is unknown; use one of "
-        f"{', '.join(DTYPES)}."
-      )
+    chosen_stages(self.stages)
     if self.max_skipped_steps < 0:
       raise UserError(
         f"config.max_skipped_steps={self.max_skipped_steps} must be 0 or more; "

@@ -1,6 +1,7 @@
 """Sections about tasks, masks and sampling; see docs/sampling.md."""
 
 import dataclasses
+from typing import Literal
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class SamplingConfig:
   top_k: int | None = None
   top_p: float | None = None
   guidance: float = 0.0
-  order: str | None = None
+  order: Literal["frame_by_frame"] | None = None
 
   def with_changes(self, changes: "TaskSamplingConfig") -> "SamplingConfig":
     """Returns it with what a task has in its place."""
@@ -46,7 +47,7 @@ class TaskSamplingConfig:
   top_k: int | None = None
   top_p: float | None = None
   guidance: float | None = None
-  order: str | None = None
+  order: Literal["frame_by_frame"] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,7 +97,7 @@ class MaskedModelConfig:
   mask_type: str = "random"
   mask_block_shape: tuple[int, ...] = (1, 1, 1)
   inpainting_token: bool = False
-  draw: str = "step"
+  draw: Literal["step", "clip"] = "step"
   sampling: SamplingConfig = dataclasses.field(default_factory=SamplingConfig)
 
 

@@ -15,12 +15,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from magvit3d.config.networks import TransformerConfig
-from magvit3d.models import attention, cameras, mixed_precision
+from magvit3d.models import cameras, mixed_precision
 from magvit3d.models.bert_layers import BertLayer, layer_norm
 
 # Standard deviation .02, values beyond two of them drawn again. Dividing by
 # the deviation of a normal cut there would widen it, which BERT does not.
-POSITION_INITS = ("normal", "sinusoidal")
 EMBEDDING_STDDEV = 0.02
 _EMBEDDING_INIT = nn.initializers.truncated_normal(EMBEDDING_STDDEV)
 
@@ -275,21 +274,7 @@ class Bert(nn.Module):
 
     Sequences are `prefix_length` positions and the latents of `grid`, once for
     each of several views if `transformer.camera_embedding` tells them apart.
-
-    Raises:
-      ValueError: A choice is unknown.
     """
-    for field, known in (
-      ("camera_embedding", cameras.EMBEDDINGS),
-      ("attention_implementation", attention.IMPLEMENTATIONS),
-      ("position_init", POSITION_INITS),
-    ):
-      chosen = getattr(transformer, field)
-      if chosen not in known:
-        raise ValueError(
-          f"transformer.{field}={chosen!r} is unknown; use one of "
-          f"{', '.join(map(str, known))}."
-        )
     return cls(
       vocab_size=vocab_size,
       hidden_size=transformer.hidden_size,

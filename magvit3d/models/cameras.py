@@ -16,7 +16,6 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from magvit3d.models import mixed_precision
 
-EMBEDDINGS = (None, "view", "rays")
 KEYS = ("views", "intrinsics", "camera_from_world")  # Of a batch.
 
 

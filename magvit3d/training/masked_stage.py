@@ -23,7 +23,6 @@ from magvit3d.training.token_stage import TokenStage, TransformerState
 
 _USED = ("tokens", "cond_tokens", "frames", "labels", *cameras.KEYS)
 _LOSS_DECAY = 0.9  # Of the moving averages of the tasks' losses.
-DRAWS = ("step", "clip")
 
 
 class TransformerStage(TokenStage):
@@ -55,12 +54,7 @@ class TransformerStage(TokenStage):
     self._task_order = tasks.make_task_order(
       model.tasks, np.random.default_rng(config.seed)
     )
-    draw = config.maskgvt.draw
-    if draw not in DRAWS:
-      raise ValueError(
-        f"maskgvt.draw={draw!r} is unknown; use one of {', '.join(DRAWS)}."
-      )
-    self._draws_by_clip = draw == "clip"
+    self._draws_by_clip = config.maskgvt.draw == "clip"
 
   def initial_task_losses(self) -> PyTree:
     """A uniform guess's loss; () where there is one task."""

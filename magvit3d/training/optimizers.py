@@ -8,7 +8,6 @@ from optax import contrib
 
 from magvit3d.config.training import OptimizerConfig
 
-OPTIMIZERS = ("adamw", "muon")
 _ATTENTION_INPUTS = ("query", "key", "value")
 
 
@@ -28,17 +27,9 @@ def make_optimizer(
     learning_rate: Schedule `step -> rate` of AdamW.
     optimizer: The block of the config.
     decays_all: See `make_adamw`.
-
-  Raises:
-    ValueError: The name is unknown.
   """
-  name = optimizer.name
-  if name == "adamw":
+  if optimizer.name == "adamw":
     return make_adamw(learning_rate, optimizer, decays_all=decays_all)
-  if name != "muon":
-    raise ValueError(
-      f"optimizer.name={name!r} is unknown; use one of {', '.join(OPTIMIZERS)}."
-    )
   muon = contrib.muon(
     lambda step: learning_rate(step) * optimizer.muon_rate,
     beta=optimizer.muon_beta,
