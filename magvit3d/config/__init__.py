@@ -1,1 +1,1 @@
-"""The fields of a config: checks, and what they mean."""
+"""The fields of a config: types, choices, ranges and defaults."""

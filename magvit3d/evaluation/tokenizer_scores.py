@@ -125,14 +125,14 @@ def validation_scores(
   reconstruction, tokens = reconstruct(params, clips["frames"], is_quantizing)
   is_object = clips["masks"] > 0
   psnr = float(np.mean(image_metrics.psnr(reconstruction, real)))
+  everywhere = {"psnr": psnr, "code_perplexity": _perplexity(tokens.ravel())}
   if not is_object.any():
-    return {"psnr": psnr}
+    return everywhere
   background = image_metrics.background_only(clips["background"], real.shape)
   foreground = _foreground_psnr(reconstruction, real, is_object)
   baseline = _foreground_psnr(background, real, is_object)
   cells = image_metrics.foreground_cells(is_object, tokens.shape[1:])
-  return {
-    "psnr": psnr,
+  return everywhere | {
     "foreground_psnr": foreground,
     "background_only_foreground_psnr": baseline,
     "foreground_gain": foreground - baseline,
