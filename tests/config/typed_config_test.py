@@ -72,6 +72,10 @@ _UPSTREAMS = {"videos", "tokenizer", "lmgvt", "eval_only"}
     ({"vqgan__gradient_penalty": "r2"}, "r2"),
     ({"vqvae__filter": 8}, "config.vqvae.filter is unknown; did you mean fil"),
     ({"sead": 1}, "config.sead is unknown; did you mean seed?"),
+    (
+      {"tasks__frame_prediction__sampling__steps": 2},
+      "config.tasks.frame_prediction.sampling.steps is unknown",
+    ),
     ({"seed": 1.5}, "config.seed=1.5 must be a whole number"),
     ({"seed": None}, "config.seed=None must be a whole number"),
     ({"oracle_gate_db": "3"}, "config.oracle_gate_db='3' must be a number"),

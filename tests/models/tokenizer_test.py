@@ -96,7 +96,6 @@ def test_every_option_makes_clips_of_the_shape_they_had(options):
 @pytest.mark.parametrize(
   ("options", "message"),
   [
-    (dict(architecture="4dcnn"), "architecture='4dcnn' is unknown; use one of"),
     (dict(use_attn=True), "use_attn is for vqvae.architecture='2dcnn'"),
     (dict(upsample="depth_to_space"), "upsample='depth_to_space' is unknown"),
     (dict(activation_fn="gelu"), "activation_fn='gelu' is unknown"),

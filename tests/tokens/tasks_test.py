@@ -32,7 +32,10 @@ def test_special_tokens_have_rows_that_no_other_id_has():
 
 
 def _make(blocks, *arguments, **options):
-  sections = {name: b and TaskConfig(**b) for name, b in blocks.items()}
+  sections = {
+    name: None if block is None else TaskConfig(**block)
+    for name, block in blocks.items()
+  }
   return tasks.tasks_from_config(sections, *arguments, **options)
 
 

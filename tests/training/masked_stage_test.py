@@ -183,21 +183,12 @@ def test_cached_tokens_by_clip_give_the_step_that_frames_give(setup):
   np.testing.assert_allclose(with_cache["loss"], without["loss"], rtol=1e-6)
 
 
-def test_an_unknown_draw_names_the_known_ones(setup):
-  config = _config_by_clip()
-  config["maskgvt"]["draw"] = "row"
-  with pytest.raises(ValueError, match=r"draw='row' is unknown.*step, clip"):
-    TransformerStage(
-      RunConfig.from_dict(config), setup[0].model, 1000, setup[0].frozen
-    )
-
-
 def test_a_task_is_sampled_as_its_own_block_says(setup):
   *_, cached = setup
   block = {"mask_bins": 2, "temperature": 0.0, "order": None}
   config = _config_by_clip(frame_prediction={"sampling": block})
   model = TokenModel(RunConfig.from_dict(config), 4, 3, _LATENT_SHAPE)
-  assert [model.sampling(task)["mask_bins"] for task in model.tasks] == [2, 3]
+  assert [model.sampling(task).mask_bins for task in model.tasks] == [2, 3]
   params = jax.jit(setup[0].init_state)().params
   for index, num_steps in ((0, 2), (1, 3)):
     steps = model.generate(
@@ -208,16 +199,3 @@ def test_a_task_is_sampled_as_its_own_block_says(setup):
       cached["cond_tokens"][:, index],
     )
     assert len(steps.tokens) == num_steps
-  for block, message in (
-    ({"steps": 2}, r"frame_prediction.sampling.steps is unknown"),
-    ({"order": "time"}, r"order='time' is unknown"),
-  ):
-    with pytest.raises(ValueError, match=message):
-      TokenModel(
-        RunConfig.from_dict(
-          _config_by_clip(frame_prediction={"sampling": block})
-        ),
-        4,
-        3,
-        _LATENT_SHAPE,
-      )

@@ -87,10 +87,3 @@ def test_muon_moves_kernels_by_orthogonal_matrices_and_the_rest_by_adam():
     np.testing.assert_allclose(
       updates[path[0]][path[1]], plain[path[0]][path[1]], rtol=1e-5
     )
-
-
-def test_an_unknown_optimizer_names_the_known_ones():
-  with pytest.raises(ValueError, match=r"name='sgd' is unknown.*adamw, muon"):
-    make_optimizer(
-      lambda step: 0.1, OptimizerConfig(**(_FIELDS | {"name": "sgd"}))
-    )

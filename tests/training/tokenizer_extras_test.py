@@ -140,7 +140,7 @@ def test_training_starts_on_given_parameters(plain, monkeypatch):
   )
 
   def load(init_from, likes, kind):
-    assert (init_from["checkpoint_path"], kind) == ("folder", "tokenizer")
+    assert (init_from.checkpoint_path, kind) == ("folder", "tokenizer")
     assert_trees_equal(likes["g_params"], state.g_params)
     return {"g_params": after.g_params, "d_params": after.d_params}
 

@@ -209,7 +209,7 @@ def test_output_below_a_file_is_refused(source, tmp_path):
 def test_config_without_a_section_is_told(source, tmp_path):
   config = samples.make_config()
   del config["vqvae"]["codebook_size"]
-  with pytest.raises(UserError, match=r"no field 'codebook_size'"):
+  with pytest.raises(UserError, match=r"config.vqvae.codebook_size is missing"):
     conversion.convert(upstream.load(str(source)), config)
 
 
