@@ -76,8 +76,13 @@ def score(
       *(Column(name, "", None) for name in simple),
     ],
     [
-      Row.of(name, "model", values, metrics.DIRECTIONS[name.split("_")[0]])
-      for name, *values in metrics.table_rows(entries)
+      Row.of(
+        entry.metric,
+        "model",
+        (entry.value, entry.real, entry.copy_first),
+        entry.direction,
+      )
+      for entry in entries
     ],
     n=len(generated),
     row_heading=row_heading,

@@ -33,12 +33,6 @@ from magvit3d.models.published import c3d
 
 FVD = "fvd_i3d_k400"
 INCEPTION_SCORE = "inception_score_c3d_ucf101"
-# What is better, by the first word of a metric's name.
-DIRECTIONS: Mapping[str, Direction] = {
-  "fvd": "lower",
-  "inception": "higher",
-  "lpips": "lower",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +60,11 @@ class Entry:
   weights: Mapping[str, str]
   note: str
   std: float | None = None
+
+  @property
+  def direction(self) -> Direction:
+    """What is better: other scores are distances."""
+    return "higher" if self.metric == INCEPTION_SCORE else "lower"
 
 
 def score(
