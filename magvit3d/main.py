@@ -1,11 +1,15 @@
 """Runs an experiment: `python -m magvit3d.main --config=configs/traj3d.py`."""
 
 import pathlib
+from typing import TYPE_CHECKING
 
 from absl import app, flags
 
 from magvit3d.cli import command_line, host_memory, interruption
 from magvit3d.cli.command_line import fail
+
+if TYPE_CHECKING:
+  from magvit3d.config.run import RunConfig
 
 _CONFIG = command_line.define_config(
   "Experiment, with a variant after a colon: configs/traj3d.py:tiny. "
@@ -40,6 +44,22 @@ _OVERFIT = flags.DEFINE_boolean(
   False,
   "Trains on a single batch for some minutes, says whether the networks can "
   "learn at all, and saves nothing but the data set.",
+)
+_PLAN = flags.DEFINE_boolean(
+  "plan",
+  False,
+  "Compiles every stage's step for --plan_device and says what it takes: "
+  "memory, traffic, the least time. Starts nothing.",
+)
+_PLAN_DEVICE = flags.DEFINE_string(
+  "plan_device",
+  "here",
+  "'here', h100:8 (any number; eight of a node), v5e:4x4 or v6e:2x2. Devices "
+  "that are not here need pip install 'magvit3d[plan-gpu]' or [plan-tpu].",
+)
+_PLAN_JSON = flags.DEFINE_string("plan_json", None, "File for the plan.")
+_PLAN_PRICE = flags.DEFINE_float(
+  "plan_price", None, "Of a device and hour, in any currency."
 )
 _INTERRUPTED = 130  # Exit status, as after Ctrl-C in a shell.
 
@@ -76,13 +96,15 @@ def _run(argv: list[str]) -> int:
 
   try:
     config = RunConfig.from_dict(document)
+    workdir = pathlib.Path(_WORKDIR.value or f"runs/{config.experiment_name}")
+    workdir = workdir.expanduser()
+    if _PLAN.value:
+      return _print_plan(config, workdir)
     profile = profiling.parse_span(_PROFILE_STEPS.value)
     processes.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
   except UserError as error:
     return fail(str(error))
   console.set_up(is_quiet=not processes.is_main())
-  workdir = pathlib.Path(_WORKDIR.value or f"runs/{config.experiment_name}")
-  workdir = workdir.expanduser()
   # Training takes both signals in its own way; elsewhere they end the run.
   interruption.install()
   try:
@@ -108,6 +130,30 @@ def _run(argv: list[str]) -> int:
     )
   if report.exists():
     print(f"Report: {report.absolute()}")
+  return 0
+
+
+def _print_plan(config: "RunConfig", workdir: pathlib.Path) -> int:
+  """Says what a run would take; returns the exit status."""
+  from magvit3d.errors import UserError
+  from magvit3d.plan import described_devices
+
+  described_devices.prepare(_PLAN_DEVICE.value)
+  from magvit3d.plan import plan, table
+  from magvit3d.run import record
+
+  try:
+    made = plan.make(config, workdir, _PLAN_DEVICE.value, _PLAN_PRICE.value)
+    if _PLAN_JSON.value:
+      path = pathlib.Path(_PLAN_JSON.value).expanduser()
+      record.write_json(path, made.to_json())
+  except UserError as error:
+    return fail(str(error))
+  except OSError as error:
+    return fail(
+      f"--plan_json={_PLAN_JSON.value} cannot be written ({error.strerror})."
+    )
+  print(table.to_text(made))
   return 0
 
 
