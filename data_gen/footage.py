@@ -7,13 +7,14 @@ shards, features and arguments.
 import collections
 import dataclasses
 import hashlib
+import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from data_gen import schema, shards, video_files
+from data_gen import mask_files, schema, shards, video_files
 from data_gen.calibration import SPLITS, read_calibration
 from data_gen.flag_checks import check_choice, check_range, check_type
 from data_gen.recordings import Recording, open_recording
@@ -234,6 +235,8 @@ class Footage(ShardPlan):
         "have no meaning there."
       )
     for recording in self.recordings:
+      for camera in recording.cameras:
+        yield from camera.mask_notes()
       shares = recording.tracked_shares()
       for camera, share in zip(recording.cameras, shares, strict=True):
         if share < 0.5:
@@ -261,10 +264,11 @@ class Footage(ShardPlan):
 
 
 def _hash(path: pathlib.Path) -> str:
-  """Returns the SHA-256 of a file, or of a folder's names and PNG files."""
+  """Returns the SHA-256 of a file, or of a folder's names and masks."""
   if not path.is_dir():
     return shards.sha256(path)
   total = hashlib.sha256()
-  for file in sorted(path.glob("*.[pP][nN][gG]")):
-    total.update(f"{file.name} {shards.sha256(file)}\n".encode())
+  for file in sorted(mask_files.mask_paths(path)):
+    total.update(os.fsencode(file.name))
+    total.update(f" {shards.sha256(file)}\n".encode())
   return total.hexdigest()

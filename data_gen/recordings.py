@@ -5,6 +5,7 @@ camera by camera, so that memory holds the frames of one at a time.
 """
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -68,6 +69,21 @@ class Camera:
       pairs.append(self.square.mask(mask))
     masks, touched = zip(*pairs, strict=True)
     return np.stack(masks), np.stack(touched)
+
+  def mask_notes(self) -> Iterator[str]:
+    """Yields what is odd about the masks."""
+    share = None if self.masks is None else mask_files.all_alike(self.masks)
+    if share is not None:
+      yield (
+        f"Note: the masks of {self.entry.field.name}, {self.entry.masks}, are "
+        f"{share:.0%} object in every frame. Do they mark the object by "
+        + (
+          "very dark levels of a compressed video, or is it never seen?"
+          if share == 0
+          else "black on white, or have they a background that is not black?"
+        )
+        + " docs/footage.md says what counts as the object."
+      )
 
   def background(self, num_frames: int) -> np.ndarray:
     """Returns the median of frames without the object, uint8 (S, S, 3).
