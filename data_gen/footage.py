@@ -16,6 +16,7 @@ import numpy as np
 
 from data_gen import mask_files, schema, shards, video_files
 from data_gen.calibration import SPLITS, read_calibration
+from data_gen.camera_times import PAIRINGS
 from data_gen.flag_checks import check_choice, check_range, check_type
 from data_gen.recordings import Recording, open_recording
 from data_gen.shard_plan import ShardPlan
@@ -58,6 +59,13 @@ class FootageOptions:
     "crop",
     "How frames become square: 'crop' keeps the middle, 'pad' adds black.",
   )
+  pair_by: str = _field(
+    "time",
+    "Which frames of several cameras belong together: 'time', those of the "
+    "same time by the time stamps of the files, or an error if there are none "
+    "within half the time from a frame to the next; 'nearest', the nearest in "
+    "time, however far; 'count', those of the same number.",
+  )
   scenes_per_shard: int = _field(250, "Scenes (clips) of a full shard.")
   file_format: str = _field(
     "tfrecord", "Of the shards: 'tfrecord' or 'array_record'."
@@ -73,6 +81,7 @@ class FootageOptions:
       if not getattr(self, name):
         raise ValueError(f"--{name} is missing: see docs/footage.md.")
     check_choice("fit", self.fit, FITS)
+    check_choice("pair_by", self.pair_by, PAIRINGS)
     check_choice("file_format", self.file_format, FILE_FORMATS)
     check_range("num_frames", self.num_frames, 1, 1024)
     check_range("image_size", self.image_size, 8, 4096)
@@ -129,7 +138,13 @@ class Footage(ShardPlan):
     self.image_size = options.image_size
     self.class_names = calibration.class_names
     self.recordings = tuple(
-      open_recording(entry, options.image_size, options.fit, options.span)
+      open_recording(
+        entry,
+        options.image_size,
+        options.fit,
+        options.span,
+        options.pair_by,
+      )
       for entry in calibration.recordings
     )
     self.num_views = len(self.recordings[0].cameras)
@@ -151,7 +166,10 @@ class Footage(ShardPlan):
         name: _hash(path) for name, path in sorted(self._files().items())
       },
     }
-    for name in ("output_dir", "num_workers"):
+    incidental = ["output_dir", "num_workers"]
+    if all(recording.is_by_count for recording in self.recordings):
+      incidental.append("pair_by")  # All make the same.
+    for name in incidental:
       del self._arguments[name]
     self._backgrounds: collections.OrderedDict[int, np.ndarray] = (
       collections.OrderedDict()
@@ -235,6 +253,7 @@ class Footage(ShardPlan):
         "have no meaning there."
       )
     for recording in self.recordings:
+      yield from recording.pairing.notes
       for camera in recording.cameras:
         yield from camera.mask_notes()
       shares = recording.tracked_shares()

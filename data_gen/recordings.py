@@ -11,6 +11,7 @@ import numpy as np
 
 from data_gen import mask_files, schema
 from data_gen.calibration import CameraEntry, RecordingEntry
+from data_gen.camera_times import Clock, Pairing, is_by_count, pair_frames
 from data_gen.errors import DataError
 from data_gen.mask_files import Masks
 from data_gen.squares import Square
@@ -26,21 +27,29 @@ class Camera:
   """One camera of a recording: its files, opened.
 
   Attributes:
-    num_frames: From the first that all cameras have.
+    shown: Numbers in the video of the recording's frames, (n,).
   """
 
   entry: CameraEntry
   video: VideoFile
   masks: Masks | None
   square: Square
+  shown: np.ndarray
 
   @property
-  def num_frames(self) -> int:
-    return self.video.num_frames - self.entry.first_frame
+  def clock(self) -> Clock:
+    """When its frames were taken."""
+    return Clock(
+      self.entry.field.name,
+      str(self.entry.video),
+      self.video.num_frames,
+      self.video.times_s,
+      self.entry.first_frame,
+    )
 
   def frames(self, numbers: np.ndarray) -> np.ndarray:
     """Returns frames as uint8 (n, S, S, 3); `numbers` (n,) increase."""
-    numbers = numbers + self.entry.first_frame
+    numbers, places = np.unique(self.shown[numbers], return_inverse=True)
     size = (self.square.width, self.square.height)
     frames = []
     for image in self.video.frames(numbers):
@@ -50,7 +59,7 @@ class Camera:
           f"{self.entry.video}, whose first frame has {size[0]} x {size[1]}."
         )
       frames.append(self.square.frame(image))
-    return np.stack(frames)
+    return np.stack(frames)[places]
 
   def read_masks(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns two bool (n, S, S), see `Square.mask`; zeros without masks."""
@@ -59,7 +68,8 @@ class Camera:
       nothing = np.zeros((len(numbers), size, size), bool)
       return nothing, nothing
     pairs = []
-    for mask in self.masks.frames(numbers + self.entry.first_frame):
+    numbers, places = np.unique(self.shown[numbers], return_inverse=True)
+    for mask in self.masks.frames(numbers):
       if mask.shape != (self.square.height, self.square.width):
         raise self.entry.field.error(
           f"has masks of {mask.shape[1]} x {mask.shape[0]} pixels in "
@@ -68,7 +78,7 @@ class Camera:
         )
       pairs.append(self.square.mask(mask))
     masks, touched = zip(*pairs, strict=True)
-    return np.stack(masks), np.stack(touched)
+    return np.stack(masks)[places], np.stack(touched)[places]
 
   def mask_notes(self) -> Iterator[str]:
     """Yields what is odd about the masks."""
@@ -118,13 +128,20 @@ class Recording:
 
   Attributes:
     num_frames: That all cameras have.
+    pairing: Which those are.
     track: float32 (num_frames, 3), metres; NaN where unknown.
   """
 
   entry: RecordingEntry
   cameras: tuple[Camera, ...]
   num_frames: int
+  pairing: Pairing
   track: np.ndarray
+
+  @property
+  def is_by_count(self) -> bool:
+    """Whether frames of the same number are of the same time."""
+    return is_by_count([c.clock for c in self.cameras], self.pairing)
 
   def clip(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
     """Returns frames, masks, cameras and track; `numbers` (t,) increase."""
@@ -170,7 +187,7 @@ class Recording:
 
 
 def open_recording(
-  entry: RecordingEntry, image_size: int, fit: str, span: int
+  entry: RecordingEntry, image_size: int, fit: str, span: int, pair_by: str
 ) -> Recording:
   """Opens the files of a recording, and checks that they fit each other.
 
@@ -179,13 +196,15 @@ def open_recording(
     image_size: Height and width of the frames to make, pixels.
     fit: One of `squares.FITS`.
     span: Frames from a clip's first to its last.
+    pair_by: One of `camera_times.PAIRINGS`.
 
   Raises:
     DataError: A file cannot be read, is too short, or does not fit; the
       message names the field.
   """
   cameras = [_open_camera(camera, image_size, fit) for camera in entry.cameras]
-  counts = [camera.num_frames for camera in cameras]
+  clocks = [camera.clock for camera in cameras]
+  counts = [clock.num_from_first for clock in clocks]
   for camera, count in zip(cameras, counts, strict=True):
     if count < span:
       raise camera.entry.field.error(
@@ -193,18 +212,32 @@ def open_recording(
         f"first_frame={camera.entry.first_frame} on, and a clip spans {span} "
         "(--num_frames, --frame_stride)."
       )
-  num_frames = min(counts)
+  try:
+    pairing = pair_frames(clocks, pair_by)
+  except DataError as error:
+    raise entry.field.error(f"cannot be paired: {error}") from error
+  num_frames = len(pairing.frames[0])
+  if num_frames < span:
+    raise entry.field.error(
+      f"is too short: its cameras have {num_frames} frames at the same times, "
+      f"and a clip spans {span} (--num_frames, --frame_stride)."
+    )
+  cameras = [
+    dataclasses.replace(camera, shown=shown)
+    for camera, shown in zip(cameras, pairing.frames, strict=True)
+  ]
   track = np.full((num_frames, 3), np.nan, np.float32)
   if entry.track is not None:
-    if not num_frames <= len(entry.track) <= max(counts):
+    most = max(pairing.most_rows, num_frames)
+    if not num_frames <= len(entry.track) <= most:
       raise entry.field.error(
         f"has a track of {len(entry.track)} rows, but its videos have "
         f"{num_frames} frames"
-        + (f" to {max(counts)}" if max(counts) > num_frames else "")
+        + (f" to {most}" if most > num_frames else "")
         + " from their first_frame on: give one row a frame."
       )
     track = entry.track[:num_frames]
-  return Recording(entry, tuple(cameras), num_frames, track)
+  return Recording(entry, tuple(cameras), num_frames, pairing, track)
 
 
 def _open_camera(entry: CameraEntry, image_size: int, fit: str) -> Camera:
@@ -232,9 +265,11 @@ def _open_camera(entry: CameraEntry, image_size: int, fit: str) -> Camera:
   masks = None
   if entry.masks is not None:
     masks = _open_masks(entry, video.num_frames)
-  camera = Camera(entry, video, masks, Square(width, height, image_size, fit))
+  square = Square(width, height, image_size, fit)
+  numbers = np.arange(video.num_frames)
+  camera = Camera(entry, video, masks, square, numbers)
   if masks is not None:
-    camera.read_masks(np.array([-entry.first_frame]))  # Checks their size.
+    camera.read_masks(numbers[:1])  # Checks their size.
   return camera
 
 

@@ -106,7 +106,7 @@ def test_a_palette_without_black_marks_the_background_by_0(
     colours[1] = [0, 0, 0]
   numbers = np.where(MASK, 1 - background, background).astype(np.uint8)
   image = Image.fromarray(numbers, "P")
-  image.putpalette(sum(colours, []))
+  image.putpalette(np.ravel(colours).tolist())
   image.save(tmp_path / "0.png")
   (found,) = open_masks(tmp_path).frames(np.array([0]))
   np.testing.assert_array_equal(found, MASK)

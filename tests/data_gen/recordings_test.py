@@ -39,7 +39,7 @@ def _open(written, change=lambda recording: None):
   content = copy.deepcopy(content)
   change(content["recordings"][0])
   calibration = read_calibration(small_footage.write_json(folder, content))
-  return open_recording(calibration.recordings[0], 48, "crop", SPAN)
+  return open_recording(calibration.recordings[0], 48, "crop", SPAN, "time")
 
 
 def _set(key, value):
