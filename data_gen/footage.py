@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from data_gen import mask_files, schema, shards, video_files
-from data_gen.calibration import SPLITS, read_calibration
+from data_gen.calibration import SPLITS, CameraEntry, read_calibration
 from data_gen.camera_times import PAIRINGS
 from data_gen.flag_checks import check_choice, check_range, check_type
 from data_gen.recordings import Recording, open_recording
@@ -66,6 +66,11 @@ class FootageOptions:
     "within half the time from a frame to the next; 'nearest', the nearest in "
     "time, however far; 'count', those of the same number.",
   )
+  repeated_videos: str = _field(
+    "error",
+    "What becomes of a video that recordings of two splits have: 'error', or "
+    "'allow'.",
+  )
   scenes_per_shard: int = _field(250, "Scenes (clips) of a full shard.")
   file_format: str = _field(
     "tfrecord", "Of the shards: 'tfrecord' or 'array_record'."
@@ -82,6 +87,7 @@ class FootageOptions:
         raise ValueError(f"--{name} is missing: see docs/footage.md.")
     check_choice("fit", self.fit, FITS)
     check_choice("pair_by", self.pair_by, PAIRINGS)
+    check_choice("repeated_videos", self.repeated_videos, ("error", "allow"))
     check_choice("file_format", self.file_format, FILE_FORMATS)
     check_range("num_frames", self.num_frames, 1, 1024)
     check_range("image_size", self.image_size, 8, 4096)
@@ -166,7 +172,9 @@ class Footage(ShardPlan):
         name: _hash(path) for name, path in sorted(self._files().items())
       },
     }
-    incidental = ["output_dir", "num_workers"]
+    if options.repeated_videos == "error":
+      self._check_videos_differ()
+    incidental = ["output_dir", "num_workers", "repeated_videos"]
     if all(recording.is_by_count for recording in self.recordings):
       incidental.append("pair_by")  # All make the same.
     for name in incidental:
@@ -264,6 +272,24 @@ class Footage(ShardPlan):
             "recording's track. Are the track and camera_from_world in the "
             "same frame and in metres, and is the latter not the pose of the "
             "camera in the world, its inverse?"
+          )
+
+  def _check_videos_differ(self) -> None:
+    """A clip in two splits would make tests of what was trained on."""
+    hashes = self._arguments["files"]
+    names = {path: name for name, path in self._files().items()}
+    places: dict[str, tuple[str, CameraEntry]] = {}
+    for recording in self.recordings:
+      for camera in recording.cameras:
+        entry, split = camera.entry, recording.entry.split
+        key = hashes[names[entry.video]]
+        other_split, other = places.setdefault(key, (split, entry))
+        if other_split != split:
+          raise entry.field.error(
+            f"has the same video as {other.field.name}: {entry.video}, of "
+            f"{split}, and {other.video}, of {other_split}, have the same "
+            "content, so that what is tested would have been trained on. Take "
+            "one recording away, or give --repeated_videos=allow."
           )
 
   def _files(self) -> dict[str, pathlib.Path]:

@@ -244,8 +244,6 @@ def _open_camera(entry: CameraEntry, image_size: int, fit: str) -> Camera:
   field = entry.field
   try:
     video = VideoFile(entry.video, label=0)
-    if not video.num_frames:
-      raise field.error(f"has a video without frames, {entry.video}.")
     width, height = next(video.frames(np.array([0]))).size
   except DataError as error:
     raise field.error(f"has a video that cannot be used: {error}") from error

@@ -43,7 +43,7 @@ def count_frames(path: pathlib.Path) -> int:
     packets = _indexed_packets(path, container, stream)
   if packets is None:
     packets = _read_packets(path)
-  return len(_shown_times(packets))
+  return len(_shown_times(path, packets))
 
 
 class VideoFile:
@@ -74,7 +74,7 @@ class VideoFile:
       rate = stream.average_rate or stream.guessed_rate
       time_base = stream.time_base
     # Without time stamps, frames are counted from the start.
-    self._times = _shown_times(packets)
+    self._times = _shown_times(path, packets)
     self._key_times = np.zeros(0, np.int64)
     self._has_times = _have_times(packets)
     if self._has_times:
@@ -83,7 +83,7 @@ class VideoFile:
     self.num_frames = len(self._times)
     unit = time_base if self._has_times else rate and 1 / rate
     self.times_s = None
-    if unit and self.num_frames:
+    if unit:
       self.times_s = (self._times - self._times[0]) * float(unit)
 
   def frames(self, numbers: np.ndarray) -> Iterator[Image.Image]:
@@ -111,7 +111,7 @@ class VideoFile:
     if chosen is None:
       raise DataError(
         f"{self._path} is cut off or damaged: frames {numbers[0]} to "
-        f"{numbers[-1]} of {self.num_frames} cannot be decoded. {_ADVICE}"
+        f"{numbers[-1]} of {self.num_frames} cannot be decoded. {ADVICE}"
       )
     for frame in chosen:
       is_opaque = not any(c.is_alpha for c in frame.format.components)
@@ -150,7 +150,7 @@ class VideoFile:
     return frames
 
 
-_ADVICE = "Take the file away, or put a whole one in its place."
+ADVICE = "Take the file away, or put a whole one in its place."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,7 +190,7 @@ def _read_packets(path: pathlib.Path) -> list[_Packet]:
   if found < said * _MIN_SHARE_OF_HEADER:
     raise DataError(
       f"{path} is cut off or damaged: it has {found} of the {said} "
-      f"frames that its header names. {_ADVICE}"
+      f"frames that its header names. {ADVICE}"
     )
   return packets
 
@@ -218,22 +218,25 @@ def _have_times(packets: list[_Packet]) -> bool:
   return all(packet.time is not None for packet in packets)
 
 
-def _shown_times(packets: list[_Packet]) -> np.ndarray:
+def _shown_times(path: pathlib.Path, packets: list[_Packet]) -> np.ndarray:
   """Returns the times of the frames that are shown, in order, int64 (n,).
 
   Without time stamps they are numbers from 0. Frames that are decoded, or
   shown, before the first key frame lack those that they hang on.
+
+  Raises:
+    DataError: There are none.
   """
   first = next((i for i, p in enumerate(packets) if p.is_key), 0)
   packets = packets[first:]
-  if not _have_times(packets):
-    return np.arange(sum(packet.is_shown for packet in packets))
-  if not packets:
-    return np.zeros(0, np.int64)
-  start = packets[0].time
-  return np.unique(
-    np.array([p.time for p in packets if p.is_shown and p.time >= start], int)
-  )
+  shown = [packet for packet in packets if packet.is_shown]
+  times = np.arange(len(shown))
+  if _have_times(packets):
+    times = np.unique(np.array([packet.time for packet in shown], np.int64))
+    times = times[times >= packets[0].time] if packets else times
+  if not len(times):
+    raise DataError(f"{path} has no frame that can be shown. {ADVICE}")
+  return times
 
 
 @contextlib.contextmanager
@@ -249,17 +252,17 @@ def _opened(path: pathlib.Path, **options: str) -> Iterator[tuple[Any, Any]]:
     with av.open(str(path), options=options) as container:
       stream = _choose_stream(container)
       if stream is None:
-        raise DataError(f"{path} has no video in it. {_ADVICE}")
-      if stream.codec_context is None:
+        raise DataError(f"{path} has no video in it. {ADVICE}")
+      if stream.codec_context is None or not stream.codec_context.width:
         raise DataError(
-          f"{path} is cut off or damaged, or its codec is unknown. {_ADVICE}"
+          f"{path} is cut off or damaged, or its codec is unknown. {ADVICE}"
         )
       # Grain's threads read several files at once.
       stream.codec_context.thread_count = 1
       yield container, stream
   except av.FFmpegError as error:
     raise DataError(
-      f"{path} cannot be read as a video ({error.strerror}). {_ADVICE}"
+      f"{path} cannot be read as a video ({error.strerror}). {ADVICE}"
     ) from error
 
 

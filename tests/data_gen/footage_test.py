@@ -6,6 +6,7 @@ import small_footage
 from coded_videos import code_frame, read_number
 
 from data_gen import schema
+from data_gen.errors import DataError
 from data_gen.footage import Footage, FootageOptions
 
 pytest.importorskip("av")
@@ -200,3 +201,39 @@ def _grow(mask):
   return np.any(
     [padded[dy : dy + height, dx : dx + width] for dy, dx in shifts], axis=0
   )
+
+
+def _copied(counted, tmp_path, split):
+  """Recordings of one video under two names, in train and in a split."""
+  first = (counted / "a0.mkv").read_bytes()
+  content = {"recordings": []}
+  for name, part in (("a", "train"), ("b", split)):
+    (tmp_path / f"{name}.mkv").write_bytes(first)
+    camera = {
+      "video": f"{name}.mkv",
+      "intrinsics": [[60, 0, 31.5], [0, 60, 31.5], [0, 0, 1]],
+      "camera_from_world": POSES[0],
+    }
+    content["recordings"].append(
+      {"name": name, "split": part, "cameras": [camera]}
+    )
+  small_footage.write_json(tmp_path, content)
+  return tmp_path
+
+
+def test_the_same_video_in_two_splits_is_an_error_that_names_both(
+  counted, tmp_path
+):
+  folder = _copied(counted, tmp_path, "test")
+  message = (
+    r"recordings\[1\]\.cameras\[0\] has the same video as recordings\[0\]\."
+    r"cameras\[0\]: .*b\.mkv, of test, and .*a\.mkv, of train"
+  )
+  with pytest.raises(DataError, match=message):
+    _footage(folder)
+  allowed = _footage(folder, repeated_videos="allow")
+  assert "repeated_videos" not in allowed.arguments()  # The records' are alike.
+
+
+def test_the_same_video_in_one_split_is_none(counted, tmp_path):
+  assert _footage(_copied(counted, tmp_path, "train")).num_scenes("train") == 22

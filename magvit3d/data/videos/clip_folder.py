@@ -21,7 +21,7 @@ from PIL import Image
 from data_gen import video_files
 from data_gen.errors import DataError
 from data_gen.folder_contents import visible_children
-from magvit3d.data.videos import image_folder, labelled_files
+from magvit3d.data.videos import damaged_videos, image_folder, labelled_files
 from magvit3d.data.videos.video_clips import Framing, Video, VideoClips
 from magvit3d.media.animated_picture import SUFFIXES as ANIMATION_SUFFIXES
 from magvit3d.media.animated_picture import AnimatedPicture
@@ -65,7 +65,11 @@ class ClipFolder:
     found = _find(folder, flag)
     self.names = tuple(found)
     self.fingerprint = _fingerprint(folder, found.values())
-    videos = [_open(path) for path in found.values()]
+    opened, texts = damaged_videos.open_all(list(found.values()), _open)
+    if texts:
+      text = damaged_videos.describe(texts, len(opened), f"{flag}={folder}")
+      raise DataError(f"{text} {video_files.ADVICE}")
+    videos = [video for video in opened if video is not None]
     self.lengths = tuple(video.num_frames for video in videos)
     framing = Framing(num_frames, image_size or 1, frame_stride)
     self._check_lengths(flag, framing)
