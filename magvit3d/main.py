@@ -4,6 +4,7 @@ import pathlib
 
 from absl import app, flags
 
+from data_gen import terminal
 from magvit3d.cli import command_line, host_memory, interruption
 from magvit3d.cli.command_line import fail
 
@@ -55,6 +56,7 @@ def main(argv: list[str]) -> int:
 
 
 def _run(argv: list[str]) -> int:
+  terminal.escape_unknown_letters()
   if len(argv) > 1:
     return fail(f"{argv[1]!r} is no flag; --help lists them.")
   if _CONFIG.value is None:
