@@ -14,7 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from data_gen import mask_files, schema, shards, video_files
+from data_gen import (
+  calibration_checks,
+  mask_files,
+  schema,
+  shards,
+  video_files,
+)
 from data_gen.calibration import SPLITS, CameraEntry, read_calibration
 from data_gen.camera_times import PAIRINGS
 from data_gen.flag_checks import check_choice, check_range, check_type
@@ -23,6 +29,7 @@ from data_gen.shard_plan import ShardPlan
 from data_gen.squares import FITS
 
 FILE_FORMATS = ("tfrecord", "array_record")
+_MOST_NOTES = 6  # Of a kind.
 _NUM_BACKGROUNDS_KEPT = 32  # Recordings.
 
 
@@ -260,19 +267,16 @@ class Footage(ShardPlan):
         "Their masks are all zero: foreground weights and foreground scores "
         "have no meaning there."
       )
-    for recording in self.recordings:
-      yield from recording.pairing.notes
-      for camera in recording.cameras:
-        yield from camera.mask_notes()
-      shares = recording.tracked_shares()
-      for camera, share in zip(recording.cameras, shares, strict=True):
-        if share < 0.5:
-          yield (
-            f"Note: {camera.entry.field.name} sees only {share:.0%} of its "
-            "recording's track. Are the track and camera_from_world in the "
-            "same frame and in metres, and is the latter not the pose of the "
-            "camera in the world, its inverse?"
-          )
+    recordings = self.recordings
+    yield from _some(note for r in recordings for note in r.pairing.notes)
+    yield from _some(
+      note for r in recordings for c in r.cameras for note in c.mask_notes()
+    )
+    yield from _some(
+      note
+      for r in recordings
+      for note in calibration_checks.notes([c.view for c in r.cameras], r.track)
+    )
 
   def _check_videos_differ(self) -> None:
     """A clip in two splits would make tests of what was trained on."""
@@ -306,6 +310,14 @@ class Footage(ShardPlan):
       ).as_posix(): path
       for path in paths
     }
+
+
+def _some(notes: Iterator[str]) -> Iterator[str]:
+  """Yields the first of many notes of a kind, and how many more there are."""
+  given = list(notes)
+  yield from given[:_MOST_NOTES]
+  if len(given) > _MOST_NOTES:
+    yield f"Note: {len(given) - _MOST_NOTES} more of this kind."
 
 
 def _hash(path: pathlib.Path) -> str:

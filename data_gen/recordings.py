@@ -11,6 +11,7 @@ import numpy as np
 
 from data_gen import mask_files, schema
 from data_gen.calibration import CameraEntry, RecordingEntry
+from data_gen.calibration_checks import View
 from data_gen.camera_times import Clock, Pairing, is_by_count, pair_frames
 from data_gen.errors import DataError
 from data_gen.mask_files import Masks
@@ -45,6 +46,17 @@ class Camera:
       self.video.num_frames,
       self.video.times_s,
       self.entry.first_frame,
+    )
+
+  @property
+  def view(self) -> View:
+    """How it was calibrated."""
+    return View(
+      self.entry.field.name,
+      self.entry.intrinsics,
+      self.entry.camera_from_world,
+      self.square.width,
+      self.square.height,
     )
 
   def frames(self, numbers: np.ndarray) -> np.ndarray:
@@ -163,27 +175,6 @@ class Recording:
   def backgrounds(self) -> np.ndarray:
     """Returns what is behind the object, uint8 (V, S, S, 3)."""
     return np.stack([c.background(self.num_frames) for c in self.cameras])
-
-  def tracked_shares(self) -> list[float]:
-    """Returns for each camera the share of the track that is in its image.
-
-    Before it is made square; 1 where nothing is known.
-    """
-    points = self.track[~np.isnan(self.track).any(axis=1)]
-    shares = []
-    for camera in self.cameras:
-      pose = camera.entry.camera_from_world
-      in_camera = points @ pose[:, :3].T + pose[:, 3]
-      x, y, z = (in_camera @ camera.entry.intrinsics.T).T
-      depth = np.maximum(z, 1e-9)
-      is_inside = (np.abs(2 * x / depth + 1 - camera.square.width)) <= (
-        camera.square.width
-      )
-      is_inside &= (np.abs(2 * y / depth + 1 - camera.square.height)) <= (
-        camera.square.height
-      )
-      shares.append(float(np.mean(is_inside & (z > 0))) if len(points) else 1.0)
-    return shares
 
 
 def open_recording(
