@@ -166,6 +166,8 @@ def test_frames_that_are_shown_twice_come_twice(two_rates):
   )
   found = [read_number(frame) for frame in camera.frames(np.arange(6))]
   assert found == [0, 0, 2, 2, 2, 4]
+  tops = camera.read_masks(np.arange(6))[0].any(axis=2).argmax(axis=1)
+  assert tops.tolist() == found
 
 
 def test_a_flag_that_changes_nothing_is_not_in_the_manifest(two_rates):

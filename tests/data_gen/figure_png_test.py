@@ -56,7 +56,7 @@ def test_letters_of_another_font_are_drawn_by_it(capsys, monkeypatch):
   assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("text", ["$x_$ and $", r"$\frac{a", "a\udce9b", ""])
+@pytest.mark.parametrize("text", ["$x_$ and $", r"$\frac{a$", "a\udce9b", ""])
 def test_no_text_is_a_formula_or_an_error(text, capsys):
   _draw(text)
   assert capsys.readouterr().err == ""

@@ -41,8 +41,8 @@ def _copy(source, target, first=0, skip=0):
   return target
 
 
-# The frame before which all is hidden: of the second group, and of the fourth.
-@pytest.mark.parametrize("first", [GROUP_LENGTH + 3, 3 * GROUP_LENGTH + 5])
+# The frame before which all is hidden, of the first group, second and fourth.
+@pytest.mark.parametrize("first", [6, GROUP_LENGTH + 3, 3 * GROUP_LENGTH + 5])
 @pytest.mark.parametrize("suffix", ["mp4", "mov"])
 def test_what_an_edit_list_hides_is_no_frame(tmp_path, first, suffix):
   whole = write_video(tmp_path / "h264.mp4", _LENGTH)
@@ -82,6 +82,26 @@ def test_frames_before_the_first_key_frame_do_not_count(tmp_path):
   assert found == list(range(found[0], _LENGTH))
 
 
+def test_frames_that_hang_on_a_group_that_is_gone_do_not_count(tmp_path):
+  """Those shown before the first key frame, but stored after it."""
+  path = tmp_path / "open.mkv"
+  with av.open(str(path), "w") as out:
+    stream = out.add_stream("mpeg2video", rate=25)
+    stream.width = stream.height = 64
+    stream.pix_fmt = "yuv420p"
+    stream.codec_context.gop_size = GROUP_LENGTH
+    stream.codec_context.max_b_frames = 2
+    for number in range(_LENGTH):
+      frame = av.VideoFrame.from_ndarray(code_frame(number), "rgb24")
+      out.mux(stream.encode(frame))
+    out.mux(stream.encode())
+  late = _copy(path, tmp_path / "late.mkv", skip=4)
+  with av.open(str(late)) as container:
+    decoded = sum(1 for _ in container.decode(video=0))
+  assert count_frames(late) == decoded
+  assert _numbers(late) == list(range(_LENGTH - decoded, _LENGTH))
+
+
 def _write_streams(path, videos):
   """Writes streams of (codec, frames, disposition)."""
   with av.open(str(path), "w") as out:
@@ -113,6 +133,13 @@ def test_a_cover_picture_is_not_the_video(tmp_path, name, place):
   path = _write_streams(tmp_path / name, streams)
   assert count_frames(path) == 12
   assert _numbers(path) == list(range(12))
+
+
+def test_a_cover_alone_is_no_video(tmp_path):
+  cover = ("mjpeg", _PICTURE, av.stream.Disposition.attached_pic)
+  path = _write_streams(tmp_path / "sound.mp4", [cover])
+  with pytest.raises(DataError, match=r"sound\.mp4 has no video in it"):
+    count_frames(path)
 
 
 def test_a_preview_that_comes_first_is_not_the_video(tmp_path):

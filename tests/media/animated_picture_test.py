@@ -53,6 +53,12 @@ def test_the_frames_of_a_file_of_uneven_times_are_its_pictures(
   assert found == list(range(len(durations)))
 
 
+def test_a_few_uneven_times_have_no_rate_by_chance():
+  """A frame of 38 ms, 3, 3, 4, 5 and 1 times, is less likely than none."""
+  durations = np.array([110, 110, 150, 190, 30, 30])
+  assert set(count_frames(durations, 10)) == {1}
+
+
 @pytest.mark.parametrize("rate", [24, 29.97, 30])
 @pytest.mark.parametrize("unit_ms", _UNITS_MS.values())
 def test_equal_frames_count_at_rates_that_are_rounded(rate, unit_ms):
