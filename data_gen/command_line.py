@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from absl import flags
 
+from data_gen import terminal
 from data_gen.options import DatasetOptions
 
 Options = TypeVar("Options")
@@ -47,6 +48,7 @@ def run(function: Callable[[], object]) -> None:
 
   SIGTERM counts as Ctrl-C.
   """
+  terminal.escape_unknown_letters()
   signal.signal(signal.SIGTERM, _interrupt)
   try:
     function()

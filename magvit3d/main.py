@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from absl import app, flags
 
+from data_gen import terminal
 from magvit3d.cli import command_line, host_memory, interruption
 from magvit3d.cli.command_line import fail
 
@@ -75,6 +76,7 @@ def main(argv: list[str]) -> int:
 
 
 def _run(argv: list[str]) -> int:
+  terminal.escape_unknown_letters()
   if len(argv) > 1:
     return fail(f"{argv[1]!r} is no flag; --help lists them.")
   if _CONFIG.value is None:
