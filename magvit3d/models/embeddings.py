@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 import flax.linen as nn
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
