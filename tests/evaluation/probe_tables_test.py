@@ -11,6 +11,7 @@ import table_values
 from magvit3d.evaluation import checks
 from magvit3d.evaluation.probing import probes, samples
 from magvit3d.evaluation.results import Results
+from magvit3d.run import training_stages
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +112,9 @@ def test_the_best_probe_and_baselines_are_noted_for_the_checks(made):
 def test_tokens_that_are_kept_are_read_as_those_made_anew(made, trained_run):
   _, scenes, _, _ = made
   outputs, run = small_outputs.make(trained_run)
-  kept = run._training_tokens(outputs.model, outputs.tokenizer_params)
+  kept = training_stages.cached_tokens(
+    run, outputs.model, outputs.tokenizer_params
+  )
   assert len(kept) == 3 * 8
   asked = []
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from data_gen.scene_source import SceneSource
 from magvit3d.api import Magvit
+from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 from magvit3d.exports import clips
 from magvit3d.exports.real_clips import open_clips
@@ -170,11 +171,12 @@ def test_clips_must_fit_the_networks(magvit, trained_run):
 
 
 def test_a_task_that_is_told_the_class_needs_to_know_it(magvit, trained_run):
-  tasks = dict(magvit.trained.config["tasks"])
+  tasks = dict(magvit.trained.config.given["tasks"])
   fields = dict(tasks["frame_prediction"], class_conditional=True)
-  config = dict(
-    magvit.trained.config, tasks=dict(tasks, frame_prediction=fields)
+  given = dict(
+    magvit.trained.config.given, tasks=dict(tasks, frame_prediction=fields)
   )
+  config = RunConfig.from_dict(given)
   names = tuple(f"x{name}" for name in magvit.class_names)
   other = dataclasses.replace(magvit.trained, config=config, class_names=names)
   choices = clips.Choices(data=trained_run / "data")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from magvit3d.api import Magvit
+from magvit3d.config.run import RunConfig
 from magvit3d.data.clips import load_clips
 from magvit3d.errors import UserError
 from magvit3d.evaluation import transformer_scores
@@ -138,10 +139,14 @@ def test_generation_is_told_the_class(magvit):
   assert set(labels) == set(range(12))
 
 
+def _changed(magvit, **sections):
+  return RunConfig.from_dict(dict(magvit.trained.config.given, **sections))
+
+
 def test_a_task_without_classes_is_told_none(magvit):
-  tasks = dict(magvit.trained.config["tasks"])
+  tasks = dict(magvit.trained.config.given["tasks"])
   tasks["full_generation"] = {"weight": 1.0, "class_conditional": False}
-  config = dict(magvit.trained.config, tasks=tasks)
+  config = _changed(magvit, tasks=tasks)
   other = Magvit(dataclasses.replace(magvit.trained, config=config))
   _, labels = other.choose_classes(None, None, 2, seed=0)
   np.testing.assert_array_equal(labels, 12)
@@ -244,8 +249,10 @@ def test_holes_have_the_colour_of_what_is_given(magvit):
 
 
 def test_a_task_for_holes_is_asked_in_its_own_way(magvit, frames, monkeypatch):
-  tasks = dict(magvit.trained.config["tasks"], inpainting_c={"weight": 1.0})
-  config = dict(magvit.trained.config, tasks=tasks)
+  tasks = dict(
+    magvit.trained.config.given["tasks"], inpainting_c={"weight": 1.0}
+  )
+  config = _changed(magvit, tasks=tasks)
   other = Magvit(dataclasses.replace(magvit.trained, config=config))
   asked = []
 
@@ -292,9 +299,11 @@ def test_a_tokenizer_alone_says_what_is_missing(magvit, frames):
 
 def test_networks_of_several_views_want_scenes(magvit, frames):
   transformer = dict(
-    magvit.trained.config["transformer"], num_views=2, camera_embedding="view"
+    magvit.trained.config.given["transformer"],
+    num_views=2,
+    camera_embedding="view",
   )
-  config = dict(magvit.trained.config, transformer=transformer)
+  config = _changed(magvit, transformer=transformer)
   other = Magvit(dataclasses.replace(magvit.trained, config=config))
   with pytest.raises(UserError, match="a clip for each view"):
     other.predict(frames)

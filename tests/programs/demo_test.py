@@ -12,6 +12,7 @@ from data_gen.scene_source import SceneSource
 from magvit3d import demo
 from magvit3d.api import Magvit
 from magvit3d.cli import console
+from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 from magvit3d.exports import (
   demo_run,
@@ -199,8 +200,9 @@ def test_models_that_cannot_be_shown_say_why(model, tmp_path):
   flat = dataclasses.replace(magvit.trained, data=one_camera)
   with pytest.raises(UserError, match="One camera cannot tell"):
     fresh_scenes.render(flat, tmp_path / "c", 1, 0)
-  config = dict(magvit.trained.config)
-  config["tasks"] = {"full_generation": config["tasks"]["full_generation"]}
+  given = dict(magvit.trained.config.given)
+  given["tasks"] = {"full_generation": given["tasks"]["full_generation"]}
+  config = RunConfig.from_dict(given)
   still = Magvit(dataclasses.replace(magvit.trained, config=config))
   with pytest.raises(UserError, match="has not learnt frame_prediction"):
     scene_predictions.check(still)
