@@ -370,11 +370,11 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   vqgan.discriminator_start_step = None
   vqgan.quantizer_start_step = 200
   vqgan.codebook_init_clips = 256
-  vqgan.dead_code_reset_steps = 100
+  vqgan.dead_code_reset_steps = 50
   training = config.train_tokenizer
   training.crop.num_frames, training.crop.size = 8, 16
   training.batch_size = 16
-  training.num_steps = 950
+  training.num_steps = 1130
   training.g_lr = training.d_lr = 2e-3
   training.optimizer.name = "muon"
   training.warmup_steps = 20
@@ -408,7 +408,7 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   transformer.dropout_rate = 0.0
   training = config.train_transformer
   training.batch_size = 16
-  training.num_steps = 2000
+  training.num_steps = 1700
   training.learning_rate = 2e-3
   training.optimizer.name = "muon"
   training.warmup_steps = 50
@@ -421,7 +421,7 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   config.evaluation.num_probe_scenes = 300
   config.evaluation.num_probe_steps = 300
   config.evaluation.num_classifier_steps = 1800
-  config.evaluation.num_rate_clips = 24
+  config.evaluation.num_rate_clips = 16
   config.evaluation.token_budgets = (0.0, 1 / 8, 1 / 2, 1.0)
   config.evaluation.min_foreground_gain_db = 9.0
 
@@ -441,6 +441,7 @@ def _make_small(config: mlc.ConfigDict) -> None:
   vqvae.codebook_size = 1024
   config.vqgan.quantizer_start_step = 400
   config.vqgan.codebook_init_clips = 1024
+  config.vqgan.dead_code_reset_steps = 100
   training = config.train_tokenizer
   training.crop.size = 32
   training.batch_size = 8
