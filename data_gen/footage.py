@@ -62,7 +62,9 @@ class FootageOptions:
     "tfrecord", "Of the shards: 'tfrecord' or 'array_record'."
   )
   num_workers: int = _field(
-    0, "Processes that decode; 0 for one a core. The bytes stay the same."
+    0,
+    "Processes that decode; 0 for one a core that this process may use. The "
+    "bytes stay the same.",
   )
 
   def __post_init__(self):

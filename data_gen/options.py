@@ -153,7 +153,9 @@ class DatasetOptions(ShardPlan):
   )
   scenes_per_shard: int = _field(250, "Scenes of a full shard.")
   num_workers: int = _field(
-    0, "Processes that render; 0 for one a core. The bytes stay the same."
+    0,
+    "Processes that render; 0 for one a core that this process may use. The "
+    "bytes stay the same.",
   )
   preview: int = _field(
     4, "Scenes on the contact sheet preview.png in output_dir; 0 for none."

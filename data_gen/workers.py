@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 
+from data_gen import cores
 from data_gen.disk import Shard
 from data_gen.scene_makers import SceneSet
 from data_gen.shard_writer import write_shard
@@ -39,7 +40,7 @@ def write_shards(
     OSError: A shard cannot be written. Others may be finished by then.
     ValueError: The options allow no scene.
   """
-  num_workers = min(options.num_workers or os.cpu_count() or 1, len(missing))
+  num_workers = min(options.num_workers or cores.available(), len(missing))
   if num_workers == 1:
     for shard in missing:
       write_shard(options, *shard, report=lambda: report(1))
