@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from data_gen import schema, shards, video_files
+from data_gen import schema, shards, user_paths, video_files
 from data_gen.calibration import SPLITS, read_calibration
 from data_gen.flag_checks import check_choice, check_range, check_type
 from data_gen.recordings import Recording, open_recording
@@ -73,6 +73,9 @@ class FootageOptions:
     for name in ("calibration", "output_dir"):
       if not getattr(self, name):
         raise ValueError(f"--{name} is missing: see docs/footage.md.")
+      # Frozen, but here.
+      path = user_paths.expanded(getattr(self, name))
+      object.__setattr__(self, name, path)
     check_choice("fit", self.fit, FITS)
     check_choice("file_format", self.file_format, FILE_FORMATS)
     check_range("num_frames", self.num_frames, 1, 1024)

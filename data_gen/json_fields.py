@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from data_gen import user_paths
 from data_gen.errors import DataError
 
 
@@ -110,7 +111,7 @@ class JsonField:
 
   def file(self) -> pathlib.Path:
     """Returns a path, relative to the JSON file's folder, that exists."""
-    path = self.path.parent / self.text()
+    path = self.path.parent / user_paths.expanded(self.text())
     if not path.exists():
       raise self.error(f"is {self.value!r}, but {path} does not exist.")
     return path

@@ -12,13 +12,13 @@ arguments raise `magvit3d.errors.UserError`.
 
 import functools
 import os
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
 
+from data_gen import user_paths
 from magvit3d.errors import UserError
 from magvit3d.inference import (
   class_choices,
@@ -66,7 +66,7 @@ class Magvit:
     The run's data may be gone. Nothing in the folder is changed.
     """
     place = sharding.replicated(sharding.make_mesh())
-    folder = pathlib.Path(workdir).expanduser()
+    folder = user_paths.read(workdir)
     return cls(finished_run.load(folder, place), batch_size=batch_size)
 
   @classmethod
@@ -80,7 +80,7 @@ class Magvit:
     place = sharding.replicated(sharding.make_mesh())
     if str(name) in shipped.names():
       return cls(shipped.load(str(name), place), batch_size=batch_size)
-    folder = pathlib.Path(name).expanduser()
+    folder = user_paths.read(name)
     if not folder.exists():
       raise shipped.unknown(str(name))
     return cls(files.load(folder, place), batch_size=batch_size)
@@ -97,7 +97,7 @@ class Magvit:
       folder: New, or with an earlier export.
       dtype: Of the parameters in the file: "float32", or "float16", half of it.
     """
-    path = pathlib.Path(folder).expanduser()
+    path = user_paths.read(folder)
     files.save(self.trained, path, dtype)
 
   # What it knows.

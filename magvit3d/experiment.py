@@ -12,6 +12,7 @@ from typing import Any
 import jax
 from absl import logging
 
+from data_gen import user_paths
 from magvit3d.config.run import RunConfig, chosen_stages
 from magvit3d.evaluation import checks
 from magvit3d.monitoring.metric_writers import check_wandb
@@ -84,6 +85,7 @@ class Experiment:
   ):
     if not isinstance(config, RunConfig):
       config = RunConfig.from_dict(config)
+    workdir = user_paths.read(workdir)
     check_wandb(config.monitoring.wandb_project)
     if config.evaluation:
       config.evaluation.check_weights()

@@ -1,9 +1,8 @@
 """Runs an experiment: `python -m magvit3d.main --config=configs/traj3d.py`."""
 
-import pathlib
-
 from absl import app, flags
 
+from data_gen import user_paths
 from magvit3d.cli import command_line, host_memory, interruption
 from magvit3d.cli.command_line import fail
 
@@ -77,12 +76,13 @@ def _run(argv: list[str]) -> int:
   try:
     config = RunConfig.from_dict(document)
     profile = profiling.parse_span(_PROFILE_STEPS.value)
+    workdir = user_paths.read(
+      _WORKDIR.value or f"runs/{config.experiment_name}"
+    )
     processes.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
-  except UserError as error:
+  except (UserError, DataError) as error:
     return fail(str(error))
   console.set_up(is_quiet=not processes.is_main())
-  workdir = pathlib.Path(_WORKDIR.value or f"runs/{config.experiment_name}")
-  workdir = workdir.expanduser()
   # Training takes both signals in its own way; elsewhere they end the run.
   interruption.install()
   try:

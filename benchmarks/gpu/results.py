@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import flags
 
-from data_gen import cores
+from data_gen import cores, user_paths
 from magvit3d.files import atomic_file
 
 _OUTPUT = flags.DEFINE_string("output", "gpu_check", "Folder of the results.")
@@ -24,7 +24,7 @@ _MAX_MESSAGE = 600  # Characters.
 
 def output_folder() -> pathlib.Path:
   """Returns the folder of the results, which is made."""
-  folder = pathlib.Path(_OUTPUT.value).absolute()
+  folder = user_paths.read(_OUTPUT.value).absolute()
   folder.mkdir(parents=True, exist_ok=True)
   return folder
 

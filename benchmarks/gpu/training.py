@@ -27,7 +27,7 @@ from absl import app, flags
 from benchmarks.gpu import packing, programs, time_plan
 from benchmarks.gpu.results import SMALL, WORK, Results, output_folder
 from configs import traj3d
-from data_gen import cores
+from data_gen import cores, user_paths
 from magvit3d.monitoring.metrics_file import read_metrics
 
 VARIANT = flags.DEFINE_string("variant", "small", "Of configs/traj3d.py.")
@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
   """Runs; returns the exit status."""
   deadline = time.monotonic() + _SECONDS.value - _PACKING_S
   results = Results("training")
-  work = pathlib.Path(WORK.value).absolute()
+  work = user_paths.read(WORK.value).absolute()
   run = _Runs(work, argv[1:], deadline)
   is_rendered = results.attempt("data", "seconds", run.render)
   pilot = is_rendered and results.attempt("pilot", "result", run.pilot)
