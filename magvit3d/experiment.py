@@ -5,16 +5,19 @@ them and writes the report; one of MAGVIT's own configs trains one network, and
 does the rest likewise.
 """
 
+import contextlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 from absl import logging
 
 from data_gen import user_paths
+from magvit3d.cli import interruption
 from magvit3d.config.run import RunConfig, chosen_stages
 from magvit3d.evaluation import checks
+from magvit3d.files import work_folder
 from magvit3d.monitoring.metric_writers import check_wandb
 from magvit3d.monitoring.profiling import StepSpan
 from magvit3d.monitoring.stage_progress import StageProgress
@@ -120,9 +123,23 @@ class Experiment:
     """Runs the chosen stages; returns where the report is, or would be.
 
     Raises:
-      UserError: Something that the user can mend.
+      UserError: Something that the user can mend, or another process writes
+        into the work folder.
       loop.Interrupted: Training was asked to stop.
+      KeyboardInterrupt: Another stage was.
     """
+    with self._owned_folder():
+      return self._run_stages()
+
+  @contextlib.contextmanager
+  def _owned_folder(self) -> Iterator[None]:
+    """The first process owns the work folder, for all of them."""
+    with contextlib.ExitStack() as stack:
+      owned = work_folder.owned(self._run.workdir)
+      processes.by_main(lambda: stack.enter_context(owned))
+      yield
+
+  def _run_stages(self) -> pathlib.Path:
     run = self._run
     devices = jax.devices()
     logging.info(
@@ -139,6 +156,7 @@ class Experiment:
       record.write_json(run.workdir / "config.json", run.config.document)
     has_worked = False
     for stage in self._stages:
+      interruption.check()
       if stage.is_complete():
         logging.info("Stage %s is complete.", stage.name)
         self._record.note_done(stage.name)
@@ -163,8 +181,9 @@ class Experiment:
     Makes the data set if it is missing, and saves nothing.
     """
     run = self._run
-    if isinstance(run.data, RunData):
-      data = DataStage(run)
-      if not data.is_complete():
-        data.run()
-    return overfit_run.overfit_networks(run)
+    with self._owned_folder():
+      if isinstance(run.data, RunData):
+        data = DataStage(run)
+        if not data.is_complete():
+          data.run()
+      return overfit_run.overfit_networks(run)

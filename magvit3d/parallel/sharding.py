@@ -19,6 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from magvit3d.errors import UserError
+from magvit3d.parallel.devices import find as find_devices
 
 AXES = ("data", "fsdp", "tensor")
 BATCH_AXES = ("data", "fsdp")
@@ -32,10 +33,10 @@ def make_mesh(sizes: Mapping[str, int] | None = None) -> Mesh:
       the others leave. None puts all devices on "data".
 
   Raises:
-    UserError: The sizes do not multiply to the number of devices, or
-      processes would share clips.
+    UserError: The sizes do not multiply to the number of devices, processes
+      would share clips, or there is no device.
   """
-  devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
+  devices = sorted(find_devices(), key=lambda d: (d.process_index, d.id))
   shape = _mesh_shape(sizes or {"data": -1, "fsdp": 1, "tensor": 1}, devices)
   per_process = jax.local_device_count()
   if per_process % shape[-1]:
