@@ -144,8 +144,8 @@ def _interruptions_put_off() -> Iterator[None]:
   """Delays Ctrl-C and SIGTERM while processes start.
 
   They would otherwise start by halves. They also inherit that Ctrl-C and the
-  like are blocked; in the process that starts them, that is not enough, as NumPy has
-  threads that take it.
+  like are blocked; in the process that starts them, that is not enough, as
+  NumPy has threads that take it.
   """
   if threading.current_thread() is not threading.main_thread():
     yield  # Signals are the main thread's.
