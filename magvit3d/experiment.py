@@ -22,6 +22,7 @@ from magvit3d.monitoring.metric_writers import check_wandb
 from magvit3d.monitoring.profiling import StepSpan
 from magvit3d.monitoring.stage_progress import StageProgress
 from magvit3d.parallel import processes, sharding
+from magvit3d.parallel.number_types import in_own_types
 from magvit3d.report import run_report
 from magvit3d.run import network_checks, overfit, overfit_run, record
 from magvit3d.run.data import RunData
@@ -79,6 +80,7 @@ class Experiment:
     UserError: A field is wrong, or the work folder cannot be written.
   """
 
+  @in_own_types
   def __init__(
     self,
     config: RunConfig | Mapping[str, Any],
@@ -119,6 +121,7 @@ class Experiment:
     self._record = record.StageRecord(workdir, names, processes.is_main())
     self._stages = [makers[name](self._run) for name in self._run.stages]
 
+  @in_own_types
   def run(self) -> pathlib.Path:
     """Runs the chosen stages; returns where the report is, or would be.
 
@@ -175,6 +178,7 @@ class Experiment:
       checks.log_missed(run.evaluation_folder)
     return run.workdir / "report" / "index.html"
 
+  @in_own_types
   def overfit(self) -> list[overfit.Verdict]:
     """Trains the networks on one batch; says whether they can learn.
 

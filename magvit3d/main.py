@@ -10,7 +10,7 @@ from absl import app, flags
 
 from data_gen import user_paths
 from data_gen.errors import DataError
-from magvit3d.cli import command_line, host_memory, interruption
+from magvit3d.cli import command_line, environment, host_memory, interruption
 from magvit3d.cli.command_line import fail
 from magvit3d.errors import UserError
 from magvit3d.files import work_folder
@@ -59,6 +59,7 @@ _INTERRUPTED = 130  # Exit status, as after Ctrl-C in a shell.
 def main(argv: list[str]) -> int:
   """Runs the stages; returns the exit status."""
   interruption.install()
+  environment.set_up()
   status = _run(argv)
   if status and "jax" in sys.modules:
     from magvit3d.parallel import processes

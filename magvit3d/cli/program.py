@@ -6,6 +6,7 @@ from collections.abc import Callable
 from absl import logging
 
 from data_gen import user_paths
+from magvit3d.cli import environment
 from magvit3d.cli.command_line import fail
 
 _INTERRUPTED = 130  # Exit status, as after Ctrl-C in a shell.
@@ -65,6 +66,7 @@ def run(function: Callable[[], None], advice: str = "") -> int:
   from magvit3d.cli import console
   from magvit3d.errors import UserError
 
+  environment.set_up()
   logging.use_absl_handler()  # As absl.app does.
   console.set_up()
   try:
