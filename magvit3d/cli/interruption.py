@@ -60,9 +60,14 @@ def is_stop_requested() -> bool:
   return _stop_name is not None
 
 
+def is_requeue() -> bool:
+  """Returns whether that was SIGUSR1."""
+  return _stop_name == _REQUEUE
+
+
 def reason() -> str:
   """Returns what files say of that signal."""
-  if _stop_name == _REQUEUE:
+  if is_requeue():
     return f"to be queued again ({_REQUEUE})"
   return f"interrupted ({_stop_name})"
 

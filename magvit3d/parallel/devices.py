@@ -15,7 +15,7 @@ def find() -> list[jax.Device]:
     return jax.devices()
   # Without JAX's plugin for CUDA it is an assertion of JAX's that fails.
   except (RuntimeError, AssertionError) as error:
-    asked = jax.config.jax_platforms
+    asked = getattr(jax.config, "jax_platforms", None)
     given = f"JAX_PLATFORMS={asked} asks for" if asked else "JAX wants"
     why = "".join(f" ({line.rstrip('.')})" for line in str(error).splitlines())
     raise UserError(

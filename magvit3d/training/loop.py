@@ -232,7 +232,7 @@ def _train(
         with monitor.activity("saving"):
           checkpoints.wait()
         reason = f"{name} stopped at step {step} and saved it"
-        if interruption.is_stop_requested():
+        if interruption.is_requeue():
           reason += f", {interruption.reason()}"
         monitor.finish(INTERRUPTED, reason)
         raise Interrupted(f"{reason}; run the same command again to continue.")

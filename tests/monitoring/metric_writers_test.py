@@ -6,6 +6,7 @@ import sys
 import types
 
 import pytest
+import shrunk
 
 from configs import traj3d, upstream_base
 from magvit3d.config.run import MonitoringConfig
