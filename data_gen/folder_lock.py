@@ -79,14 +79,20 @@ class InUseError(BlockingIOError):
 
 
 @contextlib.contextmanager
-def locked(folder: pathlib.Path) -> Iterator[None]:
+def locked(
+  folder: pathlib.Path, log: Callable[[str], None] = lambda line: None
+) -> Iterator[None]:
   """Keeps other processes from writing a data set here meanwhile.
+
+  Args:
+    folder: Of the data set.
+    log: See `held`.
 
   Raises:
     BlockingIOError: Another process has it.
   """
   try:
-    with held(folder / LOCK_NAME):
+    with held(folder / LOCK_NAME, log):
       yield
   except InUseError as error:
     which = f" It is {error.owner}." if error.owner else ""

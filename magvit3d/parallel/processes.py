@@ -6,6 +6,7 @@ is the first process's; the others wait.
 """
 
 import contextlib
+import errno
 import os
 import socket
 import sys
@@ -27,6 +28,7 @@ _START_S = 110  # For all processes to be there.
 _SHUTDOWN_S = 30
 # In errors of collective operations and of the coordination service.
 _ABOUT_OTHERS = ("Gloo", "NCCL", "coordination", "UNAVAILABLE", "DEADLINE")
+_NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 _NAMES = ("coordinator_address", "num_processes", "process_id")
 
 
@@ -113,6 +115,8 @@ def _check_port(address: str) -> None:
       probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
       probe.bind(("", int(port)))
   except (OSError, OverflowError) as error:
+    if getattr(error, "errno", None) in _NO_IPV6:
+      return  # It will listen at IPv4 alone.
     raise UserError(
       f"--coordinator_address={address}: the first process cannot listen at "
       f"port {port} ({error}). Name a free port, the same for all processes; "
