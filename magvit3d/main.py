@@ -53,6 +53,22 @@ _OVERFIT = flags.DEFINE_boolean(
   "Trains on a single batch for some minutes, says whether the networks can "
   "learn at all, and saves nothing but the data set.",
 )
+_PLAN = flags.DEFINE_boolean(
+  "plan",
+  False,
+  "Compiles every stage's step for --plan_device and says what it takes: "
+  "memory, traffic, the least time. Starts nothing.",
+)
+_PLAN_DEVICE = flags.DEFINE_string(
+  "plan_device",
+  "here",
+  "'here', h100:8 (any number; eight of a node), v5e:4x4 or v6e:2x2. Devices "
+  "that are not here need pip install 'magvit3d[plan-gpu]' or [plan-tpu].",
+)
+_PLAN_JSON = flags.DEFINE_string("plan_json", None, "File for the plan.")
+_PLAN_PRICE = flags.DEFINE_float(
+  "plan_price", None, "Of a device and hour, in any currency."
+)
 _INTERRUPTED = 130  # Exit status, as after Ctrl-C in a shell.
 
 
@@ -86,6 +102,8 @@ def _run(argv: list[str]) -> int:
       workdir = user_paths.read(
         _WORKDIR.value or f"runs/{config.experiment_name}"
       )
+      if _PLAN.value:
+        return _print_plan(config, workdir)
       if workdir.is_dir() and not _is_one_of_several():
         stack.enter_context(work_folder.owned(workdir))
       return _run_config(config, workdir)
@@ -133,6 +151,29 @@ def _run_config(config: "RunConfig", workdir: pathlib.Path) -> int:
     )
   if report.exists():
     print(f"Report: {report.absolute()}")
+  return 0
+
+
+def _print_plan(config: "RunConfig", workdir: pathlib.Path) -> int:
+  """Says what a run would take; returns the exit status."""
+  from magvit3d.plan import described_devices
+
+  described_devices.prepare(_PLAN_DEVICE.value)
+  from magvit3d.plan import plan, table
+  from magvit3d.run import record
+
+  try:
+    made = plan.make(config, workdir, _PLAN_DEVICE.value, _PLAN_PRICE.value)
+    if _PLAN_JSON.value:
+      path = user_paths.read(_PLAN_JSON.value)
+      record.write_json(path, made.to_json())
+  except UserError as error:
+    return fail(str(error))
+  except OSError as error:
+    return fail(
+      f"--plan_json={_PLAN_JSON.value} cannot be written ({error.strerror})."
+    )
+  print(table.to_text(made))
   return 0
 
 

@@ -81,6 +81,7 @@ _ORDER = (
   "training",
   "evaluation",
   "run",
+  "plan",
   "report",
   "pretrained",
   "api",

@@ -10,7 +10,6 @@ algorithms are tried out, and cuDNN's own memory is not counted.
 
 import functools
 import itertools
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,14 +18,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from absl import app, flags
-from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"  # There is no driver.
-jax.config.update("jax_platforms", "cpu")
+from magvit3d.plan import described_devices
+
+described_devices.prepare("h100:1")
 
 from benchmarks.gpu import (  # noqa: E402
-  hlo_bounds,
   operations,
   programs,
   smoke,
@@ -37,38 +35,12 @@ from benchmarks.gpu import (  # noqa: E402
 from benchmarks.gpu.results import Results  # noqa: E402
 from magvit3d.models import layers  # noqa: E402
 from magvit3d.parallel import sharding  # noqa: E402
+from magvit3d.plan import program_bounds  # noqa: E402
 
 _ONLY = flags.DEFINE_string(
   "only", "", "Regular expression that a program's name shall match."
 )
-# What XLA asks of a card; the data sheet's and CUDA's numbers.
-_H100 = """
-gpu_device_info {
-  cuda_compute_capability { major: 9 }
-  core_count: 132
-  fpus_per_core: 128
-  clock_rate_ghz: 1.98
-  memory_bandwidth: 3352320000000
-  device_memory_size: 84942979072
-  l2_cache_size: 52428800
-  threads_per_warp: 32
-  threads_per_block_limit: 1024
-  threads_per_core_limit: 2048
-  registers_per_block_limit: 65536
-  registers_per_core_limit: 65536
-  shared_memory_per_block: 49152
-  shared_memory_per_block_optin: 232448
-  shared_memory_per_core: 233472
-  block_dim_limit_x: 2147483647
-  block_dim_limit_y: 65535
-  block_dim_limit_z: 65535
-}
-platform_name: "CUDA"
-dnn_version_info { major: 9 minor: 10 patch: 0 }
-device_description_str: "NVIDIA H100 80GB HBM3"
-"""
-# Neither cuBLAS's nor Triton's kernels can be tried out.
-_OPTIONS = {"xla_gpu_autotune_level": "0", "xla_gpu_enable_triton_gemm": False}
+_H100 = described_devices.KINDS["h100"]
 _DETERMINISTIC = {"xla_gpu_deterministic_ops": True}
 
 
@@ -93,12 +65,7 @@ class _Traced(NamedTuple):
 def main(argv: list[str]) -> int:
   """Compiles all; returns the exit status."""
   del argv
-  device = topologies.get_topology_desc(
-    platform="cuda",
-    topology_name="",
-    target_config=_H100,
-    topology="1x1x1",
-  ).devices[0]
+  (device,) = described_devices.describe_h100(1)
   mesh = Mesh(np.asarray([device]).reshape(1, 1, 1), sharding.AXES)
   # What the layers would choose on the card.
   layers.default_conv_implementation = lambda: "xla"
@@ -168,12 +135,12 @@ def _golden(path, place: NamedSharding) -> jax.stages.Lowered:
 
 def _compile(traced: _Traced) -> dict[str, Any]:
   start = time.monotonic()
-  compiled = traced.lower().compile(_OPTIONS | dict(traced.options))
+  compiled = traced.lower().compile(dict(_H100.options) | dict(traced.options))
   seconds = time.monotonic() - start
-  bounds = hlo_bounds.read(compiled.as_text(), traced.num_loops)
+  bounds = program_bounds.read(compiled.as_text(), traced.num_loops)
   memory = compiled.memory_analysis()
   bound = sum(bounds.seconds.values()) / traced.num_links
-  products = bounds.flops / hlo_bounds.FLOPS_PER_SECOND / traced.num_links
+  products = bounds.flops / program_bounds.FLOPS_PER_SECOND / traced.num_links
   temporary = memory.temp_size_in_bytes / 2**30
   print(
     f"| {traced.name} | {seconds:.0f} | {temporary:.2f} | {bound * 1e3:.3g} | "

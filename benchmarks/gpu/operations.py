@@ -129,27 +129,9 @@ def _attention(shape: tuple[int, int, int, int]) -> Case:
     {
       "xla": make("xla"),
       "cudnn": make("cudnn"),
-      "cudnn, padded": padded_cudnn_attention,
     },
     4.0 * b * heads * num_tokens**2 * width,
   )
-
-
-def padded_cudnn_attention(query: Array, key: Array, value: Array) -> Array:
-  """cuDNN's attention of one token more, for odd lengths, which it refuses."""
-  b, num_tokens = query.shape[:2]
-  lengths = jnp.full(b, num_tokens, jnp.int32)
-  padded = [
-    jnp.pad(x, ((0, 0), (0, num_tokens % 2), (0, 0), (0, 0)))
-    for x in (query, key, value)
-  ]
-  result = jax.nn.dot_product_attention(
-    *padded,
-    query_seq_lengths=lengths,
-    key_value_seq_lengths=lengths,
-    implementation="cudnn",
-  )
-  return result[:, :num_tokens]
 
 
 def lower(

@@ -166,7 +166,7 @@ def _step_program(stage, batch: PyTree, num_clips: int) -> Program:
       random_values(frozen),
     )
 
-  step = SkippingStep(stage.train_step)
+  step = SkippingStep(stage.step_function(_NUM_STEPS))
   return Program(
     lambda state, batch, frozen: step(state, batch, frozen),
     (state, batch, frozen),

@@ -36,7 +36,7 @@ class TokenizerConfig:
   codebook_size: int
   embedding_dim: int
   architecture: Literal["3dcnn", "2plus1dcnn", "2dcnn"] = "3dcnn"
-  temporal_downsample: tuple[bool, ...] | int | None = None
+  temporal_downsample: tuple[bool, ...] | int = 0
   num_enc_remat_blocks: int = 0
   num_dec_remat_blocks: int = 0
   conv_downsample: bool = False

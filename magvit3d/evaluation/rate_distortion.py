@@ -18,6 +18,7 @@ from magvit3d.evaluation.tables import Column, Row
 from magvit3d.inference.batched import map_batches
 from magvit3d.models.cameras import Cameras
 from magvit3d.monitoring import stage_progress
+from magvit3d.tokens.completion import complete
 from magvit3d.tokens.masked_model import TokenBatch
 
 _TASK = "full_generation"
@@ -159,7 +160,8 @@ def _make_fill(outputs: RunOutputs, tokens: TokenBatch, task_index: int):
 
   @jax.jit
   def fill(params, batch):
-    return model.complete(
+    return complete(
+      model,
       params,
       task_index,
       batch["labels"],

@@ -17,43 +17,7 @@ from jaxtyping import Array, Float, Int
 from magvit3d.config.networks import TransformerConfig
 from magvit3d.models import cameras, mixed_precision
 from magvit3d.models.bert_layers import BertLayer, layer_norm
-
-# Standard deviation .02, values beyond two of them drawn again. Dividing by
-# the deviation of a normal cut there would widen it, which BERT does not.
-EMBEDDING_STDDEV = 0.02
-_EMBEDDING_INIT = nn.initializers.truncated_normal(EMBEDDING_STDDEV)
-
-
-def grid_position_init(
-  prefix_length: int, grid: tuple[int, int, int]
-) -> Callable[..., Array]:
-  """Returns an initializer of position embeddings that knows the grid.
-
-  Positions of the latents start at sines and cosines of their time, row and
-  column, with periods from 4 cells to 8 times the axis, and about as large as
-  the usual random values; the prefix starts at those. Neighbours are then
-  alike from the first step on. The table is learned as ever.
-
-  Args:
-    prefix_length: Positions before the latents.
-    grid: (t, h, w) of the latents.
-  """
-  axes = np.meshgrid(*map(np.arange, grid), indexing="ij")
-
-  def init(rng, shape, dtype=jnp.float32):
-    num_waves = shape[1] // 6
-    columns = []
-    for axis, size in zip(axes, grid, strict=True):
-      shortest, longest = math.pi / 2, math.pi / 4 / size
-      rates = np.geomspace(shortest, longest, num_waves)
-      phase = axis.reshape(-1, 1) * rates
-      columns += [np.sin(phase), np.cos(phase)]
-    waves = np.concatenate(columns, axis=1) * math.sqrt(2) * EMBEDDING_STDDEV
-    table = _EMBEDDING_INIT(rng, shape, dtype)
-    rows = slice(prefix_length, prefix_length + len(waves))
-    return table.at[rows, : waves.shape[1]].set(waves)
-
-  return init
+from magvit3d.models.embeddings import EMBEDDING_INIT, grid_position_init
 
 
 class BertEmbed(nn.Module):
@@ -69,7 +33,7 @@ class BertEmbed(nn.Module):
   max_position_embeddings: int
   num_segments: int = 0
   dropout_rate: float = 0.0
-  position_init: Callable = _EMBEDDING_INIT
+  position_init: Callable = EMBEDDING_INIT
   prefix_length: int = 0
 
   @nn.compact
@@ -90,7 +54,7 @@ class BertEmbed(nn.Module):
       train: Whether dropout is on.
     """
     embed = functools.partial(
-      nn.Embed, features=self.hidden_size, embedding_init=_EMBEDDING_INIT
+      nn.Embed, features=self.hidden_size, embedding_init=EMBEDDING_INIT
     )
     words = embed(self.vocab_size, name="word_embeddings")
     x = words(jnp.where(ids < 0, ids + self.vocab_size, ids))
@@ -191,7 +155,7 @@ class Bert(nn.Module):
   dropout_rate: float = 0.0
   attention_dropout_rate: float = 0.0
   kernel_init_stddev: float = 0.02
-  position_init: Callable = _EMBEDDING_INIT
+  position_init: Callable = EMBEDDING_INIT
   dtype: DTypeLike = jnp.float32
   prefix_length: int = 0
   camera_embedding: str | None = None
@@ -250,11 +214,11 @@ class Bert(nn.Module):
       return None
     if self.camera_embedding == "view":
       x = cameras.ViewEmbed(
-        self.num_cameras, self.hidden_size, _EMBEDDING_INIT, name="ViewEmbed_0"
+        self.num_cameras, self.hidden_size, EMBEDDING_INIT, name="ViewEmbed_0"
       )(camera)
     else:
       x = cameras.RayEmbed(
-        self.hidden_size, _EMBEDDING_INIT, self.dtype, name="RayEmbed_0"
+        self.hidden_size, EMBEDDING_INIT, self.dtype, name="RayEmbed_0"
       )(camera)
     b, v, _, h, w, d = x.shape
     cells = (length - self.prefix_length) // v
@@ -286,7 +250,7 @@ class Bert(nn.Module):
       dropout_rate=transformer.dropout_rate,
       attention_dropout_rate=transformer.attention_dropout_rate,
       kernel_init_stddev=transformer.kernel_init_stddev,
-      position_init=_EMBEDDING_INIT
+      position_init=EMBEDDING_INIT
       if transformer.position_init == "normal"
       else grid_position_init(prefix_length, grid),
       dtype=dtype,

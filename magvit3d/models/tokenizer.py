@@ -145,9 +145,7 @@ class Tokenizer(nn.Module):
       ndim=2 if is_2d else 3,
       filters=vqvae.filters,
       channel_multipliers=vqvae.channel_multipliers,
-      temporal_downsample=0
-      if vqvae.temporal_downsample is None
-      else vqvae.temporal_downsample,
+      temporal_downsample=vqvae.temporal_downsample,
       norm_type=vqvae.norm_type,
       num_groups=vqvae.num_groups,
       activation_fn=vqvae.activation_fn,

@@ -9,7 +9,7 @@ devices. Devices are in the order of their processes, so that each process holds
 clips that follow each other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -25,20 +25,25 @@ AXES = ("data", "fsdp", "tensor")
 BATCH_AXES = ("data", "fsdp")
 
 
-def make_mesh(sizes: Mapping[str, int] | None = None) -> Mesh:
+def make_mesh(
+  sizes: Mapping[str, int] | None = None,
+  devices: Sequence[jax.Device] | None = None,
+) -> Mesh:
   """Returns a mesh of all devices.
 
   Args:
     sizes: `config.mesh`: the size of each of `AXES`; one may be -1, for what
       the others leave. None puts all devices on "data".
+    devices: In place of all that are here.
 
   Raises:
     UserError: The sizes do not multiply to the number of devices, processes
       would share clips, or there is no device.
   """
-  devices = sorted(find_devices(), key=lambda d: (d.process_index, d.id))
+  devices = find_devices() if devices is None else devices
+  devices = sorted(devices, key=lambda d: (d.process_index, d.id))
   shape = _mesh_shape(sizes or {"data": -1, "fsdp": 1, "tensor": 1}, devices)
-  per_process = jax.local_device_count()
+  per_process = len(devices) // len({d.process_index for d in devices})
   if per_process % shape[-1]:
     raise UserError(
       f"config.mesh.tensor={shape[-1]} does not divide the {per_process} "
@@ -144,9 +149,14 @@ def with_shardings(shapes: PyTree, shardings: PyTree) -> PyTree:
   )
 
 
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+  """Rows split over the devices."""
+  return NamedSharding(mesh, PartitionSpec(BATCH_AXES))
+
+
 def shard_batch(batch: PyTree, mesh: Mesh) -> PyTree:
   """Joins the rows that each process has into arrays over all devices."""
-  split = NamedSharding(mesh, PartitionSpec(BATCH_AXES))
+  split = batch_sharding(mesh)
   if jax.process_count() == 1:
     return jax.device_put(batch, split)
   return jax.tree.map(
@@ -156,7 +166,7 @@ def shard_batch(batch: PyTree, mesh: Mesh) -> PyTree:
 
 def shard_same_batch(batch: PyTree, mesh: Mesh) -> PyTree:
   """Splits arrays that all processes have whole."""
-  split = NamedSharding(mesh, PartitionSpec(BATCH_AXES))
+  split = batch_sharding(mesh)
   return put(batch, jax.tree.map(lambda _: split, batch))
 
 

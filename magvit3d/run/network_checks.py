@@ -26,17 +26,15 @@ def trace_steps(
     if config.train_tokenizer:
       stage = TokenizerStage(config, _MANY_STEPS, networks.training_shape)
       state = jax.eval_shape(stage.init_state)
-      batch = _batch_of_clips(networks.training_shape)
+      batch = batch_shapes(config, networks, data, "tokenizer", 1)
       jax.eval_shape(stage.train_step, state, batch, stage.frozen)
     if config.train_transformer:
       params = networks.tokenizer_shapes()
       model = networks.token_model(data.num_classes())
       stage = networks.transformer_stage(model, params, _MANY_STEPS)
       state = jax.eval_shape(stage.init_state)
-      num_views = networks.num_views("transformer")
-      batch = _batch_of_clips(networks.clip_shape)
-      if num_views > 1:
-        batch = _batch_of_scenes(networks.clip_shape, num_views)
+      num_clips = networks.num_views("transformer")
+      batch = batch_shapes(config, networks, data, "transformer", num_clips)
       jax.eval_shape(stage.train_step, state, batch, params)
 
 
@@ -69,26 +67,55 @@ def check_batches(
     )
 
 
-def _batch_of_clips(
-  clip_shape: tuple[int, int, int, int],
+def batch_shapes(
+  config: RunConfig,
+  networks: RunNetworks,
+  data: RunData | VideoData,
+  stage: str,
+  num_clips: int,
 ) -> dict[str, jax.ShapeDtypeStruct]:
-  return {
-    "frames": jax.ShapeDtypeStruct((1, *clip_shape), np.uint8),
-    "masks": jax.ShapeDtypeStruct((1, *clip_shape[:-1]), np.uint8),
-    "labels": jax.ShapeDtypeStruct((1,), np.int32),
-  }
+  """Returns the shapes of a training batch, as the run reads it.
 
+  Args:
+    config: Of the run.
+    networks: Of the run.
+    data: Of the run; need not be there.
+    stage: 'tokenizer' or 'transformer'.
+    num_clips: Of the batch; those of scenes with several views in samples.
+  """
+  num_views = networks.num_views(stage)
+  rows = num_clips // num_views
+  views = (num_views,) if num_views > 1 else ()
 
-def _batch_of_scenes(
-  clip_shape: tuple[int, int, int, int], num_views: int
-) -> dict[str, jax.ShapeDtypeStruct]:
   def of(dtype, *shape):
-    return jax.ShapeDtypeStruct((1, *shape), dtype)
+    return jax.ShapeDtypeStruct((rows, *shape), dtype)
 
+  batch = {"labels": of(np.int32)}
+  if stage == "tokenizer":
+    shape = networks.training_shape
+    batch |= {"masks": of(np.uint8, *shape[:-1])}
+    return batch | {"frames": of(np.uint8, *shape)}
+  if num_views > 1:
+    batch |= camera_shapes(rows, num_views)
+  if isinstance(data, RunData) and config.tokenizer_cache:
+    steps, *cells = networks.latent_shape
+    grid = (num_views * steps, *cells)
+    num_tasks = sum(
+      task is None or task.weight > 0 for task in config.tasks.values()
+    )
+    return batch | {
+      "tokens": of(np.int32, *grid),
+      "cond_tokens": of(np.int32, num_tasks, *grid),
+    }
+  return batch | {"frames": of(np.uint8, *views, *networks.clip_shape)}
+
+
+def camera_shapes(rows: int, num_views: int) -> dict[str, jax.ShapeDtypeStruct]:
+  """Returns the shapes of the cameras of scenes, by field of `Cameras`."""
   return {
-    "frames": of(np.uint8, num_views, *clip_shape),
-    "labels": of(np.int32),
-    "views": of(np.int32, num_views),
-    "intrinsics": of(np.float32, num_views, 3, 3),
-    "camera_from_world": of(np.float32, num_views, 3, 4),
+    "views": jax.ShapeDtypeStruct((rows, num_views), np.int32),
+    "intrinsics": jax.ShapeDtypeStruct((rows, num_views, 3, 3), np.float32),
+    "camera_from_world": jax.ShapeDtypeStruct(
+      (rows, num_views, 3, 4), np.float32
+    ),
   }

@@ -172,7 +172,7 @@ def train(
     frozen = sharding.replicate(stage.frozen, mesh)
     batch = sharding.shard_same_batch(batch, mesh)
     step_function = jax.jit(
-      stage.train_step,
+      stage.step_function(MANY_STEPS),
       donate_argnums=0,
       out_shardings=(shardings, sharding.replicated(mesh)),
     )

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import flax.struct
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
@@ -12,11 +11,7 @@ from magvit3d.models.bert import Bert
 from magvit3d.models.cameras import Cameras, plucker_rays
 from magvit3d.models.tokenizer import Tokenizer
 from magvit3d.tokens import decoding, masking
-from magvit3d.tokens.task_sequences import (
-  TaskSequences,
-  as_single_clips,
-  shown_clips,
-)
+from magvit3d.tokens.task_sequences import TaskSequences
 
 
 @flax.struct.dataclass
@@ -85,7 +80,7 @@ class TokenModel(TaskSequences):
       intrinsics=eye,
       camera_from_world=jnp.pad(eye, [(0, 0)] * 3 + [(0, 1)]),
     )
-    return ids, None, self._camera_argument(cameras)
+    return ids, None, self.camera_argument(cameras)
 
   def encode(
     self, tokenizer_params: PyTree, clips: Float[Array, "b *v t h w 3"]
@@ -93,7 +88,7 @@ class TokenModel(TaskSequences):
     """Tokenizes clips in [0, 1]; those of several views into one grid."""
     variables = {"params": tokenizer_params}
     tokens = self.tokenizer.apply(
-      variables, as_single_clips(clips), method="encode"
+      variables, clips.reshape(-1, *clips.shape[-4:]), method="encode"
     ).tokens
     return tokens.reshape(clips.shape[0], -1, *tokens.shape[2:])
 
@@ -107,7 +102,7 @@ class TokenModel(TaskSequences):
     """Tokenizes clips in [0, 1] and every task's view of them."""
     tokens = self.encode(tokenizer_params, clips)
     shown = [
-      self.encode(tokenizer_params, shown_clips(task, clips))
+      self.encode(tokenizer_params, task.condition_video(clips))
       if task.condition
       else tokens
       for task in self.tasks
@@ -132,13 +127,13 @@ class TokenModel(TaskSequences):
       {"params": params},
       ids,
       segment_ids if self.transformer.num_segments else None,
-      self._camera_argument(cameras),
+      self.camera_argument(cameras),
       train=rngs is not None,
       rngs=rngs,
     )
     return logits[..., : self.vocabulary.codebook_size]
 
-  def _camera_argument(self, cameras: Cameras | None) -> Array | None:
+  def camera_argument(self, cameras: Cameras | None) -> Array | None:
     """What the network reads of the cameras."""
     if self.transformer.camera_embedding is None:
       return None
@@ -154,76 +149,6 @@ class TokenModel(TaskSequences):
       cameras.camera_from_world,
       self.latent_shape[1:],
       self._image_size,
-    )
-
-  def features(
-    self,
-    params: PyTree,
-    tokens: Int[Array, "b t h w"],
-    cameras: Cameras | None = None,
-  ) -> Float[Array, "b t h w d"]:
-    """What the transformer's last layer makes of tokens, none of them hidden.
-
-    It sees neither class nor condition.
-    """
-    nothing = jnp.zeros(tokens.shape, bool)
-    masked = masking.apply_mask(
-      tokens, tokens, nothing, nothing, None, "mask+refine"
-    )
-    labels = jnp.zeros(tokens.shape[0], jnp.int32)
-    sequence = self.sequence(masked, labels, tokens, 0)
-    return self._hidden_states(
-      params,
-      sequence.uncond_masked_inputs,
-      jnp.zeros_like(sequence.segment_ids),
-      cameras,
-    )
-
-  def given_features(
-    self,
-    params: PyTree,
-    cond_tokens: Int[Array, "b t h w"],
-    task_index: int,
-    cameras: Cameras | None = None,
-  ) -> Float[Array, "b t h w d"]:
-    """The same of what a task gives, before anything is decoded.
-
-    Args:
-      params: Of the transformer.
-      cond_tokens: What the task shows.
-      task_index: Of a task that is not class-conditional.
-      cameras: Of the views.
-    """
-    mode = self.tasks[task_index].mask_mode
-    cond_mask = self.cond_mask(task_index)
-    masked = masking.apply_mask(
-      cond_tokens,
-      cond_tokens,
-      cond_mask,
-      masking.is_maskable(cond_mask, mode, cond_tokens.shape),
-      mode,
-      "mask+refine",
-    )
-    labels = jnp.zeros(cond_tokens.shape[0], jnp.int32)
-    sequence = self.sequence(masked, labels, cond_tokens, task_index)
-    return self._hidden_states(
-      params, sequence.masked_inputs, sequence.segment_ids, cameras
-    )
-
-  def _hidden_states(self, params, ids, segment_ids, cameras):
-    last = f"BertLayer_{self.transformer.num_layers - 1}"
-    _, found = self.transformer.apply(
-      {"params": params},
-      ids,
-      segment_ids if self.transformer.num_segments else None,
-      self._camera_argument(cameras),
-      capture_intermediates=lambda module, _: module.name == last,
-      mutable=["intermediates"],
-    )
-    states = found["intermediates"][last]["__call__"][0]
-    states = states[:, self.prefix_length :]
-    return states.reshape(
-      ids.shape[0], -1, *self.latent_shape[1:], states.shape[-1]
     )
 
   def guided_logits(
@@ -249,45 +174,6 @@ class TokenModel(TaskSequences):
       cameras,
     )
     return logits + guidance * (logits - uncond)
-
-  def complete(
-    self,
-    params: PyTree,
-    task_index: int,
-    labels: Int[Array, "b"],
-    tokens: Int[Array, "b t h w"],
-    is_known: Bool[Array, "b t h w"],
-    cameras: Cameras | None = None,
-  ) -> Int[Array, "b t h w"]:
-    """Fills in the likeliest tokens where they are not known.
-
-    In as many steps as `generate` has, but without any chance.
-
-    Args:
-      params: Of the transformer.
-      task_index: Of a task without condition.
-      labels: Classes; ignored by a task without.
-      tokens: What is known; the others are not looked at.
-      is_known: Where, not everywhere.
-      cameras: Of the views.
-    """
-
-    def logits_fn(shown):
-      sequence = self.sequence(shown, labels, tokens, task_index)
-      logits = self.logits(params, sequence, cameras)[:, self.prefix_length :]
-      return logits.reshape(*tokens.shape, -1)
-
-    return decoding.decode(
-      jax.random.key(0),
-      logits_fn,
-      tokens.shape,
-      tokens,
-      kept=is_known,
-      num_iter=self.settings.sampling.mask_bins,
-      schedule=self.settings.mask_schedule,
-      mask_temperature=0.0,
-      sampling_temperature=0.0,
-    ).tokens[-1]
 
   def generate(
     self,

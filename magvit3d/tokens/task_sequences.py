@@ -105,7 +105,7 @@ class TaskSequences:
     task_index: TaskIndex,
   ) -> Float[Array, "b *v t h w 3"]:
     """The clips as a task shows them; given views as the others."""
-    shown = [functools.partial(shown_clips, task) for task in self.tasks]
+    shown = [task.condition_video for task in self.tasks]
     return _by_task(task_index, shown, clips)
 
   def draw_given_views(
@@ -266,13 +266,3 @@ def _by_task(
     return chosen
 
   return jax.tree.map(choose, *made)
-
-
-def as_single_clips(clips: Float[Array, "b *v t h w 3"]) -> Array:
-  """Returns those of all views in a row, (n, t, h, w, 3)."""
-  return clips.reshape(-1, *clips.shape[-4:])
-
-
-def shown_clips(task: tasks.Task, clips: Float[Array, "b *v t h w 3"]) -> Array:
-  """Returns the clips as a task shows each."""
-  return task.condition_video(as_single_clips(clips)).reshape(clips.shape)

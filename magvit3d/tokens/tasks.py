@@ -107,10 +107,13 @@ class Task:
     return self.condition is not None or self.num_given_views > 0
 
   def condition_video(
-    self, video: Float[Array, "b t h w 3"]
-  ) -> Float[Array, "b t h w 3"]:
-    """The clip as this task shows it; itself without condition."""
-    return self.condition.video(video) if self.condition else video
+    self, video: Float[Array, "b *v t h w 3"]
+  ) -> Float[Array, "b *v t h w 3"]:
+    """The clips as this task shows each; themselves without condition."""
+    if self.condition is None:
+      return video
+    clips = video.reshape(-1, *video.shape[-4:])
+    return self.condition.video(clips).reshape(video.shape)
 
   def latent_mask(
     self, latent_shape: Sequence[int]

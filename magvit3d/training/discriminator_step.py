@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from magvit3d.config.training import TokenizerLossConfig
 from magvit3d.training import losses
 
-_METRICS = (
+METRICS = (
   "d_loss",
   "d_adversarial_loss",
   "r1_penalty",
@@ -21,18 +21,16 @@ _METRICS = (
 def gradients(
   discriminate: Callable[[PyTree, Float[Array, "b t h w 3"]], Array],
   settings: TokenizerLossConfig,
-  is_playing: Bool[Array, ""],
   d_params: PyTree,
   real: Float[Array, "b t h w 3"],
   fake: Float[Array, "b t h w 3"],
   logit_ema: Float[Array, "2"],
 ) -> tuple[PyTree, Float[Array, "2"], dict[str, Float[Array, ""]]]:
-  """Gradients of the discriminator; all zeros while it does not play.
+  """Gradients of the discriminator.
 
   Args:
     discriminate: Parameters and clips to logits.
     settings: `config.vqgan`.
-    is_playing: Whether it has begun to learn.
     d_params: Its parameters.
     real: Clips, in [0, 1].
     fake: Their reconstructions.
@@ -53,15 +51,8 @@ def gradients(
       logit_ema,
     )
 
-  def play(d_params):
-    grads, (logit_means, metrics) = jax.grad(objective, has_aux=True)(d_params)
-    return grads, logit_means, metrics
-
-  def wait(d_params):
-    metrics = {name: jnp.zeros(()) for name in _METRICS}
-    return jax.tree.map(jnp.zeros_like, d_params), jnp.zeros(2), metrics
-
-  return jax.lax.cond(is_playing, play, wait, d_params)
+  grads, (logit_means, metrics) = jax.grad(objective, has_aux=True)(d_params)
+  return grads, logit_means, metrics
 
 
 def _objective(discriminate, settings, real, fake, logit_ema):
@@ -78,4 +69,4 @@ def _objective(discriminate, settings, real, fake, logit_ema):
   if settings.lecam_weight:
     loss += settings.lecam_weight * losses.lecam(*means, *logit_ema)
   values = (loss, adversarial, penalty, *means)
-  return loss, (means, dict(zip(_METRICS, values, strict=True)))
+  return loss, (means, dict(zip(METRICS, values, strict=True)))

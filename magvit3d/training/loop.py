@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from absl import logging
 from jax.sharding import Mesh
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
 from magvit3d.checkpoints.manager import Checkpoints
 from magvit3d.cli import interruption
@@ -43,10 +43,11 @@ class Stage(Protocol):
   def init_state(self) -> PyTree:
     """The state before the first step; it has a scalar `step`."""
 
-  def train_step(
-    self, state: PyTree, batch: Mapping[str, Array], frozen: PyTree
-  ) -> tuple[PyTree, dict[str, Array]]:
-    """One step; traced once."""
+  def step_function(self, step: int) -> Callable:
+    """The step after `step` others: state, batch, frozen to state, metrics.
+
+    It is traced once, until another one is returned; the metrics' names stay.
+    """
 
   def check_batch(self, batch: Mapping[str, np.ndarray]) -> None:
     """Raises UserError if a batch, on the host, does not fit."""
@@ -147,12 +148,11 @@ def _train(
       sharding.with_shardings(shapes, shardings), batches
     )
   frozen = sharding.replicate(stage.frozen, mesh)
-  step_function = SkippingStep(stage.train_step)
   step = int(state.step)
   if step >= options.num_steps:
     return state
   checkpoints.check_disk_space(state)
-  compiled = None
+  function = step_function = compiled = None
   with (
     Monitor(
       workdir,
@@ -172,6 +172,9 @@ def _train(
     monitor.start(step)
     times = StepTimes(per_step=options.per_step)
     while step < options.num_steps:
+      if function != stage.step_function(step):
+        function, compiled = stage.step_function(step), None
+        step_function = SkippingStep(function)
       changed = stage.before_step(state, step)
       if changed is not state:
         state = sharding.put(changed, shardings)

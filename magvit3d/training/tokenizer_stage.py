@@ -5,7 +5,8 @@ generator and discriminator, both step from the same state, and a moving
 average of the generator is what everything afterwards uses.
 """
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -77,6 +78,10 @@ class TokenizerStage:
     self._frame_index = sampled_frames(
       self.settings.num_train_sampled_frames, clip_shape[0]
     )
+    self._steps = {
+      is_playing: functools.partial(self.train_step, is_playing=is_playing)
+      for is_playing in (False, True)
+    }
     self.frozen = ()
     if self.settings.perceptual_loss_weight:
       self.frozen, self._perceptual_loss = load_perceptual_loss(
@@ -158,11 +163,23 @@ class TokenizerStage:
       code_counts=jnp.zeros_like(state.code_counts),
     )
 
+  def step_function(self, step: int) -> Callable:
+    """Returns `train_step` for the step after `step` others.
+
+    While the discriminator waits it is another program, and not a branch of the
+    same one: XLA computes the gradients of convolutions in branches slowly on
+    CPUs, and gathers activations of all devices for them on GPUs.
+    """
+    start = self.settings.discriminator_start_step
+    return self._steps[start is not None and step >= start]
+
   def train_step(
     self,
     state: TokenizerState,
     batch: Mapping[str, Array],
     frozen: PyTree = (),
+    *,
+    is_playing: bool = True,
   ) -> tuple[TokenizerState, dict[str, Float[Array, ""]]]:
     """One step of both players.
 
@@ -171,24 +188,28 @@ class TokenizerStage:
       batch: `frames` uint8 (b, t, h, w, 3) and `masks` uint8 (b, t, h, w),
         not 0 on the objects.
       frozen: `self.frozen`, the network of the perceptual loss if any.
+      is_playing: Whether the discriminator has begun to learn, if there is one.
     """
+    is_playing = is_playing and self._has_discriminator
     (grads, logit_means, metrics), quantized = self.gradients(
-      state, batch, frozen
+      state, batch, frozen, is_playing=is_playing
     )
     metrics |= {
       "g_grad_norm": optax.tree.norm(grads["g_params"]),
       "g_learning_rate": applied_rate(self._g_schedule, state.g_opt_state),
     }
-    if self._has_discriminator:
-      is_playing = self._is_playing(state)
+    if is_playing:
       metrics |= {
         "d_grad_norm": optax.tree.norm(grads["d_params"]),
-        "d_learning_rate": applied_rate(self._d_schedule, state.d_opt_state)
-        * is_playing.astype(jnp.float32),
+        "d_learning_rate": applied_rate(self._d_schedule, state.d_opt_state),
       }
+    elif self._has_discriminator:
+      metrics |= dict.fromkeys(
+        ("d_grad_norm", "d_learning_rate"), jnp.zeros(())
+      )
     state, metrics = self._update_generator(state, grads, quantized, metrics)
-    if self._has_discriminator:
-      state = self._update_discriminator(state, grads, is_playing, logit_means)
+    if is_playing:
+      state = self._update_discriminator(state, grads, logit_means)
     state = state.replace(step=state.step + 1)
     state, metrics = self._reset_dead_codes(state, quantized, metrics)
     return state, metrics | state_metrics.parameter_norms(state)
@@ -197,11 +218,13 @@ class TokenizerStage:
   def _has_discriminator(self) -> bool:
     return self.settings.discriminator_start_step is not None
 
-  def _is_playing(self, state: TokenizerState) -> Array:
-    return state.step >= self.settings.discriminator_start_step
-
   def gradients(
-    self, state: TokenizerState, batch: Mapping[str, Array], frozen: PyTree = ()
+    self,
+    state: TokenizerState,
+    batch: Mapping[str, Array],
+    frozen: PyTree = (),
+    *,
+    is_playing: bool = True,
   ) -> tuple[tuple, dict[str, Array]]:
     """Gradients of both players, in parts if the config says so.
 
@@ -210,17 +233,17 @@ class TokenizerStage:
 
     Returns:
       values: Gradients by the state's field, means of the discriminator's real
-        and fake logits (2,), metrics.
+        and fake logits (2,) if it plays, metrics.
       quantized: `tokens` and `latents` of the quantizer.
     """
     used = {key: batch[key] for key in ("frames", "masks")}
     return mean_over_parts(
-      lambda part, _: self._part_gradients(state, part, frozen),
+      lambda part, _: self._part_gradients(state, part, frozen, is_playing),
       used,
       self._num_parts,
     )
 
-  def _part_gradients(self, state, batch, frozen):
+  def _part_gradients(self, state, batch, frozen, is_playing):
     settings = self.settings
     frames, masks = batch["frames"], batch["masks"]
     if self._frame_index is not None:
@@ -244,16 +267,13 @@ class TokenizerStage:
       quantized = out.quantized
       metrics = quantized.losses | {"reconstruction_loss": jnp.mean(error)}
       loss = reconstruction
-      if self._has_discriminator:
-        adversarial = jax.lax.cond(
-          self._is_playing(state),
-          lambda fake: losses.generator_loss(
-            discriminate(state.d_params, fake), settings.loss_type
-          ),
-          lambda fake: jnp.zeros(()),
-          fake,
+      adversarial = jnp.zeros(())
+      if is_playing:
+        adversarial = losses.generator_loss(
+          discriminate(state.d_params, fake), settings.loss_type
         )
         loss += settings.g_adversarial_loss_weight * adversarial
+      if self._has_discriminator:
         metrics["g_adversarial_loss"] = adversarial
       loss += is_quantizing * quantized.losses["quantizer_loss"]
       extra = self._extra_losses(state.step, real, fake, quantized, frozen)
@@ -264,12 +284,14 @@ class TokenizerStage:
       generator_objective, has_aux=True
     )(state.g_params)
     rows = {"tokens": quantized.tokens, "latents": quantized.latents}
-    if not self._has_discriminator:
+    if not is_playing:
+      if self._has_discriminator:
+        names = discriminator_step.METRICS
+        metrics |= dict.fromkeys(names, jnp.zeros(()))
       return ({"g_params": g_grads}, (), metrics), rows
     d_grads, logit_means, d_metrics = discriminator_step.gradients(
       discriminate,
       settings,
-      self._is_playing(state),
       state.d_params,
       real,
       jax.lax.stop_gradient(fake),
@@ -331,23 +353,15 @@ class TokenizerStage:
     )
     return state, metrics
 
-  def _update_discriminator(self, state, grads, is_playing, logit_means):
+  def _update_discriminator(self, state, grads, logit_means):
     decay = self.settings.polyak_decay
     d_updates, d_opt_state = self.d_optimizer.update(
       grads["d_params"], state.d_opt_state, state.d_params
     )
-
-    def if_playing(new, old):
-      return jax.tree.map(lambda a, b: jnp.where(is_playing, a, b), new, old)
-
     return state.replace(
-      d_params=if_playing(
-        optax.apply_updates(state.d_params, d_updates), state.d_params
-      ),
-      d_opt_state=if_playing(d_opt_state, state.d_opt_state),
-      logit_ema=if_playing(
-        decay * state.logit_ema + (1 - decay) * logit_means, state.logit_ema
-      ),
+      d_params=optax.apply_updates(state.d_params, d_updates),
+      d_opt_state=d_opt_state,
+      logit_ema=decay * state.logit_ema + (1 - decay) * logit_means,
     )
 
   def _reset_dead_codes(self, state, quantized, metrics):

@@ -23,7 +23,7 @@ _GIVEN = 4
 @pytest.fixture(scope="module")
 def outputs(trained_run):
   outputs, run = small_outputs.make(trained_run)
-  return outputs, run._data.scene_clips("test", None)
+  return outputs, run.data.scene_clips("test", None)
 
 
 @pytest.fixture(scope="module")

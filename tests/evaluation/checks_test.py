@@ -90,9 +90,7 @@ def test_as_good_as_a_baseline_is_not_below_it(key):
 
 
 def test_what_no_field_asks_is_not_checked():
-  nothing = dict.fromkeys(_SETTINGS)
-  assert not _make(_GOOD, nothing)
-  assert not _make(_GOOD, {"an": "old config"})
+  assert not checks.make(_GOOD, EvaluationConfig(), _MOTIONS)
   fields = {field for field, *_ in checks.TARGETS}
   assert fields < set(_SETTINGS)
   for field in (*fields, "motions_below_baselines", "probes_below_baselines"):

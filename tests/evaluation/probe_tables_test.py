@@ -21,10 +21,10 @@ def made(trained_run):
 
   def clips_of(split):
     asked.append(split)
-    return run._data.scene_clips(split, None)
+    return run.data.scene_clips(split, None)
 
   scenes = probes.read_scenes(outputs, clips_of)
-  return outputs, scenes, run._data.scene_clips("test", None), asked
+  return outputs, scenes, run.data.scene_clips("test", None), asked
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_tokens_that_are_kept_are_read_as_those_made_anew(made, trained_run):
 
   outputs.tokenize = tokenize
   again = probes.read_scenes(
-    outputs, lambda split: run._data.scene_clips(split, None), kept
+    outputs, lambda split: run.data.scene_clips(split, None), kept
   )
   assert asked == [3 * 4]  # Validation.
   chex.assert_trees_all_equal(vars(again.train), vars(scenes.train))

@@ -1,5 +1,6 @@
 """Rates count what is told, and what is told is kept."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -52,7 +53,8 @@ def test_rates_and_scores(outputs):
 
 
 def test_rates_are_of_as_many_clips_as_asked(outputs, monkeypatch):
-  monkeypatch.setitem(outputs.settings, "num_rate_clips", 5)
+  settings = dataclasses.replace(outputs.settings, num_rate_clips=5)
+  monkeypatch.setattr(outputs, "settings", settings)
   assert rate_distortion._choose(outputs).tolist() == [0, 2, 4, 7, 9]
   results = Results("test", has_objects=True)
   rate_distortion.score(

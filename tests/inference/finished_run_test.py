@@ -108,7 +108,7 @@ def test_sampling_may_be_changed_after_training(copy):
   config = json.loads(path.read_text())
   config["maskgvt"]["sampling"]["mask_bins"] = 5
   path.write_text(json.dumps(config))
-  assert _load(copy).model.settings["sampling"]["mask_bins"] == 5
+  assert _load(copy).model.settings.sampling.mask_bins == 5
 
 
 def test_a_damaged_checkpoint_is_told_and_left(copy):
@@ -146,12 +146,11 @@ def test_parameters_that_changed_by_a_bit_are_told(copy, monkeypatch):
 
 def test_footage_needs_its_manifest_for_the_names(copy, trained_run):
   """Which no option of its data set tells."""
+  config = RunConfig.from_dict({"data": {"data_dir": None}})
   found = finished_run._scene_facts(
-    trained_run, {"data": {"data_dir": None}}, {"identity": {"data": {}}}
+    trained_run, config, {"identity": {"data": {}}}
   )
   # Recordings may have other cameras each.
   assert found == (_load(copy).class_names, 3, None, None)
   with pytest.raises(UserError, match="names of the classes"):
-    finished_run._scene_facts(
-      copy, {"data": {"data_dir": None}}, {"identity": {"data": {}}}
-    )
+    finished_run._scene_facts(copy, config, {"identity": {"data": {}}})

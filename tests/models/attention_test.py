@@ -59,3 +59,30 @@ def test_dropout_leaves_out_weights(arrays):
   )
   assert np.any(np.abs(a - 1) > 0.1)
   assert np.any(np.abs(a - b) > 0.1)
+
+
+@pytest.mark.parametrize(("num_queries", "num_keys"), [(5, 5), (4, 5), (4, 4)])
+def test_odd_lengths_are_made_even_for_cudnn(
+  arrays, num_queries, num_keys, monkeypatch
+):
+  """cuDNN itself needs a GPU: XLA's attention takes its place, and looks."""
+  plain, seen = jax.nn.dot_product_attention, []
+
+  def on_cudnn(query, key, value, *, implementation, **options):
+    seen.append((implementation, query.shape[1] % 2, key.shape[1] % 2))
+    return plain(query, key, value, implementation="xla", **options)
+
+  monkeypatch.setattr(jax.nn, "dot_product_attention", on_cudnn)
+  query, key, value = arrays
+  got = attention.attend(
+    query[:, :num_queries],
+    key[:, :num_keys],
+    value[:, :num_keys],
+    implementation="cudnn",
+  )
+  assert seen == [("cudnn", 0, 0)]
+  everywhere = np.ones((1, 1, num_queries, num_keys), bool)
+  wanted = _by_hand(
+    query[:, :num_queries], key[:, :num_keys], value[:, :num_keys], everywhere
+  )
+  np.testing.assert_allclose(got, wanted, atol=1e-5)

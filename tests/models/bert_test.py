@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from magvit3d.models.bert import Bert, grid_position_init
+from magvit3d.models.bert import Bert
+from magvit3d.models.embeddings import grid_position_init
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,9 @@ class _Slope:
     metrics = {"loss": error**2, "reconstruction_loss": error**2}
     return state.replace(step=state.step + 1, params=params), metrics
 
+  def step_function(self, step):
+    return self.train_step
+
   def before_step(self, state, step):
     return state
 

@@ -107,8 +107,11 @@ def test_a_stage_compiles_each_function_once(make, tmp_path, caplog):
   checkpoints.close()
   names = re.findall(r"Compiling (?:jit\()?([\w<>.]+)", caplog.text)
   counts = collections.Counter(names)
-  assert counts["train_step"] == 1
+  # A tokenizer's step changes once, when its discriminator begins to learn.
+  num_steps = 2 if make is _tokenizer else 1
+  assert counts["train_step"] == num_steps
   # `predict` is one function a task.
   num_tasks = len(getattr(getattr(stage, "model", None), "tasks", [0]))
   for name in _OURS:
-    assert counts[name] <= (num_tasks if name == "predict" else 1), counts
+    most = {"predict": num_tasks, "train_step": num_steps}.get(name, 1)
+    assert counts[name] <= most, counts

@@ -20,6 +20,7 @@ from magvit3d.inference.batched import map_batches
 from magvit3d.models import cameras
 from magvit3d.models.cameras import Cameras
 from magvit3d.monitoring import stage_progress
+from magvit3d.tokens import hidden_states
 from magvit3d.tokens.masked_model import TokenBatch
 
 TOKENS, TRANSFORMER, PIXELS = "tokens", "transformer", "pixels"
@@ -219,10 +220,11 @@ def _make_features(outputs: RunOutputs, task_index: int | None):
   def read(params, batch, is_given_only):
     seen_by = Cameras.from_batch(batch)
     if is_given_only:
-      return model.given_features(
-        params, batch["cond_tokens"][:, task_index], task_index, seen_by
+      given = batch["cond_tokens"][:, task_index]
+      return hidden_states.given_features(
+        model, params, given, task_index, seen_by
       )
-    return model.features(params, batch["tokens"], seen_by)
+    return hidden_states.features(model, params, batch["tokens"], seen_by)
 
   def run(tokens, is_given_only):
     arrays = {"tokens": tokens.tokens, "cond_tokens": tokens.cond_tokens}

@@ -12,12 +12,20 @@ import math
 import re
 from collections.abc import Iterator
 
-BYTES_PER_SECOND, FLOPS_PER_SECOND = 3.35e12, 798e12  # Of an H100, measured.
+from magvit3d.plan.described_devices import KINDS
+
+_H100 = KINDS["h100"]
+BYTES_PER_SECOND = _H100.bytes_per_second
+FLOPS_PER_SECOND = _H100.flops_per_second
 _SIZES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2}
 _SIZES |= {"f32": 4, "s32": 4, "u32": 4, "f64": 8, "s64": 8, "u64": 8}
 _ARRAY = re.compile(r"\b([a-z]+\d*)\[([\d,]*)\]")
 _INSTRUCTION = re.compile(
   r"^  (?:ROOT )?%?([\w.\-]+) = (\(.*?\)|\S+) ([\w\-]+)\((.*)$"
+)
+_COLLECTIVE = re.compile(
+  r"= (\(?[^=\n]*?) (all-gather|all-reduce|reduce-scatter|all-to-all|"
+  r"collective-permute)(?:-start)?\("
 )
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{\s*$")
 # Give other names to values, or only hold them.
@@ -55,6 +63,18 @@ def read(hlo: str, num_loops: int = 1) -> Bounds:
   )
   _walk(computations, entry, bounds, 1, num_loops)
   return bounds
+
+
+def collectives(hlo: str) -> list[tuple[int, str, str]]:
+  """Returns what moves between devices: bytes, operation and type of each.
+
+  The largest come first. Bytes are those of the results on one device.
+  """
+  found = [
+    (_num_bytes(match[1]), match[2], match[1])
+    for match in _COLLECTIVE.finditer(hlo)
+  ]
+  return sorted(found, reverse=True)
 
 
 def _computations(hlo: str) -> tuple[dict[str, list[str]], str]:

@@ -1,8 +1,8 @@
-"""Tests of benchmarks/gpu/hlo_bounds.py."""
+"""Tests of what a compiled program takes, read from its text."""
 
 import pytest
 
-from benchmarks.gpu import hlo_bounds
+from magvit3d.plan import program_bounds
 
 _PROGRAM = """HloModule jit_run
 
@@ -36,14 +36,14 @@ ENTRY %main (a: bf16[16,32], b: bf16[32,64], c: f32[8,4]) -> (f32[8,4]) {
 
 @pytest.mark.parametrize("num_loops", [1, 5])
 def test_products_and_bytes_are_counted(num_loops):
-  bounds = hlo_bounds.read(_PROGRAM, num_loops)
+  bounds = program_bounds.read(_PROGRAM, num_loops)
   assert bounds.flops == 2 * 16 * 64 * 32
   product_bytes = 2 * (16 * 64 + 16 * 32 + 32 * 64)
   loop_bytes = 2 * 8 * 4 * 4 * num_loops
   assert bounds.moved_bytes == product_bytes + loop_bytes
   assert bounds.calls == {"__cublas$gemm": 1}
   assert bounds.seconds["loop_add_fusion"] == pytest.approx(
-    loop_bytes / hlo_bounds.BYTES_PER_SECOND
+    loop_bytes / program_bounds.BYTES_PER_SECOND
   )
 
 
@@ -53,4 +53,4 @@ def test_plain_convolutions_are_told():
     "  %slow = f32[8,4]{1,0} convolution(%c, %c), dim_labels=bf_io->bf\n"
     "  %start =",
   )
-  assert hlo_bounds.read(text).num_plain_convolutions == 1
+  assert program_bounds.read(text).num_plain_convolutions == 1

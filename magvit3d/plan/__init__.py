@@ -1,0 +1,1 @@
+"""What a run will take on devices that may not be here."""
