@@ -89,6 +89,8 @@ def make_common(
   data.data_dir = placeholder(str)  # Ours: None is TFDS's own folder.
   data.frame_stride = 1  # Ours.
   data.short_videos = "error"  # Ours; see docs/datasets.md.
+  data.damaged_videos = "error"  # Ours.
+  data.repeated_videos = "error"  # Ours: in two splits.
   data.flip = dataset.flip
   data.random_crop = False  # Ours.
   config.num_reading_threads = 8  # Ours: in each process.

@@ -121,6 +121,8 @@ def _read_recording(
   name = fields["name"].text()
   label = 0
   if "class" in fields:
+    if isinstance(fields["class"].value, str):
+      fields["class"].text()  # Its letters can be written.
     label = class_names.index(fields["class"].choice(class_names))
   elif class_names != (UNNAMED_CLASS,):
     raise field.error(

@@ -97,7 +97,7 @@ def parse_rig(rig: str) -> np.ndarray | int:
     return np.array(DEFAULT_POSITIONS)
   kind, colon, count = rig.partition(":")
   if colon and kind in ("ring", "random"):
-    if not count.isdigit() or not 1 <= int(count) <= MAX_VIEWS:
+    if not count.isdecimal() or not 1 <= int(count) <= MAX_VIEWS:
       raise ValueError(
         f"--camera_rig={rig}: give a number of cameras from 1 to {MAX_VIEWS}, "
         f"such as {kind}:4."

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from absl import flags
 
+from data_gen import terminal
 from data_gen.options import DatasetOptions
 
 Options = TypeVar("Options")
@@ -50,6 +51,7 @@ def run(function: Callable[[], object]) -> None:
 
   SIGTERM and SIGHUP count as Ctrl-C, and twice or thrice as once.
   """
+  terminal.escape_unknown_letters()
   for name in _SIGNALS & signal.Signals.__members__.keys():
     number = signal.Signals[name]
     if signal.getsignal(number) != signal.SIG_IGN:

@@ -7,20 +7,30 @@ shards, features and arguments.
 import collections
 import dataclasses
 import hashlib
+import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from data_gen import schema, shards, user_paths, video_files
-from data_gen.calibration import SPLITS, read_calibration
+from data_gen import (
+  calibration_checks,
+  mask_files,
+  schema,
+  shards,
+  user_paths,
+  video_files,
+)
+from data_gen.calibration import SPLITS, CameraEntry, read_calibration
+from data_gen.camera_times import PAIRINGS
 from data_gen.flag_checks import check_choice, check_range, check_type
 from data_gen.recordings import Recording, open_recording
 from data_gen.shard_plan import ShardPlan
 from data_gen.squares import FITS
 
 FILE_FORMATS = ("tfrecord", "array_record")
+_MOST_NOTES = 6  # Of a kind.
 _NUM_BACKGROUNDS_KEPT = 32  # Recordings.
 
 
@@ -57,6 +67,18 @@ class FootageOptions:
     "crop",
     "How frames become square: 'crop' keeps the middle, 'pad' adds black.",
   )
+  pair_by: str = _field(
+    "time",
+    "Which frames of several cameras belong together: 'time', those of the "
+    "same time by the time stamps of the files, or an error if there are none "
+    "within half the time from a frame to the next; 'nearest', the nearest in "
+    "time, however far; 'count', those of the same number.",
+  )
+  repeated_videos: str = _field(
+    "error",
+    "What becomes of a video that recordings of two splits have: 'error', or "
+    "'allow'.",
+  )
   scenes_per_shard: int = _field(250, "Scenes (clips) of a full shard.")
   file_format: str = _field(
     "tfrecord", "Of the shards: 'tfrecord' or 'array_record'."
@@ -77,6 +99,8 @@ class FootageOptions:
       path = user_paths.expanded(getattr(self, name))
       object.__setattr__(self, name, path)
     check_choice("fit", self.fit, FITS)
+    check_choice("pair_by", self.pair_by, PAIRINGS)
+    check_choice("repeated_videos", self.repeated_videos, ("error", "allow"))
     check_choice("file_format", self.file_format, FILE_FORMATS)
     check_range("num_frames", self.num_frames, 1, 1024)
     check_range("image_size", self.image_size, 8, 4096)
@@ -133,7 +157,13 @@ class Footage(ShardPlan):
     self.image_size = options.image_size
     self.class_names = calibration.class_names
     self.recordings = tuple(
-      open_recording(entry, options.image_size, options.fit, options.span)
+      open_recording(
+        entry,
+        options.image_size,
+        options.fit,
+        options.span,
+        options.pair_by,
+      )
       for entry in calibration.recordings
     )
     self.num_views = len(self.recordings[0].cameras)
@@ -155,7 +185,12 @@ class Footage(ShardPlan):
         name: _hash(path) for name, path in sorted(self._files().items())
       },
     }
-    for name in ("output_dir", "num_workers"):
+    if options.repeated_videos == "error":
+      self._check_videos_differ()
+    incidental = ["output_dir", "num_workers", "repeated_videos"]
+    if all(recording.is_by_count for recording in self.recordings):
+      incidental.append("pair_by")  # All make the same.
+    for name in incidental:
       del self._arguments[name]
     self._backgrounds: collections.OrderedDict[int, np.ndarray] = (
       collections.OrderedDict()
@@ -238,15 +273,33 @@ class Footage(ShardPlan):
         "Their masks are all zero: foreground weights and foreground scores "
         "have no meaning there."
       )
+    recordings = self.recordings
+    yield from _some(note for r in recordings for note in r.pairing.notes)
+    yield from _some(
+      note for r in recordings for c in r.cameras for note in c.mask_notes()
+    )
+    yield from _some(
+      note
+      for r in recordings
+      for note in calibration_checks.notes([c.view for c in r.cameras], r.track)
+    )
+
+  def _check_videos_differ(self) -> None:
+    """A clip in two splits would make tests of what was trained on."""
+    hashes = self._arguments["files"]
+    names = {path: name for name, path in self._files().items()}
+    places: dict[str, tuple[str, CameraEntry]] = {}
     for recording in self.recordings:
-      shares = recording.tracked_shares()
-      for camera, share in zip(recording.cameras, shares, strict=True):
-        if share < 0.5:
-          yield (
-            f"Note: {camera.entry.field.name} sees only {share:.0%} of its "
-            "recording's track. Are the track and camera_from_world in the "
-            "same frame and in metres, and is the latter not the pose of the "
-            "camera in the world, its inverse?"
+      for camera in recording.cameras:
+        entry, split = camera.entry, recording.entry.split
+        key = hashes[names[entry.video]]
+        other_split, other = places.setdefault(key, (split, entry))
+        if other_split != split:
+          raise entry.field.error(
+            f"has the same video as {other.field.name}: {entry.video}, of "
+            f"{split}, and {other.video}, of {other_split}, have the same "
+            "content, so that what is tested would have been trained on. Take "
+            "one recording away, or give --repeated_videos=allow."
           )
 
   def _files(self) -> dict[str, pathlib.Path]:
@@ -265,11 +318,20 @@ class Footage(ShardPlan):
     }
 
 
+def _some(notes: Iterator[str]) -> Iterator[str]:
+  """Yields the first of many notes of a kind, and how many more there are."""
+  given = list(notes)
+  yield from given[:_MOST_NOTES]
+  if len(given) > _MOST_NOTES:
+    yield f"Note: {len(given) - _MOST_NOTES} more of this kind."
+
+
 def _hash(path: pathlib.Path) -> str:
-  """Returns the SHA-256 of a file, or of a folder's names and PNG files."""
+  """Returns the SHA-256 of a file, or of a folder's names and masks."""
   if not path.is_dir():
     return shards.sha256(path)
   total = hashlib.sha256()
-  for file in sorted(path.glob("*.[pP][nN][gG]")):
-    total.update(f"{file.name} {shards.sha256(file)}\n".encode())
+  for file in sorted(mask_files.mask_paths(path)):
+    total.update(os.fsencode(file.name))
+    total.update(f" {shards.sha256(file)}\n".encode())
   return total.hexdigest()

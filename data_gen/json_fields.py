@@ -66,6 +66,13 @@ class JsonField:
     """Returns a text; raises DataError if it is empty or none."""
     if not isinstance(self.value, str) or not self.value.strip():
       raise self.error(f"is {self.value!r}; it must be a text.")
+    try:
+      self.value.encode()
+    except UnicodeEncodeError:
+      raise self.error(
+        f"is {self.value!r}, which has a half of a letter (\\ud800 to "
+        "\\udfff): write the letter itself, or both halves."
+      ) from None
     return self.value
 
   def choice(self, choices: Sequence[str]) -> str:
@@ -111,8 +118,14 @@ class JsonField:
 
   def file(self) -> pathlib.Path:
     """Returns a path, relative to the JSON file's folder, that exists."""
-    path = self.path.parent / user_paths.expanded(self.text())
-    if not path.exists():
+    if not isinstance(self.value, str) or not self.value.strip():
+      raise self.error(f"is {self.value!r}; it must be a text.")
+    path = self.path.parent / user_paths.expanded(self.value)
+    try:  # A name may have bytes that are no UTF-8, as Python escapes them.
+      is_there = path.exists()
+    except ValueError:  # Letters that no name of a file can have.
+      is_there = False
+    if not is_there:
       raise self.error(f"is {self.value!r}, but {path} does not exist.")
     return path
 

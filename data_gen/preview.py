@@ -14,7 +14,7 @@ import numpy as np
 from absl import app, flags
 from PIL import Image
 
-from data_gen import schema, shards, user_paths
+from data_gen import schema, shards, terminal, user_paths
 from data_gen.options import DatasetOptions
 from data_gen.scenes import make_scene
 
@@ -76,7 +76,7 @@ def preview_scene(
   data = DataSet(user_paths.read(data_dir), split)
   suffix = path.suffix.lower()
   if suffix == ".html":
-    content = scene_page.make_page(data, index).encode()
+    content = _encode(scene_page.make_page(data, index))
   elif suffix == ".png":
     content = scene_figure.make_figure(data, index)
   else:
@@ -110,7 +110,7 @@ def preview_data(
   data = DataSet(user_paths.read(data_dir), split)
   found = overview.make_overview(data, max_scenes)
   if path.suffix.lower() == ".html":
-    _write(path, overview_page.make_page(data, found).encode())
+    _write(path, _encode(overview_page.make_page(data, found)))
   else:
     _write(path, overview_figure.make_figure(data, found))
   return path
@@ -128,6 +128,10 @@ def _output_path(output, data_dir, default, suffixes):
   if path.is_dir():
     raise ValueError(f"--output={output} is a folder: name a file.")
   return path
+
+
+def _encode(page):
+  return page.encode("utf-8", "backslashreplace")  # Names may be no UTF-8.
 
 
 def _write(path, content):
@@ -166,6 +170,7 @@ def main(arguments: list[str]) -> None:
   """Makes what the flags say, and prints where it is."""
   if len(arguments) > 1:
     sys.exit(f"preview takes only flags, but got {arguments[1:]}.")
+  terminal.escape_unknown_letters()
   values = flags.FLAGS
   try:
     if values.scene is None:

@@ -5,11 +5,14 @@ camera by camera, so that memory holds the frames of one at a time.
 """
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 
 from data_gen import mask_files, schema
 from data_gen.calibration import CameraEntry, RecordingEntry
+from data_gen.calibration_checks import View
+from data_gen.camera_times import Clock, Pairing, is_by_count, pair_frames
 from data_gen.errors import DataError
 from data_gen.mask_files import Masks
 from data_gen.squares import Square
@@ -25,21 +28,40 @@ class Camera:
   """One camera of a recording: its files, opened.
 
   Attributes:
-    num_frames: From the first that all cameras have.
+    shown: Numbers in the video of the recording's frames, (n,).
   """
 
   entry: CameraEntry
   video: VideoFile
   masks: Masks | None
   square: Square
+  shown: np.ndarray
 
   @property
-  def num_frames(self) -> int:
-    return self.video.num_frames - self.entry.first_frame
+  def clock(self) -> Clock:
+    """When its frames were taken."""
+    return Clock(
+      self.entry.field.name,
+      str(self.entry.video),
+      self.video.num_frames,
+      self.video.times_s,
+      self.entry.first_frame,
+    )
+
+  @property
+  def view(self) -> View:
+    """How it was calibrated."""
+    return View(
+      self.entry.field.name,
+      self.entry.intrinsics,
+      self.entry.camera_from_world,
+      self.square.width,
+      self.square.height,
+    )
 
   def frames(self, numbers: np.ndarray) -> np.ndarray:
     """Returns frames as uint8 (n, S, S, 3); `numbers` (n,) increase."""
-    numbers = numbers + self.entry.first_frame
+    numbers, places = np.unique(self.shown[numbers], return_inverse=True)
     size = (self.square.width, self.square.height)
     frames = []
     for image in self.video.frames(numbers):
@@ -49,7 +71,7 @@ class Camera:
           f"{self.entry.video}, whose first frame has {size[0]} x {size[1]}."
         )
       frames.append(self.square.frame(image))
-    return np.stack(frames)
+    return np.stack(frames)[places]
 
   def read_masks(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns two bool (n, S, S), see `Square.mask`; zeros without masks."""
@@ -58,7 +80,8 @@ class Camera:
       nothing = np.zeros((len(numbers), size, size), bool)
       return nothing, nothing
     pairs = []
-    for mask in self.masks.frames(numbers + self.entry.first_frame):
+    numbers, places = np.unique(self.shown[numbers], return_inverse=True)
+    for mask in self.masks.frames(numbers):
       if mask.shape != (self.square.height, self.square.width):
         raise self.entry.field.error(
           f"has masks of {mask.shape[1]} x {mask.shape[0]} pixels in "
@@ -67,7 +90,22 @@ class Camera:
         )
       pairs.append(self.square.mask(mask))
     masks, touched = zip(*pairs, strict=True)
-    return np.stack(masks), np.stack(touched)
+    return np.stack(masks)[places], np.stack(touched)[places]
+
+  def mask_notes(self) -> Iterator[str]:
+    """Yields what is odd about the masks."""
+    share = None if self.masks is None else mask_files.all_alike(self.masks)
+    if share is not None:
+      yield (
+        f"Note: the masks of {self.entry.field.name}, {self.entry.masks}, are "
+        f"{share:.0%} object in every frame. Do they mark the object by "
+        + (
+          "very dark levels of a compressed video, or is it never seen?"
+          if share == 0
+          else "black on white, or have they a background that is not black?"
+        )
+        + " docs/footage.md says what counts as the object."
+      )
 
   def background(self, num_frames: int) -> np.ndarray:
     """Returns the median of frames without the object, uint8 (S, S, 3).
@@ -102,13 +140,20 @@ class Recording:
 
   Attributes:
     num_frames: That all cameras have.
+    pairing: Which those are.
     track: float32 (num_frames, 3), metres; NaN where unknown.
   """
 
   entry: RecordingEntry
   cameras: tuple[Camera, ...]
   num_frames: int
+  pairing: Pairing
   track: np.ndarray
+
+  @property
+  def is_by_count(self) -> bool:
+    """Whether frames of the same number are of the same time."""
+    return is_by_count([c.clock for c in self.cameras], self.pairing)
 
   def clip(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
     """Returns frames, masks, cameras and track; `numbers` (t,) increase."""
@@ -131,30 +176,9 @@ class Recording:
     """Returns what is behind the object, uint8 (V, S, S, 3)."""
     return np.stack([c.background(self.num_frames) for c in self.cameras])
 
-  def tracked_shares(self) -> list[float]:
-    """Returns for each camera the share of the track that is in its image.
-
-    Before it is made square; 1 where nothing is known.
-    """
-    points = self.track[~np.isnan(self.track).any(axis=1)]
-    shares = []
-    for camera in self.cameras:
-      pose = camera.entry.camera_from_world
-      in_camera = points @ pose[:, :3].T + pose[:, 3]
-      x, y, z = (in_camera @ camera.entry.intrinsics.T).T
-      depth = np.maximum(z, 1e-9)
-      is_inside = (np.abs(2 * x / depth + 1 - camera.square.width)) <= (
-        camera.square.width
-      )
-      is_inside &= (np.abs(2 * y / depth + 1 - camera.square.height)) <= (
-        camera.square.height
-      )
-      shares.append(float(np.mean(is_inside & (z > 0))) if len(points) else 1.0)
-    return shares
-
 
 def open_recording(
-  entry: RecordingEntry, image_size: int, fit: str, span: int
+  entry: RecordingEntry, image_size: int, fit: str, span: int, pair_by: str
 ) -> Recording:
   """Opens the files of a recording, and checks that they fit each other.
 
@@ -163,13 +187,15 @@ def open_recording(
     image_size: Height and width of the frames to make, pixels.
     fit: One of `squares.FITS`.
     span: Frames from a clip's first to its last.
+    pair_by: One of `camera_times.PAIRINGS`.
 
   Raises:
     DataError: A file cannot be read, is too short, or does not fit; the
       message names the field.
   """
   cameras = [_open_camera(camera, image_size, fit) for camera in entry.cameras]
-  counts = [camera.num_frames for camera in cameras]
+  clocks = [camera.clock for camera in cameras]
+  counts = [clock.num_from_first for clock in clocks]
   for camera, count in zip(cameras, counts, strict=True):
     if count < span:
       raise camera.entry.field.error(
@@ -177,26 +203,38 @@ def open_recording(
         f"first_frame={camera.entry.first_frame} on, and a clip spans {span} "
         "(--num_frames, --frame_stride)."
       )
-  num_frames = min(counts)
+  try:
+    pairing = pair_frames(clocks, pair_by)
+  except DataError as error:
+    raise entry.field.error(f"cannot be paired: {error}") from error
+  num_frames = len(pairing.frames[0])
+  if num_frames < span:
+    raise entry.field.error(
+      f"is too short: its cameras have {num_frames} frames at the same times, "
+      f"and a clip spans {span} (--num_frames, --frame_stride)."
+    )
+  cameras = [
+    dataclasses.replace(camera, shown=shown)
+    for camera, shown in zip(cameras, pairing.frames, strict=True)
+  ]
   track = np.full((num_frames, 3), np.nan, np.float32)
   if entry.track is not None:
-    if not num_frames <= len(entry.track) <= max(counts):
+    most = max(pairing.most_rows, num_frames)
+    if not num_frames <= len(entry.track) <= most:
       raise entry.field.error(
         f"has a track of {len(entry.track)} rows, but its videos have "
         f"{num_frames} frames"
-        + (f" to {max(counts)}" if max(counts) > num_frames else "")
+        + (f" to {most}" if most > num_frames else "")
         + " from their first_frame on: give one row a frame."
       )
     track = entry.track[:num_frames]
-  return Recording(entry, tuple(cameras), num_frames, track)
+  return Recording(entry, tuple(cameras), num_frames, pairing, track)
 
 
 def _open_camera(entry: CameraEntry, image_size: int, fit: str) -> Camera:
   field = entry.field
   try:
     video = VideoFile(entry.video, label=0)
-    if not video.num_frames:
-      raise field.error(f"has a video without frames, {entry.video}.")
     width, height = next(video.frames(np.array([0]))).size
   except DataError as error:
     raise field.error(f"has a video that cannot be used: {error}") from error
@@ -216,9 +254,11 @@ def _open_camera(entry: CameraEntry, image_size: int, fit: str) -> Camera:
   masks = None
   if entry.masks is not None:
     masks = _open_masks(entry, video.num_frames)
-  camera = Camera(entry, video, masks, Square(width, height, image_size, fit))
+  square = Square(width, height, image_size, fit)
+  numbers = np.arange(video.num_frames)
+  camera = Camera(entry, video, masks, square, numbers)
   if masks is not None:
-    camera.read_masks(np.array([-entry.first_frame]))  # Checks their size.
+    camera.read_masks(numbers[:1])  # Checks their size.
   return camera
 
 

@@ -36,7 +36,10 @@ def read_track(field: JsonField) -> tuple[np.ndarray, pathlib.Path | None]:
       raise field.error(f"cannot be read: {path}: {error}") from error
   else:
     rows = [_read_position(entry) for entry in field.entries()]
-  track = np.array(rows, np.float32).reshape(-1, 3)
+  with np.errstate(over="ignore"):
+    track = np.array(rows, np.float32).reshape(-1, 3)
+  if np.isinf(track).any():
+    raise field.error("has numbers that are too large for 32 bits.")
   track[np.isnan(track).any(axis=1)] = np.nan
   return track, path
 

@@ -381,7 +381,7 @@ class Magvit:
     self,
     sample: Sample,
     scenes: Scenes,
-    is_given: Bool[np.ndarray, "b #t #h #w"],
+    is_given: Bool[np.ndarray, " b #t #h #w"],
   ) -> np.ndarray:
     """What was made, with given pixels as they were given."""
     given = scenes.videos.pixels

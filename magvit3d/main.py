@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from absl import app, flags
 
-from data_gen import user_paths
+from data_gen import terminal, user_paths
 from data_gen.errors import DataError
 from magvit3d.cli import command_line, environment, host_memory, interruption
 from magvit3d.cli.command_line import fail
@@ -85,6 +85,7 @@ def main(argv: list[str]) -> int:
 
 
 def _run(argv: list[str]) -> int:
+  terminal.escape_unknown_letters()
   if len(argv) > 1:
     return fail(f"{argv[1]!r} is no flag; --help lists them.")
   if _CONFIG.value is None:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from data_gen import user_paths
+from data_gen import terminal, user_paths
 from magvit3d.monitoring import progress, status_files
 from magvit3d.monitoring.status_files import (
   DONE,
@@ -244,6 +244,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     "--json", action="store_true", help="print JSON, for programs"
   )
   options = parser.parse_args(arguments)
+  terminal.escape_unknown_letters()
   try:
     folders = [run for folder in options.folders for run in find_runs(folder)]
   except (ValueError, OSError) as error:

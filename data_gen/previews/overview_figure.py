@@ -1,14 +1,13 @@
 """A figure of a whole data set; see `overview`."""
 
-import io
 import math
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from data_gen.previews.data_set import DataSet
+from data_gen.previews.figure_png import make_png
 from data_gen.previews.overview import (
   NUM_TILE_FRAMES,
   Overview,
@@ -78,9 +77,7 @@ def make_figure(data: DataSet, found: Overview) -> bytes:
   _draw_lengths(figure, lower[0], found)
   _draw_visibility(figure.add_subplot(lower[1]), found)
   _draw_shares(figure.add_subplot(lower[2]), found)
-  file = io.BytesIO()
-  FigureCanvasAgg(figure).print_png(file)
-  return file.getvalue()
+  return make_png(figure)
 
 
 def _draw_tile(axes, tile):

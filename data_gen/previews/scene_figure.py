@@ -1,14 +1,12 @@
 """A figure of one scene, for papers and slides."""
 
-import io
-
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from data_gen import schema
 from data_gen.previews import facts, view3d
 from data_gen.previews.data_set import DataSet, camera_name
+from data_gen.previews.figure_png import make_png
 
 _NUM_SHOWN = 8
 _SPACE_PX = 420
@@ -73,9 +71,7 @@ def make_figure(data: DataSet, index: int) -> bytes:
   )
   _draw_space(figure.add_subplot(lower[:, 0]), data, scene, things)
   _draw_path([figure.add_subplot(lower[i, 1]) for i in range(3)], scene)
-  file = io.BytesIO()
-  FigureCanvasAgg(figure).print_png(file)
-  return file.getvalue()
+  return make_png(figure)
 
 
 def _title(scene):

@@ -63,7 +63,7 @@ def _jitted(everywhere: NamedSharding | None):
   return jax.jit(_sums, out_shardings=everywhere)
 
 
-def _sums(leaves: list[Array]) -> UInt32[Array, "leaves"]:
+def _sums(leaves: list[Array]) -> UInt32[Array, " leaves"]:
   return jnp.stack([_sum(leaf) for leaf in leaves])
 
 

@@ -53,7 +53,7 @@ def after(checkpoints: pathlib.Path, step: int) -> pathlib.Path | None:
   found = {}
   for path in (checkpoints.parent / _NAME).glob("*"):
     number = path.name.partition(".")[0]
-    if number.isdigit() and int(number) > step:
+    if number.isdecimal() and int(number) > step:
       found[int(number)] = path
   return found[max(found)] if found else None
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from absl import logging
 
-from data_gen import user_paths
+from data_gen import terminal, user_paths
 from magvit3d.cli import environment
 from magvit3d.cli.command_line import fail
 
@@ -67,6 +67,7 @@ def run(function: Callable[[], None], advice: str = "") -> int:
   from magvit3d.errors import UserError
 
   environment.set_up()
+  terminal.escape_unknown_letters()
   logging.use_absl_handler()  # As absl.app does.
   console.set_up()
   try:

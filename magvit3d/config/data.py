@@ -1,6 +1,7 @@
 """Sections of a config about data; see docs/input_pipeline.md."""
 
 import dataclasses
+import re
 from typing import Any, Literal
 
 from data_gen.options import DatasetOptions
@@ -31,14 +32,19 @@ class SceneDataConfig(DatasetOptions):
     """Returns what makes the data set in a folder.
 
     Raises:
-      ValueError: A value is out of range.
+      ValueError: A value is out of range; the message names the field.
     """
     values: dict[str, Any] = {
       field.name: getattr(self, field.name)
       for field in dataclasses.fields(DatasetOptions)
     }
     values["output_dir"] = folder
-    return DatasetOptions(**values)
+    try:
+      return DatasetOptions(**values)
+    except ValueError as error:  # It has the flags of `python -m data_gen`.
+      flags = "|".join(values)
+      text = re.sub(rf"--({flags})\b", r"config.data.\1", str(error))
+      raise ValueError(text) from error
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

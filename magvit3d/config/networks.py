@@ -61,6 +61,7 @@ class TokenizerConfig:
   entropy_temperature: float = 0.01
 
   def __post_init__(self):
+    _check_sizes(self, "vqvae", "filters codebook_size embedding_dim")
     if self.use_attn and self.architecture != "2dcnn":
       raise ValueError(
         "vqvae.use_attn is for vqvae.architecture='2dcnn', not "
@@ -78,6 +79,9 @@ class DiscriminatorConfig:
   num_groups: int = 32
   num_remat_blocks: int = 0
   blur_resample: bool = False
+
+  def __post_init__(self):
+    _check_sizes(self, "discriminator", "filters")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,6 +113,7 @@ class TransformerConfig:
   latent_shape: tuple[int, ...] | None = None
 
   def __post_init__(self):
+    _check_sizes(self, "transformer", "num_layers hidden_size mlp_dim")
     if self.num_heads < 1 or self.hidden_size % self.num_heads:
       raise ValueError(
         f"config.transformer.num_heads={self.num_heads} does not divide "
@@ -134,3 +139,15 @@ class AutoregressiveTransformerConfig:
   dropout_rate: float = 0.0
   attention_dropout_rate: float = 0.0
   latent_shape: tuple[int, ...] | None = None
+
+  def __post_init__(self):
+    names = "emb_dim num_heads num_layers qkv_dim mlp_dim"
+    _check_sizes(self, "transformer", names)
+
+
+def _check_sizes(section: object, name: str, fields: str) -> None:
+  """Raises ValueError for counts and widths that are not above 0."""
+  for field in fields.split():
+    value = getattr(section, field)
+    if value < 1:
+      raise ValueError(f"config.{name}.{field}={value} must be 1 or more.")

@@ -61,7 +61,7 @@ def nearest_given_views(
 def score_rows(
   named: Mapping[str, np.ndarray],
   clips: Mapping[str, np.ndarray],
-  is_asked: Bool[np.ndarray, "n"],
+  is_asked: Bool[np.ndarray, " n"],
   first_frame: int,
 ) -> list[list]:
   """Returns a row of scores for each of some named clips.

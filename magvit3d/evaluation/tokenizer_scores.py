@@ -140,7 +140,7 @@ def validation_scores(
   }
 
 
-def _perplexity(tokens: Int[np.ndarray, "n"]) -> float:
+def _perplexity(tokens: Int[np.ndarray, " n"]) -> float:
   size = int(tokens.max(initial=0)) + 1
   return image_metrics.code_usage(tokens, size)["perplexity"]
 

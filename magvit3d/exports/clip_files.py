@@ -47,13 +47,13 @@ class Generated:
   task: str
   clips: UInt8[np.ndarray, "b t h w 3"]
   tokens: Int[np.ndarray, "b s y x"]
-  labels: Int[np.ndarray, "b"]
+  labels: Int[np.ndarray, " b"]
   captions: tuple[str, ...]
   num_views: int = 1
   cameras: ClipCameras | None = None
   real: UInt8[np.ndarray, "b t h w 3"] | None = None
   condition: UInt8[np.ndarray, "b t h w 3"] | None = None
-  given_frames: Int[np.ndarray, "b"] | None = None
+  given_frames: Int[np.ndarray, " b"] | None = None
 
 
 def write(

@@ -26,8 +26,8 @@ class ClipCameras:
     camera_from_world: Metres.
   """
 
-  scenes: Int[np.ndarray, "b"]
-  cameras: Int[np.ndarray, "b"]
+  scenes: Int[np.ndarray, " b"]
+  cameras: Int[np.ndarray, " b"]
   intrinsics: Float[np.ndarray, "b 3 3"]
   camera_from_world: Float[np.ndarray, "b 3 4"]
 
@@ -45,7 +45,7 @@ class RealClips:
   """
 
   frames: UInt8[np.ndarray, "b t h w 3"]
-  labels: Int[np.ndarray, "b"]
+  labels: Int[np.ndarray, " b"]
   captions: tuple[str, ...]
   cameras: ClipCameras
 

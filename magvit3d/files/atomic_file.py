@@ -7,8 +7,11 @@ from magvit3d.files import work_folder
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-  """Replaces the file at `path` by `text` (UTF-8); see `write_bytes`."""
-  write_bytes(path, text.encode("utf-8"))
+  """Replaces the file at `path` by `text` (UTF-8); see `write_bytes`.
+
+  Bytes of file names that are no UTF-8, as Python has them, become escapes.
+  """
+  write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_bytes(path: pathlib.Path, content: bytes) -> None:

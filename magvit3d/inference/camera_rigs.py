@@ -23,7 +23,7 @@ class Rig:
     camera_from_world: (v, 3, 4) or (n, v, 3, 4), metres.
   """
 
-  views: Int[np.ndarray, "v"]
+  views: Int[np.ndarray, " v"]
   intrinsics: Float[np.ndarray, "*n v 3 3"]
   camera_from_world: Float[np.ndarray, "*n v 3 4"]
 

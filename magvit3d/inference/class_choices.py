@@ -12,7 +12,7 @@ def matching_labels(
   class_names: Sequence[str],
   shape: str | None = None,
   motion: str | None = None,
-) -> Int[np.ndarray, "n"]:
+) -> Int[np.ndarray, " n"]:
   """Returns the classes of a shape, a motion, or both; all for neither.
 
   Args:

@@ -72,7 +72,7 @@ class ClipNetworks:
   def complete(
     self,
     task_index: int,
-    labels: Int[np.ndarray, "b"],
+    labels: Int[np.ndarray, " b"],
     cond_tokens: Int[np.ndarray, "b s y x"],
     cond_mask: Bool[np.ndarray, "b s y x"],
     seed: int,

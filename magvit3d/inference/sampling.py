@@ -101,7 +101,7 @@ class TaskSampler:
     self,
     task_index: int,
     clips: Float[np.ndarray, "b t h w 3"] | None,
-    labels: Int[np.ndarray, "n"],
+    labels: Int[np.ndarray, " n"],
     seed: int,
     given_frames: int | None = None,
     cameras: Cameras | None = None,
@@ -203,7 +203,7 @@ class TaskSampler:
     self,
     clips: Float[np.ndarray, "b t h w 3"],
     is_hole: Bool[np.ndarray, "b t h w"],
-    labels: Int[np.ndarray, "n"],
+    labels: Int[np.ndarray, " n"],
     seed: int,
     cameras: Cameras | None = None,
   ) -> Sample:

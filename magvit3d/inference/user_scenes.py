@@ -64,7 +64,7 @@ class Scenes:
     """Returns the numbers of views; see `camera_rigs.check_given_views`."""
     return check_given_views(given_views, self.num_views)
 
-  def of_views(self, views: Sequence[int]) -> Bool[np.ndarray, "b"]:
+  def of_views(self, views: Sequence[int]) -> Bool[np.ndarray, " b"]:
     """Returns which clips are those of some views."""
     found = np.zeros((self.count, self.num_views), bool)
     found[:, list(views)] = True

@@ -23,7 +23,7 @@ class Quantized:
   """
 
   codes: Float[Array, "b *cells d"]
-  tokens: Int[Array, "b *cells"]
+  tokens: Int[Array, " b *cells"]
   latents: Float[Array, "b *cells d"]
   losses: dict[str, Float[Array, ""]]
 
@@ -140,7 +140,7 @@ class VectorQuantizer(nn.Module):
     return losses | {"quantizer_loss": sum(losses.values())}
 
   def decode_tokens(
-    self, tokens: Int[Array, "b *cells"]
+    self, tokens: Int[Array, " b *cells"]
   ) -> Float[Array, "b *cells d"]:
     """Looks up the codebook's rows; `tokens` in [0, codebook_size)."""
     return self.get_variable("params", "codebook")[tokens]

@@ -137,7 +137,7 @@ def _check(address, count, number) -> None:
       f"--process_id={number} is not in [0, --num_processes={count})."
     )
   host, _, port = address.rpartition(":")
-  if not host or not port.isdigit():
+  if not host or not port.isdecimal():
     raise UserError(f"--coordinator_address={address} is not HOST:PORT.")
 
 

@@ -12,7 +12,7 @@ def complete(
   model: TokenModel,
   params: PyTree,
   task_index: int,
-  labels: Int[Array, "b"],
+  labels: Int[Array, " b"],
   tokens: Int[Array, "b t h w"],
   is_known: Bool[Array, "b t h w"],
   cameras: Cameras | None = None,

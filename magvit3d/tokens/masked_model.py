@@ -96,7 +96,7 @@ class TokenModel(TaskSequences):
     self,
     tokenizer_params: PyTree,
     clips: Float[Array, "b *v t h w 3"],
-    labels: Int[Array, "b"],
+    labels: Int[Array, " b"],
     cameras: Cameras | None = None,
   ) -> TokenBatch:
     """Tokenizes clips in [0, 1] and every task's view of them."""
@@ -180,7 +180,7 @@ class TokenModel(TaskSequences):
     params: PyTree,
     rng: PRNGKeyArray,
     task_index: int,
-    labels: Int[Array, "b"],
+    labels: Int[Array, " b"],
     cond_tokens: Int[Array, "b t h w"],
     *,
     cameras: Cameras | None = None,

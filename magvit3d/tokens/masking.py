@@ -68,7 +68,7 @@ def is_maskable(
 def lowest_scores(
   score: Float[Array, "b t h w"],
   maskable: Bool[Array, "b t h w"],
-  count: Int[Array, "b"],
+  count: Int[Array, " b"],
 ) -> Bool[Array, "b t h w"]:
   """Marks each clip's `count` lowest scores (ties with the last one too)."""
   b = score.shape[0]

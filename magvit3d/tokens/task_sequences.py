@@ -123,7 +123,7 @@ class TaskSequences:
   def sequence(
     self,
     masked: masking.MaskedTokens,
-    labels: Int[Array, "b"],
+    labels: Int[Array, " b"],
     cond_tokens: Int[Array, "b t h w"],
     task_index: TaskIndex,
   ) -> masking.MaskedTokens:

@@ -248,7 +248,7 @@ def _condition(
 
 def make_task_order(
   tasks: Sequence[Task], rng: np.random.Generator
-) -> Int[np.ndarray, "n"]:
+) -> Int[np.ndarray, " n"]:
   """Task index of each training step, cycled: weight x 100 entries a task."""
   entries = np.repeat(
     np.arange(len(tasks)), [round(task.weight * 100) for task in tasks]
@@ -260,7 +260,7 @@ def add_prefix(
   vocab: vocabulary.Vocabulary,
   masked: masking.MaskedTokens,
   task_token: Int[Array, "*b"] | int,
-  class_ids: Int[Array, "b"],
+  class_ids: Int[Array, " b"],
   uncond_task_token: Int[Array, "*b"] | int,
   prefix_tokens: Int[Array, "b m"] | None = None,
 ) -> masking.MaskedTokens:

@@ -42,7 +42,7 @@ def spread_rows(
 def replace_dead_rows(
   rng: PRNGKeyArray,
   codebook: Float[Array, "k d"],
-  counts: Int[Array, "k"],
+  counts: Int[Array, " k"],
   features: Float[Array, "n d"],
 ) -> tuple[Float[Array, "k d"], Int[Array, ""]]:
   """Moves rows that were never chosen onto badly quantized features.
@@ -67,7 +67,7 @@ def replace_dead_rows(
   return moved, jnp.sum(is_dead)
 
 
-def perplexity(counts: Int[Array, "k"]) -> Float[Array, ""]:
+def perplexity(counts: Int[Array, " k"]) -> Float[Array, ""]:
   """Number of codes that would be as evenly used: exp of the entropy."""
   share = counts / jnp.sum(counts)
   return jnp.exp(-jnp.sum(share * jnp.log(jnp.maximum(share, 1e-12))))

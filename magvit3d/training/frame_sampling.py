@@ -6,7 +6,7 @@ from jaxtyping import Int
 
 def sampled_frames(
   count: int | None, num_frames: int
-) -> Int[np.ndarray, "n"] | None:
+) -> Int[np.ndarray, " n"] | None:
   """Frames that 2D training takes of a clip: round(k t / (n + 1))."""
   if count is None:
     return None

@@ -115,7 +115,7 @@ def masked_cross_entropies(
   targets: Int[Array, "b n"],
   weights: Float[Array, "b n"],
   label_smoothing: float,
-) -> Float[Array, "b"]:
+) -> Float[Array, " b"]:
   """Mean cross entropy over the weighted positions of each clip.
 
   Targets are (1 - s) one-hot + s / k for s = `label_smoothing`. Positions of

@@ -27,11 +27,11 @@ def parameter_norms(state: PyTree) -> dict[str, Float[Array, ""]]:
   }
 
 
-def code_usage(counts: Int[Array, "k"]) -> Float[Array, ""]:
+def code_usage(counts: Int[Array, " k"]) -> Float[Array, ""]:
   """Returns the share of the codes that were chosen, 0 to 1."""
   return jnp.mean(counts > 0, dtype=jnp.float32)
 
 
-def num_dead_codes(counts: Int[Array, "k"]) -> Float[Array, ""]:
+def num_dead_codes(counts: Int[Array, " k"]) -> Float[Array, ""]:
   """Returns how many codes were not chosen."""
   return jnp.sum(counts == 0).astype(jnp.float32)

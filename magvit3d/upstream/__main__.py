@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from absl import app, flags
 
-from data_gen import user_paths
+from data_gen import terminal, user_paths
 from magvit3d.cli import command_line, console
 from magvit3d.errors import UserError
 from magvit3d.upstream import checkpoint, conversion, layouts, matching
@@ -56,6 +56,7 @@ _CONSEQUENCES = {
 
 def main(argv: list[str]) -> int:
   """Converts; returns the exit status."""
+  terminal.escape_unknown_letters()
   if len(argv) > 1:
     return command_line.fail(f"{argv[1]!r} is no flag; --help lists them.")
   for flag in (_CHECKPOINT, _CONFIG, _OUTPUT):

@@ -69,6 +69,10 @@ _UPSTREAMS = {"videos", "tokenizer", "lmgvt", "eval_only"}
     ),
     ({"vqvae__architecture": "4dcnn"}, "4dcnn"),
     ({"transformer__num_heads": 5}, "5"),
+    ({"vqvae__filters": 0}, "config.vqvae.filters=0 must be 1 or more"),
+    ({"vqvae__codebook_size": -8}, "config.vqvae.codebook_size=-8 must be"),
+    ({"discriminator__filters": 0}, "config.discriminator.filters=0 must be"),
+    ({"transformer__num_layers": 0}, "config.transformer.num_layers=0 must"),
     ({"vqgan__gradient_penalty": "r2"}, "r2"),
     ({"vqvae__filter": 8}, "config.vqvae.filter is unknown; did you mean fil"),
     ({"sead": 1}, "config.sead is unknown; did you mean seed?"),
@@ -184,3 +188,17 @@ def test_no_reader_takes_a_config_as_a_mapping():
       if is_get and ast.unparse(node.value).split(".")[-1] in _CONFIGS:
         wrong.append(f"{path.relative_to(_ROOT)}:{node.lineno}")
   assert not wrong
+
+
+@pytest.mark.parametrize(
+  ("field", "value"),
+  [("num_train", -1), ("num_workers", -1), ("size_min", -1.0), ("spin", 1e9)],
+)
+def test_a_range_of_the_data_is_told_by_the_configs_field(field, value):
+  """Not by the flag of `python -m data_gen`, which nobody typed."""
+  config = shrunk.make_config()
+  config["data"][field] = value
+  data = RunConfig.from_dict(config).data
+  with pytest.raises(ValueError, match=f"config.data.{field}={value}") as error:
+    data.options("folder")
+  assert "--" not in str(error.value)

@@ -142,6 +142,17 @@ def test_different_sizes_need_a_common_one(tmp_path):
 
 
 @pytest.mark.usefixtures("failed_reads_collected")
+def test_all_damaged_files_are_named_at_once(tmp_path):
+  for name in ("a.gif", "b.webp", "c.mp4"):
+    (tmp_path / name).write_bytes(b"GIF89a and no more")
+  _write_gif(tmp_path / "d.gif", _frames(4))
+  with pytest.raises(DataError, match="3 of 4 videos of --real=") as error:
+    _open(tmp_path, 1)
+  for name in ("a.gif", "b.webp", "c.mp4"):
+    assert name in str(error.value)
+
+
+@pytest.mark.usefixtures("failed_reads_collected")
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.mp4", "a/1.png"])
 def test_damaged_files_are_named(tmp_path, name):
   path = tmp_path / name

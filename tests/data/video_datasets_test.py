@@ -8,6 +8,7 @@ from PIL import Image
 from data_gen.errors import DataError
 from magvit3d.data.batches import make_batches
 from magvit3d.data.clips import load_clips
+from magvit3d.data.videos import repeated_videos, video_folder
 from magvit3d.data.videos.video_datasets import DEFAULT_OPTIONS, open_dataset
 from magvit3d.errors import UserError
 
@@ -20,7 +21,7 @@ def videos(tmp_path_factory):
     ("train/fall/a.mp4", 0, 30),
     ("train/roll/b.mp4", 100, 30),
     ("train/roll/c.mp4", 200, 30),
-    ("test/roll/d.mp4", 100, 30),
+    ("test/roll/d.mp4", 60, 30),
     ("test/roll/e.mp4", 0, 5),
   ):
     path = root / name
@@ -98,6 +99,78 @@ def test_damaged_video_is_named_when_the_folder_is_opened(tmp_path):
     _open(tmp_path)
 
 
+@pytest.fixture
+def half_broken(tmp_path):
+  """Folder of a whole video, and of 23 that are damaged in three ways."""
+  folder = tmp_path / "train"
+  folder.mkdir()
+  write_video(folder / "whole.mp4", length=10)
+  data = (folder / "whole.mp4").read_bytes()
+  (folder / "cut.mp4").write_bytes(data[: len(data) // 2])
+  (folder / "empty.avi").write_bytes(b"")
+  for number in range(21):
+    (folder / f"no{number:02}.mkv").write_bytes(b"nothing" * 100)
+  return tmp_path
+
+
+def test_damaged_videos_are_told_together(half_broken):
+  with pytest.raises(DataError) as error:
+    _open(half_broken)
+  text = str(error.value)
+  assert text.startswith("23 of 24 videos of train in ")
+  assert text.count("cannot be read as a video") == 19
+  assert "cut.mp4 is cut off or damaged: it has" in text
+  assert "And 3 more." in text and "whole.mp4" not in text
+  assert "dataset_configs.damaged_videos='skip'" in text
+
+
+def test_damaged_videos_are_left_out_if_asked_for_and_counted(
+  half_broken, monkeypatch
+):
+  lines = []
+  monkeypatch.setattr(
+    video_folder.logging, "warning", lambda text, *a: lines.append(text % a)
+  )
+  source = _open(half_broken, damaged_videos="skip")
+  assert len(source) == 1 and len(_numbers(source[0]["frames"])) == 8
+  (line,) = lines
+  assert "23 of 24 videos of train" in line and "empty.avi" in line
+  (half_broken / "train" / "whole.mp4").unlink()
+  with pytest.raises(DataError, match="23 of 23 videos of train"):
+    _open(half_broken, damaged_videos="skip")
+
+
+@pytest.mark.parametrize("where", ["test", "test/roll"])
+def test_a_video_in_two_splits_is_an_error_that_names_both(tmp_path, where):
+  """Whatever its name; others of the same size are none."""
+  train = tmp_path / where.replace("test", "train")
+  for folder in (train, tmp_path / where):
+    folder.mkdir(parents=True)
+  one = write_video(train / "a.mp4", length=10)
+  two = write_video(train / "b.mp4", length=10, first=50)
+  other = tmp_path / where / "c.mp4"
+  other.write_bytes(two.read_bytes())
+  (tmp_path / where / "d.mp4").write_bytes(one.read_bytes()[::-1])
+  message = r"train.*/b\.mp4 and .*/c\.mp4 are the same video.* 1 of 2 videos"
+  with pytest.raises(DataError, match=message):
+    _open(tmp_path)
+  assert len(_open(tmp_path, repeated_videos="allow")) == 2
+  other.unlink()
+  assert len(_open(tmp_path)) == 2
+
+
+def test_videos_that_differ_in_the_middle_are_not_the_same(tmp_path):
+  paths = [tmp_path / name / "a.mp4" for name in ("train", "test")]
+  for number, path in enumerate(paths):
+    path.parent.mkdir()
+    middle = bytes([number]) * 10
+    path.write_bytes(bytes(200_000) + middle + bytes(200_000))
+  arguments = (tmp_path, "train", paths[:1], (".mp4",))
+  assert repeated_videos.find_repeated(*arguments) == []
+  paths[1].write_bytes(paths[0].read_bytes())
+  assert repeated_videos.find_repeated(*arguments) == [tuple(paths)]
+
+
 def _open_images(root, **changes):
   arguments = {"image_size": 16, "num_frames": 1, "is_training": False}
   return open_dataset(
@@ -167,6 +240,13 @@ def test_unknown_data_set_is_answered_with_the_known_ones():
     ("bair", "test", {"flip": 1}, "flip=1 must be bool"),
     ("ucf101", "test", {"frame_stride": 0}, "frame_stride=0 must be at least"),
     ("ucf101", "test", {"short_videos": "skip"}, "short_videos='skip' is none"),
+    ("bair", "test", {"damaged_videos": "skip"}, "damaged_videos='skip' is no"),
+    (
+      "video_folder",
+      "test",
+      {"data_dir": "x", "repeated_videos": "no"},
+      "='no'",
+    ),
     ("video_folder", "test", {}, "needs dataset_configs.data_dir"),
     ("image_folder", "test", {"data_dir": None}, "needs dataset_configs.data"),
   ],

@@ -1,11 +1,14 @@
 """Clips cut from footage: the right frames, cameras, masks and tracks."""
 
+import json
+
 import numpy as np
 import pytest
 import small_footage
 from coded_videos import code_frame, read_number
 
-from data_gen import schema
+from data_gen import conversions, schema
+from data_gen.errors import DataError
 from data_gen.footage import Footage, FootageOptions
 
 pytest.importorskip("av")
@@ -200,3 +203,104 @@ def _grow(mask):
   return np.any(
     [padded[dy : dy + height, dx : dx + width] for dy, dx in shifts], axis=0
   )
+
+
+def _copied(counted, tmp_path, split):
+  """Recordings of one video under two names, in train and in a split."""
+  first = (counted / "a0.mkv").read_bytes()
+  content = {"recordings": []}
+  for name, part in (("a", "train"), ("b", split)):
+    (tmp_path / f"{name}.mkv").write_bytes(first)
+    camera = {
+      "video": f"{name}.mkv",
+      "intrinsics": [[60, 0, 31.5], [0, 60, 31.5], [0, 0, 1]],
+      "camera_from_world": POSES[0],
+    }
+    content["recordings"].append(
+      {"name": name, "split": part, "cameras": [camera]}
+    )
+  small_footage.write_json(tmp_path, content)
+  return tmp_path
+
+
+def test_the_same_video_in_two_splits_is_an_error_that_names_both(
+  counted, tmp_path
+):
+  folder = _copied(counted, tmp_path, "test")
+  message = (
+    r"recordings\[1\]\.cameras\[0\] has the same video as recordings\[0\]\."
+    r"cameras\[0\]: .*b\.mkv, of test, and .*a\.mkv, of train"
+  )
+  with pytest.raises(DataError, match=message):
+    _footage(folder)
+  allowed = _footage(folder, repeated_videos="allow")
+  assert "repeated_videos" not in allowed.arguments()  # The records' are alike.
+
+
+def test_the_same_video_in_one_split_is_none(counted, tmp_path):
+  assert _footage(_copied(counted, tmp_path, "train")).num_scenes("train") == 22
+
+
+def _change(folder, target, change):
+  """Writes the JSON of a folder to another, changed; files stay."""
+  content = json.loads((folder / "rig.json").read_text())
+  for recording in content["recordings"]:
+    for camera in recording["cameras"]:
+      for key in camera.keys() & {"video", "masks"}:
+        camera[key] = str(folder / camera[key])
+  change(content["recordings"][0])
+  small_footage.write_json(target, content)
+  return _footage(target, num_frames=8)
+
+
+def test_an_inverted_pose_is_noted_and_no_other(filmed, tmp_path):
+  folder, scene = filmed
+  right = _change(folder, tmp_path, lambda recording: None)
+  assert [n for n in right.notes() if n.startswith("Note")] == []
+
+  def invert(recording):
+    pose = scene[schema.CAMERA_FROM_WORLD][1].astype(float)
+    inverse = conversions.inverse(pose).tolist()
+    recording["cameras"][1]["camera_from_world"] = inverse
+
+  notes = list(_change(folder, tmp_path, invert).notes())
+  (note,) = [note for note in notes if note.startswith("Note")]
+  assert "recordings[0].cameras[1] sees only" in note
+  assert "data_gen.conversions.inverse makes it ours" in note
+
+
+def test_masks_without_an_object_are_noted_with_their_file(filmed, tmp_path):
+  folder, _ = filmed
+
+  def empty(recording):
+    masks = np.zeros((8, 144, 192), np.uint8)
+    small_footage.write_masks(tmp_path / "nothing", masks)
+    small_footage.write_masks(tmp_path / "all", masks + 1)
+    recording["cameras"][0]["masks"] = "nothing"
+    recording["cameras"][1]["masks"] = "all"
+
+  notes = list(_change(folder, tmp_path, empty).notes())
+  found = [note for note in notes if note.startswith("Note")]
+  for note, number, name, share in zip(
+    found, (0, 1), ("nothing", "all"), ("0%", "100%"), strict=True
+  ):
+    assert f"recordings[0].cameras[{number}], {tmp_path / name}, are" in note
+    assert f" {share} object in every frame" in note
+
+
+def test_of_many_notes_some_are_shown(filmed, tmp_path):
+  folder, _ = filmed
+
+  def shorten(recording):
+    camera = recording["cameras"][0] | {"video": str(tmp_path / "0.mkv")}
+    cameras = []
+    for view in range(8):
+      name = tmp_path / f"{view}.mkv"
+      name.write_bytes((folder / "cube0.mkv").read_bytes())
+      k = [[5, 0, 95.5], [0, 5, 71.5], [0, 0, 1]]
+      cameras.append(camera | {"video": str(name), "intrinsics": k})
+    recording["cameras"] = cameras
+
+  notes = list(_change(folder, tmp_path, shorten).notes())
+  assert sum("a field of view of 17" in note for note in notes) == 6
+  assert "Note: 2 more of this kind." in notes

@@ -39,7 +39,7 @@ def _open(written, change=lambda recording: None):
   content = copy.deepcopy(content)
   change(content["recordings"][0])
   calibration = read_calibration(small_footage.write_json(folder, content))
-  return open_recording(calibration.recordings[0], 48, "crop", SPAN)
+  return open_recording(calibration.recordings[0], 48, "crop", SPAN, "time")
 
 
 def _set(key, value):
@@ -110,20 +110,6 @@ def test_masks_of_another_size_in_the_middle_are_named(written, tmp_path):
   recording.clip(np.arange(6))
   with pytest.raises(DataError, match=r"cameras\[1\] has masks of 10 x 20"):
     recording.clip(np.arange(4, 8))
-
-
-def test_share_of_the_track_tells_of_inverted_poses(written):
-  assert _open(written).tracked_shares() == [1.0] * 3
-
-  def invert(recording):
-    pose = np.array(recording["cameras"][1]["camera_from_world"])
-    rotation = pose[:, :3].T
-    recording["cameras"][1]["camera_from_world"] = np.column_stack(
-      [rotation, -rotation @ pose[:, 3]]
-    ).tolist()
-
-  shares = _open(written, invert).tracked_shares()
-  assert shares[0] == shares[2] == 1.0 and shares[1] < 0.5
 
 
 def test_median_leaves_out_what_is_hidden():

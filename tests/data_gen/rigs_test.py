@@ -130,6 +130,7 @@ def test_flat_rig_maps_hundredths_of_a_metre_to_pixels():
       "number of cameras from 1 to 64, such as ring:4",
     ),
     ({"camera_rig": "circle:3"}, "--camera_rig=circle:3 is not known"),
+    ({"camera_rig": "ring:²"}, "--camera_rig=ring:²: give a number of cameras"),
     ({"camera_rig": "1,2"}, "--camera_rig=1,2 is not known"),
     ({"camera_rig": "1,2,3;nan,1,1"}, "is not known"),
     ({"camera_rig": "0,0,2"}, "straight above or below"),

@@ -20,7 +20,8 @@ from PIL import Image
 
 from data_gen import video_files
 from data_gen.errors import DataError
-from magvit3d.data.videos import image_folder, labelled_files
+from data_gen.folder_contents import visible_children
+from magvit3d.data.videos import damaged_videos, image_folder, labelled_files
 from magvit3d.data.videos.video_clips import Framing, Video, VideoClips
 from magvit3d.media.animated_picture import SUFFIXES as ANIMATION_SUFFIXES
 from magvit3d.media.animated_picture import AnimatedPicture
@@ -64,7 +65,11 @@ class ClipFolder:
     found = _find(folder, flag)
     self.names = tuple(found)
     self.fingerprint = _fingerprint(folder, found.values())
-    videos = [_open(path) for path in found.values()]
+    opened, texts = damaged_videos.open_all(list(found.values()), _open)
+    if texts:
+      text = damaged_videos.describe(texts, len(opened), f"{flag}={folder}")
+      raise DataError(f"{text} {video_files.ADVICE}")
+    videos = [video for video in opened if video is not None]
     self.lengths = tuple(video.num_frames for video in videos)
     framing = Framing(num_frames, image_size or 1, frame_stride)
     self._check_lengths(flag, framing)
@@ -168,10 +173,7 @@ def _find(folder: pathlib.Path, flag: str) -> dict[str, pathlib.Path]:
 
 def _walk(folder: pathlib.Path, flag: str) -> Iterator[pathlib.Path]:
   """Yields video files and folders of frames, also of nested folders."""
-  children = sorted(
-    child for child in folder.iterdir() if not child.name.startswith(".")
-  )
-  for child in children:
+  for child in visible_children(folder):
     if child.is_dir():
       has_frames = bool(_frames_of(child))
       inside = list(_walk(child, flag))
@@ -189,9 +191,8 @@ def _frames_of(folder: pathlib.Path) -> list[pathlib.Path]:
   """Pictures of a folder, 2 before 10."""
   paths = [
     path
-    for path in folder.iterdir()
+    for path in visible_children(folder)
     if path.suffix.lower() in image_folder.SUFFIXES
-    and not path.name.startswith(".")
   ]
   return sorted(paths, key=_natural_key)
 
@@ -199,7 +200,7 @@ def _frames_of(folder: pathlib.Path) -> list[pathlib.Path]:
 def _natural_key(path: pathlib.Path) -> tuple[list[tuple[int, str]], str]:
   parts = re.split(r"(\d+)", path.name)
   return (
-    [(int(part) if part.isdigit() else -1, part) for part in parts],
+    [(int(part) if part.isdecimal() else -1, part) for part in parts],
     path.name,
   )
 

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from data_gen.errors import DataError
+from data_gen.rgb_images import to_rgb
 from magvit3d.data.videos import labelled_files
 
 SUFFIXES = (".jpeg", ".jpg", ".png")
@@ -46,15 +47,15 @@ class ImageFile:
     return str(self.path)
 
   def frames(self, numbers: np.ndarray) -> Iterator[Image.Image]:
-    """Yields the image as RGB, the right way up.
+    """Yields the image as RGB (`rgb_images.to_rgb`), the right way up.
 
     Raises:
-      DataError: The file is damaged.
+      DataError: The file is damaged, or of a kind that is no RGB.
     """
     del numbers  # There is just one.
     try:
       with Image.open(self.path) as image:
-        yield ImageOps.exif_transpose(image).convert("RGB")
+        yield to_rgb(ImageOps.exif_transpose(image))
     # Pillow raises SyntaxError for some damage, an OSError for most.
     except (OSError, SyntaxError, ValueError) as error:
       raise DataError(

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 
 from data_gen import user_paths
 from data_gen.errors import DataError
+from data_gen.folder_contents import printable_name, visible_children
 
 SPLITS = ("train", "validation", "test")
 
@@ -60,20 +61,20 @@ def find_files(
       child.name
       for name in SPLITS
       if (root / name).is_dir()
-      for child in _children(root / name)
+      for child in visible_children(root / name)
       if child.is_dir()
     }
   )
   paths, labels = [], []
   if not classes:
-    paths = [path for path in _children(folder) if _has(path, suffixes)]
+    paths = [path for path in visible_children(folder) if _has(path, suffixes)]
     labels = [0] * len(paths)
   else:
-    _refuse([path for path in _children(folder) if _has(path, suffixes)])
+    _refuse([path for path in visible_children(folder) if _has(path, suffixes)])
   for label, name in enumerate(classes):
     if not (folder / name).is_dir():
       continue
-    children = _children(folder / name)
+    children = visible_children(folder / name)
     _refuse([child for child in children if child.is_dir()])
     paths += [child for child in children if _has(child, suffixes)]
     labels += [label] * (len(paths) - len(labels))
@@ -85,20 +86,19 @@ def find_files(
   names = [path.relative_to(folder).as_posix() for path in paths]
   sizes = [path.stat().st_size for path in paths]
   return LabelledFiles(
-    tuple(paths), tuple(labels), tuple(classes), fingerprint(names, sizes)
+    tuple(paths),
+    tuple(labels),
+    tuple(printable_name(pathlib.Path(name)) for name in classes),
+    fingerprint(names, sizes),
   )
 
 
 def fingerprint(names: Iterable[str], sizes: Iterable[int]) -> str:
   """Returns the SHA-256 of files' names and sizes, in hexadecimal."""
   lines = (f"{size} {name}\n" for name, size in zip(names, sizes, strict=True))
-  return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _children(folder: pathlib.Path) -> list[pathlib.Path]:
-  return sorted(
-    child for child in folder.iterdir() if not child.name.startswith(".")
-  )
+  # Names may have bytes that are no UTF-8.
+  text = "".join(lines).encode("utf-8", "surrogateescape")
+  return hashlib.sha256(text).hexdigest()
 
 
 def _has(path: pathlib.Path, suffixes: Collection[str]) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from data_gen.errors import DataError
+from data_gen.rgb_images import to_rgb
 from magvit3d.data.videos import tfds_records
 
 _SPLITS = {"train": "train", "validation": "test", "test": "test"}
@@ -105,7 +106,7 @@ class EncodedVideo:
     for number in numbers:
       try:
         with Image.open(io.BytesIO(self.images[number])) as image:
-          yield image.convert("RGB")
+          yield to_rgb(image)
       except (OSError, SyntaxError, ValueError) as error:
         raise DataError(
           f"Frame {number} of {self.name} cannot be decoded ({error})."

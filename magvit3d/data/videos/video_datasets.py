@@ -83,7 +83,13 @@ def open_dataset(
 # A value's type is the type that is asked for; an empty data_dir stands for
 # the folder where TFDS keeps its data sets.
 _CLIP_OPTIONS = {"data_dir": "", "random_crop": False, "flip": False}
-_VIDEO_OPTIONS = {**_CLIP_OPTIONS, "frame_stride": 1, "short_videos": "error"}
+_VIDEO_OPTIONS = {
+  **_CLIP_OPTIONS,
+  "frame_stride": 1,
+  "short_videos": "error",
+  "damaged_videos": "error",
+  "repeated_videos": "error",
+}
 DEFAULT_OPTIONS: dict[str, dict[str, Any]] = {
   "ucf101": _VIDEO_OPTIONS,
   "bair": {**_VIDEO_OPTIONS, "camera": "image_aux1"},
@@ -101,6 +107,8 @@ _OPENERS: dict[str, Callable[[str, dict[str, Any], Framing], Videos]] = {
     split,
     min_frames=framing.span,
     short_videos=options["short_videos"],
+    damaged=options["damaged_videos"],
+    repeated=options["repeated_videos"],
   ),
   "image_folder": lambda split, options, framing: ImageFolder(
     options["data_dir"], split
@@ -137,6 +145,8 @@ def _checked_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     )
   choices = {
     "short_videos": ("error", "loop", *(["skip"] if is_folder else [])),
+    "damaged_videos": ("error", *(["skip"] if is_folder else [])),
+    "repeated_videos": ("error", *(["allow"] if is_folder else [])),
     "camera": BAIR_CAMERAS,
   }
   for key in choices.keys() & options.keys():

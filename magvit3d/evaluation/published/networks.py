@@ -76,7 +76,7 @@ class ClipNetwork:
   batch_size: int
   mesh: Mesh
 
-  def __call__(self, **clips: Clips) -> Float[np.ndarray, "n *features"]:
+  def __call__(self, **clips: Clips) -> Float[np.ndarray, " n *features"]:
     """Returns what the network says of clips; all of `clips` have the same n.
 
     They are read a batch at a time.

@@ -1,0 +1,34 @@
+"""What lies in a folder, without what operating systems leave there."""
+
+import os
+import pathlib
+
+# Of Macs (in unpacked archives), of Windows, of Synology's disks.
+_LEFT_BY_SYSTEMS = {
+  "__macosx",
+  "thumbs.db",
+  "ehthumbs.db",
+  "desktop.ini",
+  "$recycle.bin",
+  "system volume information",
+  "@eadir",
+}
+
+
+def visible_children(folder: pathlib.Path) -> list[pathlib.Path]:
+  """Returns files and folders of a folder in alphabetical order.
+
+  Left out are hidden ones, whose names begin with a dot (of Macs, `._a.png`
+  beside `a.png` and `.DS_Store`), and others that no user put there.
+  """
+  return sorted(
+    child
+    for child in folder.iterdir()
+    if not child.name.startswith(".")
+    and child.name.lower() not in _LEFT_BY_SYSTEMS
+  )
+
+
+def printable_name(path: pathlib.Path) -> str:
+  """Returns the name of a file; bytes of it that are no UTF-8 as `\\xff`."""
+  return os.fsencode(path.name).decode("utf-8", "backslashreplace")
