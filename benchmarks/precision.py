@@ -22,6 +22,7 @@ from absl import app, flags
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from data_gen import user_paths  # noqa: E402
 from magvit3d.monitoring.metrics_file import read_metrics  # noqa: E402
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/precision", "Of both runs.")
@@ -50,7 +51,7 @@ _METRICS = {
 
 def main(argv: list[str]) -> int:
   """Trains and prints; returns the exit status."""
-  workdir = pathlib.Path(_WORKDIR.value).expanduser().absolute()
+  workdir = user_paths.read(_WORKDIR.value).absolute()
   if _TRAIN.value:
     for dtype in _DTYPES:
       if _train(workdir, dtype, argv[1:]):

@@ -6,6 +6,7 @@ steps, small batches) and -eval.
 """
 
 import ml_collections as mlc
+from ml_collections.config_dict import FieldReference as optional
 from ml_collections.config_dict import placeholder
 
 from configs import upstream_base
@@ -23,7 +24,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   upstream_base.add_tokenizer_checkpoint(config)
   layers, hidden_size, mlp_dim, heads = upstream_base.TRANSFORMER_SIZES[size]
   config.transformer = transformer = mlc.ConfigDict()
-  transformer.latent_shape = (4, 16, 16)
+  transformer.latent_shape = optional((4, 16, 16), object)
   transformer.num_layers = layers
   transformer.emb_dim = hidden_size
   transformer.qkv_dim = hidden_size

@@ -7,6 +7,7 @@ output, hence `shortcut_reads_output`.
 """
 
 import ml_collections as mlc
+from ml_collections.config_dict import FieldReference as optional
 
 
 def get_config() -> mlc.ConfigDict:
@@ -23,7 +24,7 @@ def get_config() -> mlc.ConfigDict:
   vqvae.num_dec_res_blocks = 2
   vqvae.conv_downsample = False
   vqvae.upsample = "nearest"
-  vqvae.norm_type = "GN"
+  vqvae.norm_type = optional("GN")
   vqvae.activation_fn = "swish"
   vqvae.shortcut_reads_output = True
   vqvae.codebook_size = 1024

@@ -5,6 +5,7 @@ and -eval.
 """
 
 import ml_collections as mlc
+from ml_collections.config_dict import FieldReference as optional
 
 from configs import upstream_base
 
@@ -17,7 +18,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   config.transformer.condition_mode = "cond->input"
   config.tasks.frame_prediction = task = mlc.ConfigDict()
   task.weight = 1.0
-  task.cond_frames = 1
-  task.cond_latent_frames = 1
-  task.cond_padding = "edge"
+  task.cond_frames = optional(1)
+  task.cond_latent_frames = optional(1)
+  task.cond_padding = optional("edge")
   return config

@@ -4,6 +4,7 @@ Variants: B (default) and L.
 """
 
 import ml_collections as mlc
+from ml_collections.config_dict import FieldReference as optional
 
 from configs import upstream_base
 
@@ -31,10 +32,10 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   for name in ("frame_prediction", "frame_interpolation"):
     config.tasks[name] = task = mlc.ConfigDict()
     task.weight = 1.0
-    task.cond_frames = 1
-    task.cond_latent_frames = 1
+    task.cond_frames = optional(1)
+    task.cond_latent_frames = optional(1)
   for name, region in _REGIONS.items():
     config.tasks[name] = task = mlc.ConfigDict()
     task.weight = 1.0
-    task.cond_region = region
+    task.cond_region = optional(region)
   return config

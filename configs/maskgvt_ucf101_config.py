@@ -5,6 +5,7 @@ and -eval.
 """
 
 import ml_collections as mlc
+from ml_collections.config_dict import FieldReference as optional
 
 from configs import upstream_base
 
@@ -19,5 +20,5 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   )
   config.tasks.full_generation = task = mlc.ConfigDict()
   task.weight = 1.0
-  task.class_conditional = True
+  task.class_conditional = optional(True)
   return config

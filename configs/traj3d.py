@@ -11,6 +11,7 @@ Variants after a colon: `:tiny` (two CPU cores, minutes), `:S`, `:B` (default),
 """
 
 import ml_collections as mlc
+from ml_collections.config_dict import FieldReference as optional
 from ml_collections.config_dict import placeholder
 
 VARIANTS = ("tiny", "small", "S", "B", "L")
@@ -104,7 +105,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   vqvae.architecture = "3dcnn"  # Or '2plus1dcnn', '2dcnn'.
   vqvae.filters = 64
   vqvae.channel_multipliers = (1, 2, 2, 4)
-  vqvae.temporal_downsample = (True, True, False)
+  vqvae.temporal_downsample = optional((True, True, False), object)
   vqvae.num_enc_res_blocks = 2
   vqvae.num_dec_res_blocks = 2
   vqvae.num_enc_remat_blocks = 0
@@ -117,7 +118,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   vqvae.num_attn_heads = 8
   vqvae.expand_mid_features = False  # In '2plus1dcnn'.
   vqvae.shortcut_reads_output = False  # Ours: MaskGIT's published tokenizers.
-  vqvae.norm_type = "GN"
+  vqvae.norm_type = optional("GN")
   vqvae.num_groups = 32  # Ours.
   vqvae.activation_fn = "swish"
   vqvae.output_init_scale = 1.0  # Ours; see Decoder.
@@ -155,11 +156,10 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   vqgan.num_train_sampled_frames = placeholder(int)  # Of clips, for 2D.
   vqgan.polyak_decay = 0.999
   vqgan.foreground_weight = 5.0  # Ours; upstream's is 1.
-  vqgan.discriminator_start_step = placeholder(int)  # Ours; None: without one.
-  vqgan.discriminator_start_step = 0
+  vqgan.discriminator_start_step = optional(0)  # Ours; None: without one.
   vqgan.quantizer_start_step = 0  # Ours.
   vqgan.codebook_init_clips = 64  # Ours; 0: random initial codes, upstream's.
-  vqgan.dead_code_reset_steps = 1000  # Ours; None: never, as upstream.
+  vqgan.dead_code_reset_steps = optional(1000)  # Ours; None: never.
 
   config.train_tokenizer = training = mlc.ConfigDict()
   # What is trained on of each clip; see docs/crops.md.
@@ -186,7 +186,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   training.validate_every_steps = 1000
   training.checkpoint_every_steps = 1000
   # Of the checkpoint that is kept besides the newest; 'min:' or 'max:'.
-  training.best_metric = "max:validation/foreground_psnr"
+  training.best_metric = optional("max:validation/foreground_psnr")
   training.num_validation_clips = 96
 
   # A tokenizer to start from: this project's, or one in upstream's format.
@@ -220,26 +220,28 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   config.tasks = mlc.ConfigDict()
   config.tasks.full_generation = task = mlc.ConfigDict()
   task.weight = 1.0
-  task.class_conditional = True
+  task.class_conditional = optional(True)
   config.tasks.frame_prediction = task = mlc.ConfigDict()
   task.weight = 1.0
-  task.class_conditional = False
-  task.cond_frames = 8
+  task.class_conditional = optional(False)
+  task.cond_frames = optional(8)
   task.cond_latent_frames = placeholder(int)  # None: from cond_frames.
-  task.cond_padding = "edge"
+  task.cond_padding = optional("edge")
   # In place of maskgvt.sampling's, where not None.
   for task in config.tasks.values():
     task.sampling = sampling = mlc.ConfigDict()
     sampling.mask_bins = placeholder(int)
     sampling.choice_temperature = placeholder(float)
     sampling.temperature = placeholder(float)
+    sampling.top_k = placeholder(int)
+    sampling.top_p = placeholder(float)
     sampling.order = placeholder(str)
     sampling.guidance = placeholder(float)
 
   config.maskgvt = maskgvt = mlc.ConfigDict()
   maskgvt.multi_task = True  # Sequences start with a task token.
   maskgvt.inpainting_token = False  # Upstream sends outpainting's.
-  maskgvt.condition_mode = "cond->input"
+  maskgvt.condition_mode = optional("cond->input")
   maskgvt.weight_mode = "mask+refine+recons"
   # Or 'block', 'frame_by_frame', 'frame', 'tube', 'view'; or several, with
   # commas: each sample has one of them.
@@ -272,11 +274,11 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   training.optimizer.beta1 = 0.9
   training.optimizer.beta2 = 0.96
   training.optimizer.weight_decay = 0.02
-  training.optimizer.max_grad_norm = 1.0
+  training.optimizer.max_grad_norm = optional(1.0)
   training.log_every_steps = 100
   training.validate_every_steps = 1000
   training.checkpoint_every_steps = 1000
-  training.best_metric = "min:validation/full_generation/masked_error"
+  training.best_metric = optional("min:validation/full_generation/masked_error")
   training.num_validation_clips = 96
 
   # How a run is watched; see docs/monitoring.md.
@@ -308,19 +310,24 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   evaluation.lpips_weights = placeholder(str)
   # Targets that the report checks; None (or False): not checked. A number that
   # is checked but not measured is not passed. See docs/evaluation.md.
-  evaluation.max_ade_over_copy_last = 0.5  # Of predictions, metres / metres.
-  evaluation.max_ade_over_constant_velocity = 0.45
-  evaluation.motions_below_baselines = True  # ADE of each motion, below both.
-  evaluation.min_foreground_gain_db = 3.0
-  evaluation.max_color_error_ratio = 0.25
-  evaluation.max_tokenizer_ade_m = 0.035
-  evaluation.min_sample_shape_accuracy = 0.75  # Of samples of a class.
-  evaluation.min_sample_motion_accuracy = 0.7
-  evaluation.min_classifier_accuracy = 0.9  # Of what judges them, on real ones.
-  evaluation.min_probe_motion_accuracy = 0.9  # Of tokens or features.
-  evaluation.probes_below_baselines = True  # At t+1 and t+5; pixels are one.
-  evaluation.min_foreground_perplexity = 30.0
-  evaluation.max_token_error_ratio = 2 / 3
+  evaluation.max_ade_over_copy_last = optional(
+    0.5
+  )  # Of predictions, by metres.
+  evaluation.max_ade_over_constant_velocity = optional(0.45)
+  evaluation.motions_below_baselines = optional(True)  # ADE of each motion.
+  evaluation.min_foreground_gain_db = optional(3.0)
+  evaluation.max_color_error_ratio = optional(0.25)
+  evaluation.max_tokenizer_ade_m = optional(0.035)
+  evaluation.min_sample_shape_accuracy = optional(
+    0.75
+  )  # Of samples of a class.
+  evaluation.min_sample_motion_accuracy = optional(0.7)
+  # Of what judges them, on real ones.
+  evaluation.min_classifier_accuracy = optional(0.9)
+  evaluation.min_probe_motion_accuracy = optional(0.9)  # Of tokens or features.
+  evaluation.probes_below_baselines = optional(True)  # At t+1 and t+5.
+  evaluation.min_foreground_perplexity = optional(30.0)
+  evaluation.max_token_error_ratio = optional(2 / 3)
 
   if variant in ("tiny", "small"):
     _make_tiny(config)

@@ -8,7 +8,10 @@ the transformer's sequences are the clips of all cameras of a scene:
 See docs/multiview.md for its tasks.
 """
 
+import copy
+
 import ml_collections as mlc
+from ml_collections.config_dict import FieldReference as optional
 
 from configs import traj3d
 
@@ -33,10 +36,12 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   tasks.frame_prediction.weight = 1.0
   tasks.view_prediction = task = mlc.ConfigDict()
   task.weight = 1.0
-  task.class_conditional = False
-  task.num_given_views = 1  # At random in training.
-  tasks.view_frame_prediction = task = mlc.ConfigDict(tasks.frame_prediction)
-  task.num_given_views = 1  # Whole; of the others the first `cond_frames`.
+  task.class_conditional = optional(False)
+  task.num_given_views = optional(1)  # At random in training.
+  tasks.view_frame_prediction = task = copy.deepcopy(tasks.frame_prediction)
+  task.num_given_views = optional(
+    1
+  )  # Whole; of the others the first `cond_frames`.
   config.maskgvt.mask_type = "random,view,tube,block,frame"
   config.maskgvt.mask_block_shape = (1, 4, 4)
   if variant == "tiny":

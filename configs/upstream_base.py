@@ -9,6 +9,7 @@ derived, so they have no field.
 import dataclasses
 
 import ml_collections as mlc
+from ml_collections.config_dict import FieldReference as optional
 from ml_collections.config_dict import placeholder
 
 FILTERS = {"B": 64, "L": 128}
@@ -108,7 +109,7 @@ def make_common(
   mesh.tensor = 1
   config.num_training_epochs = num_epochs
   # In place of epochs; a few steps tell whether all is in place.
-  config.num_training_steps = 4 if is_local else placeholder(int)
+  config.num_training_steps = optional(4 if is_local else None, int)
   config.log_summary_steps = 1 if is_local else 100
   config.log_eval_steps = 4 if is_local else 5_000
   config.checkpoint_steps = 4 if is_local else 1_000
@@ -153,13 +154,14 @@ def add_tokenizer(
   vqvae.channel_multipliers = (1, 2, 4) if is_small else (1, 2, 2, 4)
   if not is_2d:
     flags = (True, True, False)
-    vqvae.temporal_downsample = flags[: len(vqvae.channel_multipliers) - 1]
+    halvings = flags[: len(vqvae.channel_multipliers) - 1]
+    vqvae.temporal_downsample = optional(halvings, object)
   vqvae.num_enc_res_blocks = 2
   vqvae.num_dec_res_blocks = 2
   remat = 0 if is_2d or size == "B" else 1
   vqvae.num_enc_remat_blocks = remat
   vqvae.num_dec_remat_blocks = remat
-  vqvae.norm_type = "GN"
+  vqvae.norm_type = optional("GN")
   vqvae.activation_fn = "swish"
   vqvae.conv_downsample = False
   vqvae.upsample = "nearest"
@@ -183,7 +185,7 @@ def add_transformer_optimizer(config: mlc.ConfigDict) -> None:
   config.optimizer.beta1 = 0.9
   config.optimizer.beta2 = 0.96
   config.optimizer.weight_decay = 0.045
-  config.optimizer.max_grad_norm = 1.0
+  config.optimizer.max_grad_norm = optional(1.0)
 
 
 def add_tokenizer_checkpoint(config: mlc.ConfigDict) -> None:
@@ -248,7 +250,7 @@ def make_vqgan(
   vqgan.entropy_loss_enlarge_ratio = 0.0
   vqgan.entropy_loss_enlarge_steps = 2_000
   vqgan.finetune_decoder = False
-  vqgan.num_train_sampled_frames = 4 if is_2d else placeholder(int)
+  vqgan.num_train_sampled_frames = optional(4 if is_2d else None, int)
   return config
 
 
@@ -269,7 +271,7 @@ def make_maskgvt(
 
   layers, hidden_size, mlp_dim, heads = TRANSFORMER_SIZES[size]
   config.transformer = transformer = mlc.ConfigDict()
-  transformer.latent_shape = (4, 16, 16)
+  transformer.latent_shape = optional((4, 16, 16), object)
   transformer.num_layers = layers
   transformer.hidden_size = hidden_size
   transformer.mlp_dim = mlp_dim

@@ -13,6 +13,9 @@ from data_gen.options import DatasetOptions
 
 Options = TypeVar("Options")
 _INTERRUPTED = 130  # As shells say of programs that Ctrl-C has ended.
+_SIGNALS = {"SIGTERM", "SIGINT", "SIGHUP"}
+
+_is_interrupted = False
 
 
 def define_flags(options: type = DatasetOptions) -> None:
@@ -46,10 +49,13 @@ def log(line: str) -> None:
 def run(function: Callable[[], object]) -> None:
   """Calls a function; errors of the user's end the program with a sentence.
 
-  SIGTERM counts as Ctrl-C.
+  SIGTERM and SIGHUP count as Ctrl-C, and twice or thrice as once.
   """
   terminal.escape_unknown_letters()
-  signal.signal(signal.SIGTERM, _interrupt)
+  for name in _SIGNALS & signal.Signals.__members__.keys():
+    number = signal.Signals[name]
+    if signal.getsignal(number) != signal.SIG_IGN:
+      signal.signal(number, _interrupt)
   try:
     function()
   except (ValueError, OSError) as error:
@@ -64,5 +70,9 @@ def run(function: Callable[[], object]) -> None:
 
 
 def _interrupt(number, frame) -> None:
+  """Another signal would end what cleans up after the first one."""
+  global _is_interrupted
   del number, frame
-  raise KeyboardInterrupt
+  if not _is_interrupted:
+    _is_interrupted = True
+    raise KeyboardInterrupt

@@ -19,6 +19,7 @@ from data_gen import (
   mask_files,
   schema,
   shards,
+  user_paths,
   video_files,
 )
 from data_gen.calibration import SPLITS, CameraEntry, read_calibration
@@ -83,7 +84,9 @@ class FootageOptions:
     "tfrecord", "Of the shards: 'tfrecord' or 'array_record'."
   )
   num_workers: int = _field(
-    0, "Processes that decode; 0 for one a core. The bytes stay the same."
+    0,
+    "Processes that decode; 0 for one a core that this process may use. The "
+    "bytes stay the same.",
   )
 
   def __post_init__(self):
@@ -92,6 +95,9 @@ class FootageOptions:
     for name in ("calibration", "output_dir"):
       if not getattr(self, name):
         raise ValueError(f"--{name} is missing: see docs/footage.md.")
+      # Frozen, but here.
+      path = user_paths.expanded(getattr(self, name))
+      object.__setattr__(self, name, path)
     check_choice("fit", self.fit, FITS)
     check_choice("pair_by", self.pair_by, PAIRINGS)
     check_choice("repeated_videos", self.repeated_videos, ("error", "allow"))

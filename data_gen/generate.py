@@ -63,7 +63,7 @@ def generate(
     return path
 
   _make_writable(folder)
-  with folder_lock.locked(folder):
+  with folder_lock.locked(folder, log):
     _make_missing(options, header, log, shows_bar, write_shards)
   log(f"The data set is complete: {path}")
   return path

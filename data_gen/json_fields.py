@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from data_gen import user_paths
 from data_gen.errors import DataError
 
 
@@ -119,7 +120,7 @@ class JsonField:
     """Returns a path, relative to the JSON file's folder, that exists."""
     if not isinstance(self.value, str) or not self.value.strip():
       raise self.error(f"is {self.value!r}; it must be a text.")
-    path = self.path.parent / self.value
+    path = self.path.parent / user_paths.expanded(self.value)
     try:  # A name may have bytes that are no UTF-8, as Python escapes them.
       is_there = path.exists()
     except ValueError:  # Letters that no name of a file can have.

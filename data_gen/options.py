@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from data_gen import cameras, colors, schema
+from data_gen import cameras, colors, schema, user_paths
 from data_gen.flag_checks import (
   check_choice,
   check_interval,
@@ -153,7 +153,9 @@ class DatasetOptions(ShardPlan):
   )
   scenes_per_shard: int = _field(250, "Scenes of a full shard.")
   num_workers: int = _field(
-    0, "Processes that render; 0 for one a core. The bytes stay the same."
+    0,
+    "Processes that render; 0 for one a core that this process may use. The "
+    "bytes stay the same.",
   )
   preview: int = _field(
     4, "Scenes on the contact sheet preview.png in output_dir; 0 for none."
@@ -162,6 +164,9 @@ class DatasetOptions(ShardPlan):
   def __post_init__(self):
     for field in dataclasses.fields(self):
       check_type(field.name, getattr(self, field.name), field.type)
+    # Frozen, but here.
+    folder = user_paths.expanded(self.output_dir)
+    object.__setattr__(self, "output_dir", folder)
     if not self.output_dir:
       raise ValueError("--output_dir is empty: name a folder for the shards.")
     check_choice("preset", self.preset, tuple(schema.PRESETS))

@@ -14,7 +14,7 @@ import numpy as np
 from absl import app, flags
 from PIL import Image
 
-from data_gen import schema, shards, terminal
+from data_gen import schema, shards, terminal, user_paths
 from data_gen.options import DatasetOptions
 from data_gen.scenes import make_scene
 
@@ -73,7 +73,7 @@ def preview_scene(
   from data_gen.previews import scene_animation, scene_figure, scene_page
   from data_gen.previews.data_set import DataSet
 
-  data = DataSet(pathlib.Path(data_dir), split)
+  data = DataSet(user_paths.read(data_dir), split)
   suffix = path.suffix.lower()
   if suffix == ".html":
     content = _encode(scene_page.make_page(data, index))
@@ -107,7 +107,7 @@ def preview_data(
   from data_gen.previews import overview, overview_figure, overview_page
   from data_gen.previews.data_set import DataSet
 
-  data = DataSet(pathlib.Path(data_dir), split)
+  data = DataSet(user_paths.read(data_dir), split)
   found = overview.make_overview(data, max_scenes)
   if path.suffix.lower() == ".html":
     _write(path, _encode(overview_page.make_page(data, found)))
@@ -119,7 +119,7 @@ def preview_data(
 def _output_path(output, data_dir, default, suffixes):
   if not data_dir:
     raise ValueError("--data is missing: name the folder of a data set.")
-  path = pathlib.Path(output) if output else pathlib.Path(data_dir) / default
+  path = user_paths.read(output or pathlib.Path(data_dir) / default)
   if path.suffix.lower() not in suffixes:
     raise ValueError(
       f"--output={output} ends in none of {', '.join(suffixes)}, which say "

@@ -13,7 +13,7 @@ from typing import SupportsIndex
 
 import numpy as np
 
-from data_gen import array_records, records, schema, tfrecord
+from data_gen import array_records, records, schema, tfrecord, user_paths
 from data_gen.errors import DataError
 from data_gen.features import Feature
 
@@ -47,7 +47,7 @@ class SceneSource:
       DataError: There is no such split, or a shard is missing or has another
         size than the manifest says.
     """
-    folder = pathlib.Path(data_dir)
+    folder = user_paths.read(data_dir)
     manifest = read_manifest(folder)
     if manifest["file_format"] not in _SOURCES:
       raise DataError(

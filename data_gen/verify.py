@@ -14,7 +14,14 @@ from typing import Any
 
 from absl import app, flags
 
-from data_gen import array_records, command_line, npz, shards, tfrecord
+from data_gen import (
+  array_records,
+  command_line,
+  npz,
+  shards,
+  tfrecord,
+  user_paths,
+)
 from data_gen.errors import DataError
 from data_gen.record_source import ADVICE
 from data_gen.scene_source import check_shard_size, read_manifest
@@ -80,7 +87,7 @@ def main(arguments: list[str]) -> None:
   """Checks the data set that the flag names."""
   if len(arguments) > 1:
     sys.exit(f"data_gen.verify takes only flags, but got {arguments[1:]}.")
-  command_line.run(lambda: verify(pathlib.Path(flags.FLAGS.data)))
+  command_line.run(lambda: verify(user_paths.read(flags.FLAGS.data)))
 
 
 if __name__ == "__main__":

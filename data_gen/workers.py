@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 
+from data_gen import cores
 from data_gen.disk import Shard
 from data_gen.scene_makers import SceneSet
 from data_gen.shard_writer import write_shard
@@ -39,7 +40,7 @@ def write_shards(
     OSError: A shard cannot be written. Others may be finished by then.
     ValueError: The options allow no scene.
   """
-  num_workers = min(options.num_workers or os.cpu_count() or 1, len(missing))
+  num_workers = min(options.num_workers or cores.available(), len(missing))
   if num_workers == 1:
     for shard in missing:
       write_shard(options, *shard, report=lambda: report(1))
@@ -116,8 +117,9 @@ def _report() -> None:
 def _start_worker(num_done, is_stopped) -> None:
   global _shared
   _shared = num_done, is_stopped
-  # Ctrl-C, which all processes get, is for the one that started them.
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  # What all processes get is for the one that started them.
+  for number in _for_groups():
+    signal.signal(number, signal.SIG_IGN)
   threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -127,13 +129,23 @@ def _end_with_parent() -> None:
   os._exit(1)
 
 
+def _for_groups() -> list[signal.Signals]:
+  """Signals that terminals and batch systems send to groups of processes.
+
+  Workers are ended by SIGTERM.
+  """
+  names = ("SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2")
+  known = signal.Signals.__members__
+  return [known[name] for name in names if name in known]
+
+
 @contextlib.contextmanager
 def _interruptions_put_off() -> Iterator[None]:
   """Delays Ctrl-C and SIGTERM while processes start.
 
-  They would otherwise start by halves. They also inherit that Ctrl-C is
-  blocked; in the process that starts them, that is not enough, as NumPy has
-  threads that take it.
+  They would otherwise start by halves. They also inherit that Ctrl-C and the
+  like are blocked; in the process that starts them, that is not enough, as
+  NumPy has threads that take it.
   """
   if threading.current_thread() is not threading.main_thread():
     yield  # Signals are the main thread's.
@@ -145,7 +157,7 @@ def _interruptions_put_off() -> Iterator[None]:
   }
   has_masks = hasattr(signal, "pthread_sigmask")  # Not on Windows.
   if has_masks:
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _for_groups())
   try:
     yield
   finally:

@@ -12,13 +12,13 @@ arguments raise `magvit3d.errors.UserError`.
 
 import functools
 import os
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
 
+from data_gen import user_paths
 from magvit3d.errors import UserError
 from magvit3d.inference import (
   class_choices,
@@ -32,6 +32,7 @@ from magvit3d.inference.sampling import Sample, TaskSampler
 from magvit3d.inference.trained import TrainedNetworks
 from magvit3d.inference.user_scenes import Scenes
 from magvit3d.parallel import sharding
+from magvit3d.parallel.number_types import in_own_types
 from magvit3d.pretrained import files, shipped
 from magvit3d.tokens.tasks import VIEW_KINDS
 
@@ -51,6 +52,7 @@ class Magvit:
       computed of a clip does not depend on how many others come with it.
   """
 
+  @in_own_types
   def __init__(self, trained: TrainedNetworks, *, batch_size: int = BATCH_SIZE):
     if batch_size < 1:
       raise UserError(f"batch_size={batch_size} must be 1 or more.")
@@ -58,6 +60,7 @@ class Magvit:
     self.networks = ClipNetworks(trained, batch_size)
 
   @classmethod
+  @in_own_types
   def from_run(
     cls, workdir: str | os.PathLike, *, batch_size: int = BATCH_SIZE
   ) -> "Magvit":
@@ -66,10 +69,11 @@ class Magvit:
     The run's data may be gone. Nothing in the folder is changed.
     """
     place = sharding.replicated(sharding.make_mesh())
-    folder = pathlib.Path(workdir).expanduser()
+    folder = user_paths.read(workdir)
     return cls(finished_run.load(folder, place), batch_size=batch_size)
 
   @classmethod
+  @in_own_types
   def from_pretrained(
     cls, name: str | os.PathLike, *, batch_size: int = BATCH_SIZE
   ) -> "Magvit":
@@ -80,11 +84,12 @@ class Magvit:
     place = sharding.replicated(sharding.make_mesh())
     if str(name) in shipped.names():
       return cls(shipped.load(str(name), place), batch_size=batch_size)
-    folder = pathlib.Path(name).expanduser()
+    folder = user_paths.read(name)
     if not folder.exists():
       raise shipped.unknown(str(name))
     return cls(files.load(folder, place), batch_size=batch_size)
 
+  @in_own_types
   def save_pretrained(
     self, folder: str | os.PathLike, *, dtype: str = "float32"
   ) -> None:
@@ -97,7 +102,7 @@ class Magvit:
       folder: New, or with an earlier export.
       dtype: Of the parameters in the file: "float32", or "float16", half of it.
     """
-    path = pathlib.Path(folder).expanduser()
+    path = user_paths.read(folder)
     files.save(self.trained, path, dtype)
 
   # What it knows.
@@ -135,11 +140,13 @@ class Magvit:
 
   # Tokenizer.
 
+  @in_own_types
   def tokenize(self, video: Any) -> np.ndarray:
     """Returns the tokens of a video, int32 (t', h', w') or (b, t', h', w')."""
     videos = user_videos.read_videos(video, self.clip_shape)
     return videos.like_given(self.networks.encode(videos.clips))
 
+  @in_own_types
   def detokenize(self, tokens: Any, *, dtype: Any = np.uint8) -> np.ndarray:
     """Returns the video of tokens (t', h', w') or (b, t', h', w').
 
@@ -153,6 +160,7 @@ class Magvit:
     pixels = user_videos.to_pixels(self.networks.decode(grids), dtype)
     return pixels[0] if is_single else pixels
 
+  @in_own_types
   def reconstruct(self, video: Any) -> np.ndarray:
     """Returns what is left of a video after its way through the tokens."""
     videos = user_videos.read_videos(video, self.clip_shape)
@@ -162,6 +170,7 @@ class Magvit:
 
   # Transformer.
 
+  @in_own_types
   def generate(
     self,
     shape: str | None = None,
@@ -226,6 +235,7 @@ class Magvit:
     found = class_choices.matching_labels(self.class_names, shape, motion)
     return np.random.default_rng(seed).choice(found, num)
 
+  @in_own_types
   def predict(
     self,
     video: Any,
@@ -278,6 +288,7 @@ class Magvit:
     is_given = scenes.of_views(views)[:, None] | is_given
     return self._result(sample, scenes, is_given[..., None, None])
 
+  @in_own_types
   def predict_views(
     self,
     video: Any,
@@ -322,6 +333,7 @@ class Magvit:
     is_given = scenes.of_views(views)[:, None, None, None]
     return self._result(sample, scenes, is_given)
 
+  @in_own_types
   def inpaint(
     self,
     video: Any,

@@ -6,10 +6,10 @@ What is on the page: docs/comparison.md.
 """
 
 import argparse
-import pathlib
 import sys
 from collections.abc import Sequence
 
+from data_gen import user_paths
 from magvit3d.cli import program
 
 
@@ -27,23 +27,19 @@ def _make_parser() -> argparse.ArgumentParser:
   )
   parser.add_argument(
     "runs",
-    type=_path,
+    type=user_paths.argument,
     nargs="+",
     metavar="DIR",
     help="work folders of two or more runs that have been evaluated",
   )
   parser.add_argument(
     "--output",
-    type=_path,
+    type=user_paths.argument,
     required=True,
     metavar="FILE.html",
     help="page to write",
   )
   return parser
-
-
-def _path(text: str) -> pathlib.Path:
-  return pathlib.Path(text).expanduser()
 
 
 def _compare(flags: argparse.Namespace) -> None:

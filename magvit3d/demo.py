@@ -12,6 +12,7 @@ import secrets
 import sys
 from collections.abc import Sequence
 
+from data_gen import user_paths
 from magvit3d.cli import host_memory, program
 
 _DEFAULT_MODEL = "traj3d-small"
@@ -43,14 +44,14 @@ def _make_parser() -> argparse.ArgumentParser:
   )
   parser.add_argument(
     "--output",
-    type=_path,
+    type=user_paths.argument,
     metavar="DIR",
     help="folder to write; it must not exist, or be empty "
     "(magvit3d_demo/MODEL_SEED)",
   )
   parser.add_argument(
     "--picture",
-    type=_path,
+    type=user_paths.argument,
     metavar="FILE.webp",
     help="also write true and predicted clips as one moving picture; an "
     "earlier one is replaced",
@@ -58,15 +59,11 @@ def _make_parser() -> argparse.ArgumentParser:
   return parser
 
 
-def _path(text: str) -> pathlib.Path:
-  return pathlib.Path(text).expanduser()
-
-
 def _show(flags: argparse.Namespace) -> None:
   seed = flags.seed
   if seed is None:
     seed = secrets.randbelow(_MOST_CHANCE)
-  model = pathlib.Path(flags.model).expanduser()
+  model = user_paths.read(flags.model)
   output = flags.output
   if output is None:
     output = pathlib.Path("magvit3d_demo") / f"{model.name}_{seed}"

@@ -5,19 +5,24 @@ them and writes the report; one of MAGVIT's own configs trains one network, and
 does the rest likewise.
 """
 
+import contextlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 from absl import logging
 
+from data_gen import user_paths
+from magvit3d.cli import interruption
 from magvit3d.config.run import RunConfig, chosen_stages
 from magvit3d.evaluation import checks
+from magvit3d.files import work_folder
 from magvit3d.monitoring.metric_writers import check_wandb
 from magvit3d.monitoring.profiling import StepSpan
 from magvit3d.monitoring.stage_progress import StageProgress
 from magvit3d.parallel import processes, sharding
+from magvit3d.parallel.number_types import in_own_types
 from magvit3d.report import run_report
 from magvit3d.run import network_checks, overfit, overfit_run, record
 from magvit3d.run.data import RunData
@@ -75,6 +80,7 @@ class Experiment:
     UserError: A field is wrong, or the work folder cannot be written.
   """
 
+  @in_own_types
   def __init__(
     self,
     config: RunConfig | Mapping[str, Any],
@@ -84,6 +90,7 @@ class Experiment:
   ):
     if not isinstance(config, RunConfig):
       config = RunConfig.from_dict(config)
+    workdir = user_paths.read(workdir)
     check_wandb(config.monitoring.wandb_project)
     if config.evaluation:
       config.evaluation.check_weights()
@@ -114,13 +121,28 @@ class Experiment:
     self._record = record.StageRecord(workdir, names, processes.is_main())
     self._stages = [makers[name](self._run) for name in self._run.stages]
 
+  @in_own_types
   def run(self) -> pathlib.Path:
     """Runs the chosen stages; returns where the report is, or would be.
 
     Raises:
-      UserError: Something that the user can mend.
+      UserError: Something that the user can mend, or another process writes
+        into the work folder.
       loop.Interrupted: Training was asked to stop.
+      KeyboardInterrupt: Another stage was.
     """
+    with self._owned_folder():
+      return self._run_stages()
+
+  @contextlib.contextmanager
+  def _owned_folder(self) -> Iterator[None]:
+    """The first process owns the work folder, for all of them."""
+    with contextlib.ExitStack() as stack:
+      owned = work_folder.owned(self._run.workdir)
+      processes.by_main(lambda: stack.enter_context(owned))
+      yield
+
+  def _run_stages(self) -> pathlib.Path:
     run = self._run
     devices = jax.devices()
     logging.info(
@@ -137,6 +159,7 @@ class Experiment:
       record.write_json(run.workdir / "config.json", run.config.document)
     has_worked = False
     for stage in self._stages:
+      interruption.check()
       if stage.is_complete():
         logging.info("Stage %s is complete.", stage.name)
         self._record.note_done(stage.name)
@@ -155,14 +178,16 @@ class Experiment:
       checks.log_missed(run.evaluation_folder)
     return run.workdir / "report" / "index.html"
 
+  @in_own_types
   def overfit(self) -> list[overfit.Verdict]:
     """Trains the networks on one batch; says whether they can learn.
 
     Makes the data set if it is missing, and saves nothing.
     """
     run = self._run
-    if isinstance(run.data, RunData):
-      data = DataStage(run)
-      if not data.is_complete():
-        data.run()
-    return overfit_run.overfit_networks(run)
+    with self._owned_folder():
+      if isinstance(run.data, RunData):
+        data = DataStage(run)
+        if not data.is_complete():
+          data.run()
+      return overfit_run.overfit_networks(run)

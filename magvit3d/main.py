@@ -1,13 +1,20 @@
 """Runs an experiment: `python -m magvit3d.main --config=configs/traj3d.py`."""
 
+import contextlib
+import os
 import pathlib
+import sys
 from typing import TYPE_CHECKING
 
 from absl import app, flags
 
-from data_gen import terminal
-from magvit3d.cli import command_line, host_memory, interruption
+from data_gen import terminal, user_paths
+from data_gen.errors import DataError
+from magvit3d.cli import command_line, environment, host_memory, interruption
 from magvit3d.cli.command_line import fail
+from magvit3d.errors import UserError
+from magvit3d.files import work_folder
+from magvit3d.parallel import cluster
 
 if TYPE_CHECKING:
   from magvit3d.config.run import RunConfig
@@ -67,8 +74,10 @@ _INTERRUPTED = 130  # Exit status, as after Ctrl-C in a shell.
 
 def main(argv: list[str]) -> int:
   """Runs the stages; returns the exit status."""
+  interruption.install()
+  environment.set_up()
   status = _run(argv)
-  if status:
+  if status and "jax" in sys.modules:
     from magvit3d.parallel import processes
 
     processes.leave(status)
@@ -85,45 +94,56 @@ def _run(argv: list[str]) -> int:
     document = _CONFIG.value.to_dict()
   except OSError as error:  # Only now does the flag tell of it.
     return fail(command_line.config_error(error))
-  host_memory.keep_freed()
-  # After the flags, so that a mistake in them is told at once.
-  from data_gen.errors import DataError
-  from magvit3d.cli import console, jax_setup
+  # What takes a second to import follows, so that these are told at once.
   from magvit3d.config.run import RunConfig
-  from magvit3d.errors import UserError
+
+  with contextlib.ExitStack() as stack:
+    try:
+      config = RunConfig.from_dict(document)
+      workdir = user_paths.read(
+        _WORKDIR.value or f"runs/{config.experiment_name}"
+      )
+      if _PLAN.value:
+        return _print_plan(config, workdir)
+      if workdir.is_dir() and not _is_one_of_several():
+        stack.enter_context(work_folder.owned(workdir))
+      return _run_config(config, workdir)
+    except (UserError, DataError) as error:
+      return fail(str(error))
+  return 1
+
+
+def _is_one_of_several() -> bool:
+  """Whether others share the work folder, which the first of them owns."""
+  return _COORDINATOR.value is not None or cluster.is_in_cluster(os.environ)
+
+
+def _run_config(config: "RunConfig", workdir: pathlib.Path) -> int:
+  """Runs what a config says; returns the exit status."""
+  host_memory.keep_freed()
+  from magvit3d.cli import console, jax_setup
   from magvit3d.experiment import Experiment
   from magvit3d.monitoring import profiling
-  from magvit3d.parallel import processes
+  from magvit3d.parallel import devices, processes
   from magvit3d.training.loop import Interrupted
 
-  try:
-    config = RunConfig.from_dict(document)
-    workdir = pathlib.Path(_WORKDIR.value or f"runs/{config.experiment_name}")
-    workdir = workdir.expanduser()
-    if _PLAN.value:
-      return _print_plan(config, workdir)
-    profile = profiling.parse_span(_PROFILE_STEPS.value)
-    processes.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
-  except UserError as error:
-    return fail(str(error))
+  profile = profiling.parse_span(_PROFILE_STEPS.value)
+  processes.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+  devices.find()
   console.set_up(is_quiet=not processes.is_main())
-  # Training takes both signals in its own way; elsewhere they end the run.
-  interruption.install()
   try:
     jax_setup.set_up(config, workdir)
     run = Experiment(config, workdir, profile)
     if _OVERFIT.value:
       return _report_overfit(run.overfit())
     report = run.run()
-  except (UserError, DataError) as error:
-    return fail(str(error))
   except Interrupted as error:
     return fail(str(error), _INTERRUPTED)
   except KeyboardInterrupt:
     message = "interrupted; run the same command again to continue."
     return fail(message, _INTERRUPTED)
   except (RuntimeError, ValueError) as error:
-    if not processes.is_about_others(error):
+    if isinstance(error, DataError) or not processes.is_about_others(error):
       raise
     return fail(
       "Another process of this run ended or cannot be reached; its own message "
@@ -137,7 +157,6 @@ def _run(argv: list[str]) -> int:
 
 def _print_plan(config: "RunConfig", workdir: pathlib.Path) -> int:
   """Says what a run would take; returns the exit status."""
-  from magvit3d.errors import UserError
   from magvit3d.plan import described_devices
 
   described_devices.prepare(_PLAN_DEVICE.value)
@@ -147,7 +166,7 @@ def _print_plan(config: "RunConfig", workdir: pathlib.Path) -> int:
   try:
     made = plan.make(config, workdir, _PLAN_DEVICE.value, _PLAN_PRICE.value)
     if _PLAN_JSON.value:
-      path = pathlib.Path(_PLAN_JSON.value).expanduser()
+      path = user_paths.read(_PLAN_JSON.value)
       record.write_json(path, made.to_json())
   except UserError as error:
     return fail(str(error))

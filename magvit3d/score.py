@@ -8,10 +8,10 @@ What the numbers mean: docs/scores.md.
 
 import argparse
 import functools
-import pathlib
 import sys
 from collections.abc import Sequence
 
+from data_gen import user_paths
 from magvit3d.cli import program
 
 
@@ -30,7 +30,11 @@ def _make_parser() -> argparse.ArgumentParser:
 
   def add_path(name, metavar, help_text, required=True):
     parser.add_argument(
-      name, type=_path, required=required, metavar=metavar, help=help_text
+      name,
+      type=user_paths.argument,
+      required=required,
+      metavar=metavar,
+      help=help_text,
     )
 
   add_path("--data", "DIR", "data set of the scenes")
@@ -67,10 +71,6 @@ def _make_parser() -> argparse.ArgumentParser:
     "--output", "FILE.json", "file to write; a CSV of the same lies beside it"
   )
   return parser
-
-
-def _path(text: str) -> pathlib.Path:
-  return pathlib.Path(text).expanduser()
 
 
 def _score(flags: argparse.Namespace) -> None:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from data_gen import terminal
+from data_gen import terminal, user_paths
 from magvit3d.monitoring import progress, status_files
 from magvit3d.monitoring.status_files import (
   DONE,
@@ -237,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     "folders",
     nargs="+",
     metavar="DIR",
-    type=pathlib.Path,
+    type=user_paths.argument,
     help="work folder of a run, or a folder of such",
   )
   parser.add_argument(

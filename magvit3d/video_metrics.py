@@ -9,10 +9,10 @@ published network that you bring: docs/video_metrics.md.
 
 import argparse
 import functools
-import pathlib
 import sys
 from collections.abc import Sequence
 
+from data_gen import user_paths
 from magvit3d.cli import program
 
 
@@ -33,7 +33,11 @@ def _make_parser() -> argparse.ArgumentParser:
     ("--generated", "generated ones"),
   ):
     parser.add_argument(
-      name, type=_path, required=True, metavar="DIR", help=help_text
+      name,
+      type=user_paths.argument,
+      required=True,
+      metavar="DIR",
+      help=help_text,
     )
   for name, number, help_text in (
     ("--i3d_weights", None, "I3D (Kinetics-400): Frechet video distance"),
@@ -66,7 +70,7 @@ def _make_parser() -> argparse.ArgumentParser:
     )
   parser.add_argument(
     "--output",
-    type=_path,
+    type=user_paths.argument,
     required=True,
     metavar="FILE.json",
     help="file to write",
@@ -74,12 +78,8 @@ def _make_parser() -> argparse.ArgumentParser:
   return parser
 
 
-def _path(text: str) -> pathlib.Path:
-  return pathlib.Path(text).expanduser()
-
-
 def _home(text: str) -> str:
-  return str(_path(text))
+  return str(user_paths.argument(text))
 
 
 def _score(flags: argparse.Namespace) -> None:

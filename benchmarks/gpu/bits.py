@@ -19,6 +19,7 @@ from typing import Any
 from absl import app, flags
 
 from benchmarks.gpu.results import SMALL, WORK, Results
+from data_gen import user_paths
 
 _NUM_STEPS = flags.DEFINE_integer("num_steps", 30, "Of each stage.")
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -36,7 +37,7 @@ def main(argv: list[str]) -> int:
   del argv
   signal.signal(signal.SIGTERM, _end)
   results = Results("bits")
-  work = pathlib.Path(WORK.value).absolute()
+  work = user_paths.read(WORK.value).absolute()
   settings = dict(list(_SETTINGS.items())[:1]) if SMALL.value else _SETTINGS
   data = work / "data_alone"
   results.attempt("data", "seconds", lambda: _wait(_start(data, "data", "")))

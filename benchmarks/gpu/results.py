@@ -1,7 +1,6 @@
 """What a step measured, in a JSON file that is complete at any moment."""
 
 import json
-import os
 import pathlib
 import platform
 import subprocess
@@ -12,6 +11,7 @@ from typing import Any
 
 from absl import flags
 
+from data_gen import cores, user_paths
 from magvit3d.files import atomic_file
 
 _OUTPUT = flags.DEFINE_string("output", "gpu_check", "Folder of the results.")
@@ -24,7 +24,7 @@ _MAX_MESSAGE = 600  # Characters.
 
 def output_folder() -> pathlib.Path:
   """Returns the folder of the results, which is made."""
-  folder = pathlib.Path(_OUTPUT.value).absolute()
+  folder = user_paths.read(_OUTPUT.value).absolute()
   folder.mkdir(parents=True, exist_ok=True)
   return folder
 
@@ -88,7 +88,7 @@ def _machine() -> dict[str, Any]:
     "device": jax.devices()[0].device_kind,
     "platform": jax.default_backend(),
     "card": _card(),
-    "cores": os.cpu_count(),
+    "cores": cores.available(),
     "python": platform.python_version(),
     "jax": jax.__version__,
     "torch": _torch_version(),

@@ -15,7 +15,6 @@ first, then the networks.
 
 import ast
 import json
-import os
 import pathlib
 import signal
 import subprocess
@@ -28,6 +27,7 @@ from absl import app, flags
 from benchmarks.gpu import packing, programs, time_plan
 from benchmarks.gpu.results import SMALL, WORK, Results, output_folder
 from configs import traj3d
+from data_gen import cores, user_paths
 from magvit3d.monitoring.metrics_file import read_metrics
 
 VARIANT = flags.DEFINE_string("variant", "small", "Of configs/traj3d.py.")
@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
   """Runs; returns the exit status."""
   deadline = time.monotonic() + _SECONDS.value - _PACKING_S
   results = Results("training")
-  work = pathlib.Path(WORK.value).absolute()
+  work = user_paths.read(WORK.value).absolute()
   run = _Runs(work, argv[1:], deadline)
   is_rendered = results.attempt("data", "seconds", run.render)
   pilot = is_rendered and results.attempt("pilot", "result", run.pilot)
@@ -94,7 +94,7 @@ class _Runs:
     self.folder = work / "run"
     self._work, self._deadline = work, deadline
     self._more = [
-      f"--config.num_reading_threads={min(16, os.cpu_count() or 1)}",
+      f"--config.num_reading_threads={min(16, cores.available())}",
       "--config.oracle_gate=False",
       "--config.data.preview=0",
       *(_arguments(_SMALL_FIELDS) if SMALL.value else ()),

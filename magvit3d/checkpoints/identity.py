@@ -101,6 +101,32 @@ def token_key(
   )
 
 
+def _sampling(given: Mapping[str, Any]) -> list[dict[str, Any]]:
+  """The sections that say how clips are made."""
+  sections = {
+    name: given[name] for name in ("maskgvt", "tasks", "lmgvt") if name in given
+  }
+  if "tasks" in sections:
+    sections["tasks"] = {
+      name: task and _without_new_fields(task)
+      for name, task in given["tasks"].items()
+    }
+  return list(sections.values())
+
+
+def _without_new_fields(task: Mapping[str, Any]) -> dict[str, Any]:
+  """A task without what older configs do not say, where it says nothing."""
+  sampling = task.get("sampling")
+  if sampling is None:
+    return dict(task)
+  kept = {
+    key: value
+    for key, value in sampling.items()
+    if value is not None or key not in ("top_k", "top_p")
+  }
+  return dict(task) | {"sampling": kept}
+
+
 def evaluation_key(
   given: Mapping[str, Any],
   cut: Mapping[str, Any],
@@ -121,9 +147,7 @@ def evaluation_key(
       "transformer": transformer_params and fingerprint(transformer_params),
       "data": splits,
       "evaluation": given["evaluation"],
-      "sampling": [
-        given[name] for name in ("maskgvt", "tasks", "lmgvt") if name in given
-      ],
+      "sampling": _sampling(given),
       "seed": given["seed"],
     }
     | cut

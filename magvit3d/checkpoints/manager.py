@@ -30,6 +30,7 @@ from magvit3d.checkpoints.fit import listed
 from magvit3d.checkpoints.record import DamageError
 from magvit3d.checkpoints.retention import CheckpointSettings, check_disk_space
 from magvit3d.errors import UserError
+from magvit3d.files import work_folder
 from magvit3d.parallel.processes import by_main, is_true_anywhere
 
 _STATE = "state"
@@ -144,10 +145,11 @@ class Checkpoints:
       metrics: Scores of this very state; empty or None without any.
 
     Raises:
-      UserError: The disk is full.
+      UserError: The disk is full, or the work folder is gone.
     """
     if step == self._manager.latest_step():
       return
+    work_folder.check_there()
     metrics = metrics or {}
     self._check_metric(metrics)
     record = checkpoint_record.make(

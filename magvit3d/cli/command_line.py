@@ -1,9 +1,33 @@
 """Flags of a program that takes a config: mistakes end it in one sentence."""
 
 import sys
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
+
+
+class _OrNone(flags.ArgumentParser):
+  """Reads None as no value, and everything else as another parser does."""
+
+  def __init__(self, parser: flags.ArgumentParser):
+    super().__init__()
+    self._parser = parser
+    self.syntactic_help = parser.syntactic_help
+
+  def parse(self, argument: Any) -> Any:
+    return None if argument == "None" else self._parser.parse(argument)
+
+  def flag_type(self) -> str:
+    return self._parser.flag_type()
+
+
+_PARSERS = {
+  bool: flags.BooleanParser(),
+  float: flags.FloatParser(),
+  int: flags.IntegerParser(),
+  str: flags.ArgumentParser(),
+}
 
 
 def fail(message: str, status: int = 1) -> int:
@@ -26,7 +50,13 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 def define_config(help_text: str) -> flags.FlagHolder:
-  """Defines --config; a field that it lacks cannot be set."""
+  """Defines --config; a field that it lacks cannot be set.
+
+  `--config.FIELD=None` leaves an optional field without a value; of others the
+  typed config says that they need one.
+  """
+  for kind, parser in _PARSERS.items():
+    config_flags.register_flag_parser_for_type(kind, _OrNone(parser))
   return config_flags.DEFINE_config_file(
     "config", None, help_text, lock_config=True
   )

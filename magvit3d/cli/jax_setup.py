@@ -33,5 +33,5 @@ def set_up(config: RunConfig, workdir: pathlib.Path) -> None:
   chosen = config.compilation_cache_dir
   if chosen is None and os.environ.get("JAX_COMPILATION_CACHE_DIR"):
     return
-  folder = pathlib.Path(chosen or workdir.absolute().parent / CACHE_NAME)
-  jax.config.update("jax_compilation_cache_dir", str(folder.expanduser()))
+  folder = chosen or workdir.absolute().parent / CACHE_NAME
+  jax.config.update("jax_compilation_cache_dir", str(folder))

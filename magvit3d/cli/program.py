@@ -1,12 +1,12 @@
 """What programs that use a trained run have in common: flags and errors."""
 
 import argparse
-import pathlib
 from collections.abc import Callable
 
 from absl import logging
 
-from data_gen import terminal
+from data_gen import terminal, user_paths
+from magvit3d.cli import environment
 from magvit3d.cli.command_line import fail
 
 _INTERRUPTED = 130  # Exit status, as after Ctrl-C in a shell.
@@ -34,7 +34,7 @@ def make_parser(
   )
   parser.add_argument(
     "--run",
-    type=_folder,
+    type=user_paths.argument,
     required=True,
     metavar="DIR",
     help="work folder of a run, a folder that save_pretrained wrote, or the "
@@ -42,18 +42,16 @@ def make_parser(
   )
   parser.add_argument(
     "--output",
-    type=_folder,
+    type=user_paths.argument,
     required=output_is_required,
     metavar="DIR",
     help=output_help,
   )
   if data_help:
-    parser.add_argument("--data", type=_folder, metavar="DIR", help=data_help)
+    parser.add_argument(
+      "--data", type=user_paths.argument, metavar="DIR", help=data_help
+    )
   return parser
-
-
-def _folder(text: str) -> pathlib.Path:
-  return pathlib.Path(text).expanduser()
 
 
 def run(function: Callable[[], None], advice: str = "") -> int:
@@ -68,6 +66,7 @@ def run(function: Callable[[], None], advice: str = "") -> int:
   from magvit3d.cli import console
   from magvit3d.errors import UserError
 
+  environment.set_up()
   terminal.escape_unknown_letters()
   logging.use_absl_handler()  # As absl.app does.
   console.set_up()

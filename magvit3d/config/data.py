@@ -5,6 +5,7 @@ import re
 from typing import Any, Literal
 
 from data_gen.options import DatasetOptions
+from magvit3d.config.reading import UserPath
 from magvit3d.errors import UserError
 
 
@@ -16,7 +17,7 @@ class SceneDataConfig(DatasetOptions):
     data_dir: A data set to use; None makes one.
   """
 
-  data_dir: str | None = None
+  data_dir: UserPath | None = None
   file_format: Literal["tfrecord", "array_record"] = "tfrecord"
   output_dir: str = dataclasses.field(default="", init=False)
 
@@ -90,5 +91,5 @@ class VideoDataConfig:
   image_size: int
   num_frames: int
   num_classes: int
-  data_dir: str | None
+  data_dir: UserPath | None
   options: dict[str, bool | int | float | str | None]

@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 
 from data_gen import schema
+from magvit3d.config.reading import UserPaths
 from magvit3d.errors import UserError
 
 
@@ -44,9 +45,9 @@ class EvaluationConfig:
   num_classifier_steps: int = 4000
   num_rate_clips: int | None = None
   token_budgets: tuple[float, ...] = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
-  i3d_weights: str | None = None
-  c3d_weights: str | None = None
-  lpips_weights: str | None = None
+  i3d_weights: UserPaths | None = None
+  c3d_weights: UserPaths | None = None
+  lpips_weights: UserPaths | None = None
   max_ade_over_copy_last: float | None = None
   max_ade_over_constant_velocity: float | None = None
   motions_below_baselines: bool | None = None

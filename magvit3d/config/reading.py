@@ -6,16 +6,24 @@ import functools
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
+from data_gen import user_paths
 from magvit3d.errors import UserError
 
 Section = TypeVar("Section")
+_PATH, _PATHS = "path", "paths"
+# Types of fields: a file, folder or address, whose ~ is the user's home; or
+# several with commas.
+UserPath = Annotated[str, _PATH]
+UserPaths = Annotated[str, _PATHS]
 _WORDS = {
   int: "a whole number",
   float: "a number",
   bool: "True or False",
   str: "a text",
+  UserPath: "a path",
+  UserPaths: "paths with commas between",
   type(None): "None",
 }
 
@@ -51,7 +59,7 @@ def read(cls: type[Section], given: Any, name: str) -> Section:
 
 @functools.cache
 def _hints(cls: type) -> dict[str, Any]:
-  return typing.get_type_hints(cls)
+  return typing.get_type_hints(cls, include_extras=True)
 
 
 def _is_needed(field: dataclasses.Field) -> bool:
@@ -66,6 +74,10 @@ def _value(value: Any, hint: Any, where: str) -> Any:
   if sections and (value is not None or type(None) not in kinds):
     return read(_most_alike(sections, value), value, where)
   for kind in kinds:
+    if kind in (UserPath, UserPaths):
+      if isinstance(value, str):
+        return _expanded(value, kind, where)
+      continue
     origin = typing.get_origin(kind) or kind
     if kind in sections:
       continue
@@ -89,6 +101,14 @@ def _value(value: Any, hint: Any, where: str) -> Any:
     )
   wanted = " or ".join(_WORDS.get(kind, "several values") for kind in kinds)
   raise UserError(f"{where}={value!r} must be {wanted}.")
+
+
+def _expanded(text: str, kind: Any, where: str) -> str:
+  parts = text.split(",") if kind == UserPaths else [text]
+  try:
+    return ",".join(map(user_paths.expanded, parts))
+  except ValueError as error:
+    raise UserError(f"{where}={error}") from error
 
 
 def _most_alike(sections: list, given: Any) -> type:

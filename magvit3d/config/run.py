@@ -14,7 +14,7 @@ from magvit3d.config.networks import (
   TokenizerConfig,
   TransformerConfig,
 )
-from magvit3d.config.reading import read
+from magvit3d.config.reading import UserPath, read
 from magvit3d.config.tasks import (
   AutoregressiveModelConfig,
   MaskedModelConfig,
@@ -81,7 +81,7 @@ class Sections:
   seed: int = 0
   dtype: Literal["float32", "bfloat16"] = "float32"
   matmul_precision: str | None = None
-  compilation_cache_dir: str | None = None
+  compilation_cache_dir: UserPath | None = None
   stages: str = ",".join(STAGES)
   max_skipped_steps: int = 10
   tokenizer_cache: bool = True

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal
 
+from magvit3d.config.reading import UserPath
 from magvit3d.errors import UserError
 
 
@@ -128,7 +129,7 @@ class TokenizerLossConfig:
   lecam_weight: float = 0.0
   perceptual_loss_weight: float = 0.0
   perceptual_loss_on_logit: bool = True
-  perceptual_weights: str | None = None
+  perceptual_weights: UserPath | None = None
   entropy_loss_enlarge_ratio: float = 0.0
   entropy_loss_enlarge_steps: int = 2000
   finetune_decoder: bool = False
@@ -151,6 +152,6 @@ class InitialParametersConfig:
     allow: Leaves that may differ.
   """
 
-  checkpoint_path: str | None = None
+  checkpoint_path: UserPath | None = None
   inflation: str | None = None
   allow: str = ""

@@ -27,6 +27,7 @@ import grain
 import numpy as np
 from absl import flags
 
+from magvit3d.cli import interruption
 from magvit3d.errors import UserError
 
 _BATCHES_PER_WORKER = 2  # That wait in each process.
@@ -231,13 +232,13 @@ def _fingerprint(source: Any) -> str:
 
 @contextlib.contextmanager
 def _signals_blocked() -> Iterator[None]:
-  """Blocks Ctrl-C and SIGTERM in the processes that are started meanwhile.
+  """Blocks signals to a run in the processes that are started meanwhile.
 
-  Both are sent to whole groups of processes. It is for this one to say what
+  They are sent to whole groups of processes. It is for this one to say what
   happens; those that read end when they are told, or when it ends.
   """
   resource_tracker.ensure_running()  # To start it unblocks the signals.
-  signals = (signal.SIGINT, signal.SIGTERM)
+  signals = interruption.numbers()
   old = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
   try:
     yield

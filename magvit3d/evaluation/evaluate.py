@@ -23,6 +23,7 @@ from magvit3d.evaluation.probing import probes, samples
 from magvit3d.evaluation.published import clips
 from magvit3d.evaluation.published.networks import MetricNetworks
 from magvit3d.evaluation.results import Results
+from magvit3d.files import work_folder
 from magvit3d.monitoring import stage_progress
 from magvit3d.parallel import processes
 from magvit3d.tokens.masked_model import TokenModel
@@ -122,7 +123,7 @@ def evaluate(
     return
   stage_progress.begin("tables")
   results.check(settings, held_out.motion_names)
-  folder.mkdir(parents=True, exist_ok=True)
+  work_folder.make_folder(folder)
   for name, tally in tallies.items():
     _write_paths(folder / f"paths_{name}.json", tally, outputs)
   why = held_out.why_not_scored()

@@ -11,7 +11,7 @@ from absl import logging
 from magvit3d.config.evaluation import EvaluationConfig
 from magvit3d.evaluation import checks as run_checks
 from magvit3d.evaluation.tables import SCHEMA_VERSION, Column, Row, Table
-from magvit3d.files import atomic_file
+from magvit3d.files import atomic_file, work_folder
 
 SCORES_NAME = "scores.json"
 NO_OBJECTS = (
@@ -135,7 +135,7 @@ class Results:
     facts = dict(facts) | {
       "warning": run_checks.worse_than_copying(self.measured)
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    work_folder.make_folder(folder)
     np.savez_compressed(folder / "clips.npz", **self.shown)
     if self.paths:
       np.savez_compressed(folder / "paths.npz", **self.paths)

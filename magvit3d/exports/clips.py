@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from data_gen import rigs
+from data_gen import rigs, user_paths
 from data_gen.options import DatasetOptions
 from magvit3d.api import Magvit
 from magvit3d.errors import UserError, as_user_errors
@@ -56,7 +56,7 @@ def data_folder(
     return None
   if "data" not in config:  # A folder that save_pretrained wrote.
     return None
-  return pathlib.Path(config["data"]["data_dir"] or run / "data")
+  return user_paths.read(config["data"]["data_dir"] or run / "data")
 
 
 def make(

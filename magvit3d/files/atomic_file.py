@@ -3,6 +3,8 @@
 import os
 import pathlib
 
+from magvit3d.files import work_folder
+
 
 def write_text(path: pathlib.Path, text: str) -> None:
   """Replaces the file at `path` by `text` (UTF-8); see `write_bytes`.
@@ -16,10 +18,10 @@ def write_bytes(path: pathlib.Path, content: bytes) -> None:
   """Replaces the file at `path` by `content` in one step.
 
   A process that is killed half-way leaves the old file; its folder is made
-  where it does not exist. The temporary file lies beside `path`, because only
-  a rename inside one file system is atomic.
+  where it does not exist, but no work folder that is gone. The temporary file
+  lies beside `path`, because only a rename inside one file system is atomic.
   """
-  path.parent.mkdir(parents=True, exist_ok=True)
+  work_folder.make_folder(path.parent)
   temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
   try:
     temporary.write_bytes(content)

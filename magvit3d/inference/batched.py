@@ -7,6 +7,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
+from magvit3d.cli import interruption
 from magvit3d.parallel import sharding
 
 
@@ -28,6 +29,7 @@ def map_batches(
   count = len(next(iter(arrays.values())))
   results = []
   for start in range(0, count, batch_size):
+    interruption.check()
     rows = np.minimum(np.arange(start, start + batch_size), count - 1)
     batch = {key: value[rows] for key, value in arrays.items()}
     result = sharding.fetch(function(sharding.shard_same_batch(batch, mesh)))

@@ -17,6 +17,7 @@ from magvit3d.inference.batched import map_batches
 from magvit3d.inference.trained import TrainedNetworks
 from magvit3d.models.cameras import Cameras
 from magvit3d.parallel import sharding
+from magvit3d.parallel.number_types import in_own_types
 
 
 class ClipNetworks:
@@ -36,6 +37,7 @@ class ClipNetworks:
     self._transformer_params = trained.transformer_params
     self._precision = trained.config.matmul_precision
 
+  @in_own_types
   def encode(
     self, clips: Float[np.ndarray, "b t h w 3"]
   ) -> Int[np.ndarray, "b s y x"]:
@@ -49,6 +51,7 @@ class ClipNetworks:
 
     return jax.jit(encode)
 
+  @in_own_types
   def decode(
     self, tokens: Int[np.ndarray, "b s y x"]
   ) -> Float[np.ndarray, "b t h w 3"]:
@@ -65,6 +68,7 @@ class ClipNetworks:
 
     return jax.jit(decode)
 
+  @in_own_types
   def complete(
     self,
     task_index: int,

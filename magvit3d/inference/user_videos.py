@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -60,7 +61,8 @@ def read_videos(
       f"The video has the shape {array.shape}; expected ({frames}, {h}, {w}, "
       f"{c}), frames of RGB, or a batch of such clips with an axis before it."
     )
-  is_float = np.issubdtype(array.dtype, np.floating)
+  # JAX's question, as NumPy does not know bfloat16.
+  is_float = jnp.issubdtype(array.dtype, jnp.floating)
   if array.dtype != np.uint8 and not is_float:
     raise UserError(
       f"The video is of type {array.dtype}; expected uint8 in [0, 255], or "
@@ -125,7 +127,7 @@ def to_pixels(clips: Float[np.ndarray, "..."], dtype: Any) -> np.ndarray:
   dtype = np.dtype(dtype)
   if dtype == np.uint8:
     return np.rint(clips * 255).astype(np.uint8)
-  if not np.issubdtype(dtype, np.floating):
+  if not jnp.issubdtype(dtype, jnp.floating):
     raise UserError(
       f"dtype={dtype} is no type of videos; expected uint8 or floats."
     )
@@ -146,7 +148,7 @@ def read_tokens(
       f"The tokens have the shape {array.shape}; expected {grid}, or a batch "
       "of such grids with an axis before it."
     )
-  if not np.issubdtype(array.dtype, np.integer):
+  if not jnp.issubdtype(array.dtype, jnp.integer):
     raise UserError(f"The tokens are of type {array.dtype}; expected integers.")
   low, high = int(array.min()), int(array.max())
   if low < 0 or high >= codebook_size:

@@ -18,7 +18,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from magvit3d.config.run import MonitoringConfig
-from magvit3d.files import atomic_file
+from magvit3d.files import atomic_file, work_folder
+from magvit3d.files.work_folder import WorkFolderGoneError
 from magvit3d.monitoring import progress, watchdog
 from magvit3d.monitoring.heartbeat import TRAINING, Heartbeat
 from magvit3d.monitoring.metric_writers import MetricWriters
@@ -117,6 +118,8 @@ class Monitor:
     reason = f"{error_type.__name__}: {error}".removesuffix(": ")
     try:
       self.finish(INTERRUPTED if is_interrupt else FAILED, reason)
+    except WorkFolderGoneError:
+      pass  # Nothing is left to write to.
     except OSError as status_error:  # A full disk must not hide the cause.
       error.add_note(f"The run's status was not written: {status_error}")
 
@@ -263,6 +266,7 @@ class Monitor:
     self._loss = _main_loss(values) or self._loss
     if not self._is_main_process:
       return
+    work_folder.check_there()
     with self._lock:
       self._judge()
       self._writers.write(step, now_s, values)

@@ -13,6 +13,7 @@ from absl import logging
 from jaxtyping import PyTree
 
 from magvit3d.errors import UserError
+from magvit3d.files import work_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Profiler:
     """Called before step `step` is dispatched; the first of a stage is 1."""
     span = self._span
     if span and not self._is_tracing and span.first <= step <= span.last:
-      self._folder.mkdir(parents=True, exist_ok=True)
+      work_folder.make_folder(self._folder)
       jax.profiler.start_trace(str(self._folder))
       self._is_tracing = True
 

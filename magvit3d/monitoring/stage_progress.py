@@ -15,6 +15,9 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
+from magvit3d.cli import interruption
+from magvit3d.files import work_folder
+from magvit3d.files.work_folder import WorkFolderGoneError
 from magvit3d.monitoring import progress, status_files, watchdog
 from magvit3d.monitoring.screen import Screen
 from magvit3d.monitoring.status_files import DONE, FAILED, INTERRUPTED, RUNNING
@@ -98,7 +101,8 @@ class StageProgress:
     self._screen.close()
     took = progress.format_duration(self._clock() - self._began_s)
     self._screen.say(f"{self._stage} {state} after {took}")
-    self._write(state, reason)
+    if not isinstance(error, WorkFolderGoneError):
+      self._write(state, reason)
 
   def begin(self, part: str) -> None:
     """Notes that a part begins."""
@@ -160,12 +164,22 @@ class StageProgress:
 
 
 def begin(part: str) -> None:
-  """Notes that a part of the stage under way begins, if one is under way."""
+  """Notes that a part of the stage under way begins, if one is under way.
+
+  Here, and where `note` is called, a run may stop.
+  """
+  _may_stop()
   if _current:
     _current[-1].begin(part)
 
 
 def note(done: int, total: int) -> None:
   """Notes how much of this part is done."""
+  _may_stop()
   if _current:
     _current[-1].note(done, total)
+
+
+def _may_stop() -> None:
+  interruption.check()
+  work_folder.check_there()

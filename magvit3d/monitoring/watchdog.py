@@ -5,6 +5,8 @@ import threading
 import traceback
 from collections.abc import Callable
 
+from magvit3d.files.work_folder import WorkFolderGoneError
+
 _JOIN_S = 5.0  # It may hang in a file system; it is a daemon then.
 
 
@@ -41,7 +43,10 @@ class Watchdog:
 
   def _run(self) -> None:
     while not self._wait(self._stopped, self._interval_s):
-      self._check()
+      try:
+        self._check()
+      except WorkFolderGoneError:
+        return  # The main thread finds it too, and tells.
 
 
 def describe_threads() -> str:

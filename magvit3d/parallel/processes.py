@@ -5,9 +5,13 @@ what only one must do: rendering data, writing logs, scores and reports. That
 is the first process's; the others wait.
 """
 
+import contextlib
+import errno
 import os
+import socket
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -16,6 +20,7 @@ from absl import logging
 from jax.experimental import multihost_utils
 
 from magvit3d.errors import UserError
+from magvit3d.parallel.cluster import is_in_cluster
 
 # A process that does not answer for so long is taken for dead.
 _HEARTBEAT_S = 60
@@ -23,6 +28,7 @@ _START_S = 110  # For all processes to be there.
 _SHUTDOWN_S = 30
 # In errors of collective operations and of the coordination service.
 _ABOUT_OTHERS = ("Gloo", "NCCL", "coordination", "UNAVAILABLE", "DEADLINE")
+_NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 _NAMES = ("coordinator_address", "num_processes", "process_id")
 
 
@@ -51,18 +57,70 @@ def start(
       return
   elif not is_in_cluster(os.environ):
     return
+  if coordinator_address and process_id == 0:
+    _check_port(coordinator_address)
   try:
-    jax.distributed.initialize(
-      *given,
-      initialization_timeout=_START_S,
-      heartbeat_timeout_seconds=_HEARTBEAT_S,
-      shutdown_timeout_seconds=_SHUTDOWN_S,
-    )
+    with _ended_if_alone():
+      jax.distributed.initialize(
+        *given,
+        # Ours comes first: JAX would end with a stack trace of C++.
+        initialization_timeout=2 * _START_S,
+        heartbeat_timeout_seconds=_HEARTBEAT_S,
+        shutdown_timeout_seconds=_SHUTDOWN_S,
+      )
   except (RuntimeError, ValueError) as error:
+    raise UserError(_not_found(_first_line(error))) from error
+
+
+def _not_found(why: str) -> str:
+  return (
+    f"The processes of this run do not find each other ({why}). Start all of "
+    "them at about the same time, with the same --coordinator_address and "
+    "--num_processes."
+  )
+
+
+def _first_line(error: Exception) -> str:
+  return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+@contextlib.contextmanager
+def _ended_if_alone() -> Iterator[None]:
+  """Ends this process with a sentence where the others do not come in time.
+
+  It waits for them in C++, which no exception leaves.
+  """
+  found = threading.Event()
+
+  def end() -> None:
+    if not found.wait(_START_S):
+      why = f"not all of them came within {_START_S} s"
+      print(f"Error: {_not_found(why)}", file=sys.stderr, flush=True)
+      os._exit(1)
+
+  threading.Thread(target=end, daemon=True).start()
+  try:
+    yield
+  finally:
+    found.set()
+
+
+def _check_port(address: str) -> None:
+  """Raises UserError if the first process cannot listen at its address."""
+  host, _, port = address.rpartition(":")
+  kind = socket.AF_INET6 if socket.has_ipv6 else socket.AF_INET
+  try:
+    with socket.socket(kind) as probe:
+      # As the coordinator does: one that has just ended is no obstacle.
+      probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+      probe.bind(("", int(port)))
+  except (OSError, OverflowError) as error:
+    if getattr(error, "errno", None) in _NO_IPV6:
+      return  # It will listen at IPv4 alone.
     raise UserError(
-      f"The processes of this run do not find each other ({error}). Start all "
-      "of them at about the same time, with the same --coordinator_address "
-      "and --num_processes."
+      f"--coordinator_address={address}: the first process cannot listen at "
+      f"port {port} ({error}). Name a free port, the same for all processes; "
+      f"{host} must be the machine of --process_id=0."
     ) from error
 
 
@@ -81,17 +139,6 @@ def _check(address, count, number) -> None:
   host, _, port = address.rpartition(":")
   if not host or not port.isdecimal():
     raise UserError(f"--coordinator_address={address} is not HOST:PORT.")
-
-
-def is_in_cluster(environment: Mapping[str, str]) -> bool:
-  """Whether an environment is that of one of several processes.
-
-  JAX asks Slurm, Open MPI or the TPU's metadata for the rest.
-  """
-  sizes = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
-  if any(int(environment.get(name) or 1) > 1 for name in sizes):
-    return True
-  return "," in environment.get("TPU_WORKER_HOSTNAMES", "")
 
 
 def is_main() -> bool:

@@ -19,6 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from magvit3d.errors import UserError
+from magvit3d.parallel.devices import find as find_devices
 
 AXES = ("data", "fsdp", "tensor")
 BATCH_AXES = ("data", "fsdp")
@@ -36,10 +37,10 @@ def make_mesh(
     devices: In place of all that are here.
 
   Raises:
-    UserError: The sizes do not multiply to the number of devices, or
-      processes would share clips.
+    UserError: The sizes do not multiply to the number of devices, processes
+      would share clips, or there is no device.
   """
-  devices = jax.devices() if devices is None else devices
+  devices = find_devices() if devices is None else devices
   devices = sorted(devices, key=lambda d: (d.process_index, d.id))
   shape = _mesh_shape(sizes or {"data": -1, "fsdp": 1, "tensor": 1}, devices)
   per_process = len(devices) // len({d.process_index for d in devices})

@@ -14,6 +14,7 @@ import jax
 from jax.experimental import topologies
 
 from magvit3d.errors import UserError
+from magvit3d.parallel import devices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +96,7 @@ def describe(name: str) -> tuple[list[jax.Device], Kind]:
     UserError: The name is unknown, or their compiler is not installed.
   """
   if name == HERE:
-    return jax.devices(), Kind(None, None, None)
+    return devices.find(), Kind(None, None, None)
   kind_name, _, shape = name.partition(":")
   kind = KINDS.get(kind_name)
   pattern = r"\d+" if kind and kind.is_gpu else r"\d+x\d+"

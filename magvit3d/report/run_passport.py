@@ -4,6 +4,7 @@ import html
 import pathlib
 from typing import Any
 
+from data_gen import user_paths
 from magvit3d.monitoring import metrics_file
 from magvit3d.report.page_texts import (
   duration_text,
@@ -84,7 +85,7 @@ def data_facts(
     for section in ("data", "dataset_configs")
   ]
   return data_manifest.describe(
-    pathlib.Path(next(filter(None, given), workdir / "data"))
+    user_paths.read(next(filter(None, given), workdir / "data"))
   )
 
 

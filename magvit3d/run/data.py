@@ -2,18 +2,21 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from absl import logging
 
-from data_gen import schema
+from data_gen import schema, workers
+from data_gen.disk import Shard
 from data_gen.errors import DataError
 from data_gen.generate import check_options, generate
 from data_gen.options import DatasetOptions
+from data_gen.scene_makers import SceneSet
 from data_gen.scene_source import SceneSource, read_manifest
 from magvit3d.checkpoints import identity
+from magvit3d.cli import interruption
 from magvit3d.config.run import RunConfig
 from magvit3d.data.clips import (
   ClipSource,
@@ -94,7 +97,7 @@ class RunData:
   def generate(self) -> None:
     """Makes the data set, or what is missing of it."""
     with as_user_errors(ValueError, OSError):
-      generate(self._options(), log=logging.info)
+      generate(self._options(), log=logging.info, write_shards=_write_shards)
 
   def _options(self) -> DatasetOptions:
     return self._config.options(str(self.folder))
@@ -290,3 +293,15 @@ class RunData:
   def splits(self) -> dict[str, Any]:
     """Returns counts and shards of each split, SHA-256 included."""
     return read_manifest(self.folder)["splits"]
+
+
+def _write_shards(
+  options: SceneSet, missing: Sequence[Shard], report: Callable[[int], None]
+) -> None:
+  """Renders; after each scene a run may stop."""
+
+  def note(count: int) -> None:
+    interruption.check()
+    report(count)
+
+  workers.write_shards(options, missing, note)

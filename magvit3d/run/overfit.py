@@ -17,6 +17,7 @@ from absl import logging
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
+from magvit3d.cli import interruption
 from magvit3d.config.run import RunConfig
 from magvit3d.parallel import sharding, sharding_rules
 from magvit3d.training import loop
@@ -177,6 +178,7 @@ def train(
     )
     recent = []
     for step in range(max_steps):
+      interruption.check()
       changed = stage.before_step(state, step)
       if changed is not state:
         state = sharding.put(changed, shardings)

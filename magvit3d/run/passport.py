@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 import magvit3d
+from data_gen import cores
 from magvit3d.checkpoints.code_version import code_version
 from magvit3d.run import data_manifest
 
@@ -69,7 +70,7 @@ def _hardware() -> dict[str, Any]:
     "platform": devices[0].platform,
     "processes": jax.process_count(),
     "cpu": _cpu_model(_CPU_INFO),
-    "cpu_cores": os.cpu_count(),
+    "cpu_cores": cores.available(),
     "memory_gib": _memory_gib(),
   }
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from magvit3d.errors import UserError
 from magvit3d.files import atomic_file
+from magvit3d.files.work_folder import WorkFolderGoneError
 from magvit3d.training.loop import Interrupted
 
 DONE = "done"
@@ -86,6 +87,8 @@ class StageRecord:
       yield
     except (Interrupted, KeyboardInterrupt) as error:
       write("pending", str(error) or "interrupted")
+      raise
+    except WorkFolderGoneError:
       raise
     except BaseException as error:
       write("failed", str(error) or type(error).__name__)

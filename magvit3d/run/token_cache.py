@@ -27,6 +27,7 @@ from magvit3d.data.clips import ClipSource, load_clips
 from magvit3d.data.token_records import MANIFEST_NAME, TokenSource
 from magvit3d.errors import UserError
 from magvit3d.evaluation.transformer_scores import make_tokenize
+from magvit3d.files import work_folder
 from magvit3d.monitoring import stage_progress
 from magvit3d.parallel import processes
 from magvit3d.tokens.masked_model import TokenModel
@@ -158,7 +159,7 @@ class _Writer:
     if processes.is_main() and not self._is_complete():
       if not self._is_begun():
         self._clear()
-      self._folder.mkdir(parents=True, exist_ok=True)
+      work_folder.make_folder(self._folder)
       shards.remove_temporary_files(self._folder)
       self._write_json(PARTIAL_NAME, self._header)
       (self._folder / MANIFEST_NAME).unlink(missing_ok=True)

@@ -6,10 +6,7 @@ the state and the step function.
 
 import dataclasses
 import pathlib
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import grain
@@ -20,6 +17,7 @@ from jax.sharding import Mesh
 from jaxtyping import PyTree
 
 from magvit3d.checkpoints.manager import Checkpoints
+from magvit3d.cli import interruption
 from magvit3d.config.run import MonitoringConfig
 from magvit3d.monitoring.device_memory import memory_metrics
 from magvit3d.monitoring.flops import FlopsMeter
@@ -128,7 +126,7 @@ def train(
     The state after the last step, saved.
 
   Raises:
-    Interrupted: SIGTERM or SIGINT came, or `stop_after_step` was reached.
+    Interrupted: A signal to stop came, or `stop_after_step` was reached.
     UserError: More steps than allowed had values that are not finite.
   """
   with jax.set_mesh(mesh):
@@ -165,7 +163,7 @@ def _train(
       options=options.monitoring,
       document=options.document,
     ) as monitor,
-    _stop_signals() as stop_requested,
+    interruption.deferred(),
     Profiler(
       options.profile if processes.is_main() else None,
       workdir / name / "profile",
@@ -213,10 +211,9 @@ def _train(
             monitor.show_samples(step, draw(state))
       is_saving_time = step % options.checkpoint_every_steps == 0
       is_looking = bool(scores) or is_saving_time or monitor.is_log_step(step)
-      is_stopping = step == options.stop_after_step or _is_stop_requested(
-        stop_requested, is_looking
-      )
-      is_saving = is_last or is_stopping or is_saving_time
+      is_stop_requested, is_save_requested = _requests(is_looking)
+      is_stopping = step == options.stop_after_step or is_stop_requested
+      is_saving = is_last or is_stopping or is_saving_time or is_save_requested
       if is_looking or is_saving:
         step_function.check(name, state, options.max_skipped_steps)
         values = {key: float(metrics[key]) for key in stage.headline}
@@ -230,16 +227,22 @@ def _train(
       if is_saving:
         with monitor.activity("saving"), times.pausing():
           checkpoints.save(step, state, batches, scores)
+      if is_save_requested:
+        with monitor.activity("saving"), times.pausing():
+          checkpoints.wait()
+        logging.info("%s saved step %d, as SIGUSR2 asked.", name, step)
       if is_stopping and not is_last:
         with monitor.activity("saving"):
           checkpoints.wait()
         reason = f"{name} stopped at step {step} and saved it"
+        if interruption.is_requeue():
+          reason += f", {interruption.reason()}"
         monitor.finish(INTERRUPTED, reason)
         raise Interrupted(f"{reason}; run the same command again to continue.")
     with monitor.activity("saving"):
       checkpoints.wait()
     monitor.finish(DONE)
-    if stop_requested.is_set():
+    if interruption.is_stop_requested():
       raise Interrupted(
         f"{name} is complete, and the run was asked to stop; run the same "
         "command again to continue."
@@ -276,11 +279,19 @@ def _init_state(stage: Stage, shardings: PyTree) -> PyTree:
   return program.compile({"xla_backend_optimization_level": 0})()
 
 
-def _is_stop_requested(event: threading.Event, is_looking: bool) -> bool:
-  """Whether some process was asked to stop; all of them say the same."""
+def _requests(is_looking: bool) -> tuple[bool, bool]:
+  """Whether some process was asked to stop, and whether to save.
+
+  All of them say the same; so several of them only ask where they look anyway.
+  """
   if jax.process_count() == 1:
-    return event.is_set()
-  return is_looking and processes.is_true_anywhere(event.is_set())
+    return interruption.is_stop_requested(), interruption.take_save_request()
+  if not is_looking:
+    return False, False
+  return (
+    processes.is_true_anywhere(interruption.is_stop_requested()),
+    processes.is_true_anywhere(interruption.take_save_request()),
+  )
 
 
 def _compile(step_function, shardings, mesh, state, batch, frozen):
@@ -302,22 +313,6 @@ def _compile(step_function, shardings, mesh, state, batch, frozen):
       analysis.temp_size_in_bytes / 2**20,
     )
   return compiled
-
-
-@contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-  """Turns SIGTERM and SIGINT into an event while the context lasts."""
-  event = threading.Event()
-  if threading.current_thread() is not threading.main_thread():
-    yield event
-    return
-  signals = (signal.SIGTERM, signal.SIGINT)
-  old = {s: signal.signal(s, lambda *_: event.set()) for s in signals}
-  try:
-    yield event
-  finally:
-    for number, handler in old.items():
-      signal.signal(number, handler)
 
 
 def count_parameters(state: PyTree) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from absl import app, flags
 
-from data_gen import terminal
+from data_gen import terminal, user_paths
 from magvit3d.cli import command_line, console
 from magvit3d.errors import UserError
 from magvit3d.upstream import checkpoint, conversion, layouts, matching
@@ -68,7 +68,7 @@ def main(argv: list[str]) -> int:
     return command_line.fail(command_line.config_error(error))
   console.set_up()
   try:
-    _convert(config, pathlib.Path(_OUTPUT.value).expanduser())
+    _convert(config, user_paths.read(_OUTPUT.value))
   except matching.MismatchError as error:
     _print_leaves(error.report, {})
     return command_line.fail(f"{error} Nothing was written.")

@@ -9,6 +9,7 @@ import sys
 import types
 
 import numpy as np
+import published_weights
 import pytest
 import safetensors.numpy
 import shrunk
@@ -141,6 +142,17 @@ def test_c3d_is_converted_from_other_layouts(tmp_path, monkeypatch):
   assert params["conv1a"]["kernel"][0, 1, 2, 2, 5] == 1
   assert params["fc6"]["kernel"][90, 8] == 2
   assert params["x_offset"][3, 5, 7, 0] == -9
+
+
+def test_c3d_is_converted_from_chainer(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  np.savez("conv3d_deepnetA_ucf.npz", **published_weights.c3d_chainer())
+  mean = published_weights.c3d_mean()
+  mean[2, 15, 8, 8] = 4
+  np.savez("mean2.npz", mean=mean)
+  exec(_program("mean2.npz"), {})
+  params, _ = video_weights.load_c3d("c3d.npz")
+  assert params["x_offset"][15, 0, 0, 2] == -4
 
 
 def test_lpips_is_converted_from_pytorch(tmp_path, monkeypatch):

@@ -54,6 +54,67 @@ def test_alone_nobody_is_waited_for(monkeypatch):
   assert not processes.is_about_others(ValueError("Gloo AllGather failed"))
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_who_waits_in_vain_ends_with_a_sentence(number):
+  """Not with a stack trace of C++, which JAX's own limit of time has."""
+  program = (
+    "from magvit3d.parallel import processes\n"
+    "processes._START_S = 3\n"
+    f"processes.start('localhost:{_free_port()}', 2, {number})\n"
+  )
+  done = subprocess.run(
+    [sys.executable, "-c", program],
+    cwd=shrunk.ROOT,
+    env=shrunk.make_environment(),
+    capture_output=True,
+    text=True,
+    timeout=100,
+  )
+  assert done.returncode == 1
+  assert done.stderr.splitlines()[-1].startswith(
+    "Error: The processes of this run do not find each other (not all of them "
+    "came within 3 s). Start all"
+  )
+  assert "stack trace" not in done.stderr
+
+
+def test_a_port_that_is_in_use_is_named():
+  with socket.create_server(("", 0)) as server:
+    port = server.getsockname()[1]
+    with pytest.raises(UserError, match=f"cannot listen at port {port}"):
+      processes.start(f"localhost:{port}", 2, 0)
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu", "cdua"])
+def test_a_device_that_is_not_there_is_told_in_a_sentence(platform, tmp_path):
+  environment = shrunk.make_environment() | {"JAX_PLATFORMS": platform}
+  for command in (
+    ["magvit3d.main", *shrunk.make_arguments(), f"--workdir={tmp_path / 'a'}"],
+    ["magvit3d.generate", "--run=traj3d-tiny", f"--output={tmp_path / 'b'}"],
+  ):
+    done = subprocess.run(
+      [sys.executable, "-m", *command],
+      cwd=shrunk.ROOT,
+      env=environment,
+      capture_output=True,
+      text=True,
+      timeout=100,
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert (
+      f"JAX_PLATFORMS={platform} asks for a device that is not here" in last
+    )
+    assert "Traceback" not in done.stderr
+  assert not list(tmp_path.iterdir())
+
+
+def _free_port():
+  with socket.socket() as probe:
+    probe.bind(("localhost", 0))
+    return probe.getsockname()[1]
+
+
 def _start_two(workdir, **fields):
   with socket.socket() as probe:
     probe.bind(("localhost", 0))

@@ -10,6 +10,7 @@ import os
 import pathlib
 from collections.abc import Collection, Iterable
 
+from data_gen import user_paths
 from data_gen.errors import DataError
 from data_gen.folder_contents import printable_name, visible_children
 
@@ -47,7 +48,7 @@ def find_files(
     DataError: A folder is missing, has no such files, or has them at the wrong
       depth.
   """
-  root = pathlib.Path(data_dir).expanduser()
+  root = user_paths.read(data_dir)
   folder = root / split
   if not folder.is_dir():
     there = [name for name in SPLITS if (root / name).is_dir()]

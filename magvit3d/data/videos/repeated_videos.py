@@ -5,7 +5,7 @@ import os
 import pathlib
 from collections.abc import Collection, Iterator, Sequence
 
-from data_gen import shards
+from data_gen import shards, user_paths
 from data_gen.folder_contents import visible_children
 from magvit3d.data.videos.labelled_files import SPLITS
 
@@ -28,7 +28,7 @@ def find_repeated(
     paths: Of the split's videos.
     suffixes: Of videos, in lower case.
   """
-  root = pathlib.Path(data_dir).expanduser()
+  root = user_paths.read(data_dir)
   others = [
     path
     for name in SPLITS

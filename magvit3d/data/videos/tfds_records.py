@@ -16,7 +16,7 @@ from typing import Any, SupportsIndex
 
 import grain
 
-from data_gen import examples
+from data_gen import examples, user_paths
 from data_gen.errors import DataError
 from data_gen.tfrecord import TFRecordSource
 from magvit3d.data.videos.labelled_files import fingerprint
@@ -71,11 +71,9 @@ def open_split(data_dir: str | None, name: str, split: str) -> PreparedSplit:
   Raises:
     DataError: It has not been prepared there, or files are missing.
   """
-  root = pathlib.Path(
-    data_dir
-    or os.environ.get("TFDS_DATA_DIR")
-    or pathlib.Path("~/tensorflow_datasets")
-  ).expanduser()
+  root = user_paths.read(
+    data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+  )
   # Not `tfds build`, which fails without Apache Beam.
   advice = (
     "Prepare it with TensorFlow Datasets: pip install -e '.[tfds-tf]', "

@@ -26,6 +26,7 @@ from magvit3d.evaluation.results import Results
 from magvit3d.evaluation.tables import Column, Row
 from magvit3d.models.cameras import Cameras
 from magvit3d.monitoring import stage_progress
+from magvit3d.parallel.number_types import in_own_types
 from magvit3d.tokens.masked_model import TokenBatch
 
 _ROW_NAMES = {
@@ -139,7 +140,7 @@ def _fit_all(jobs: Mapping[_Key, Callable[[], _Answer]]) -> dict[_Key, _Answer]:
   probes = {}
   pool = futures.ThreadPoolExecutor(2)
   try:
-    fits = {key: pool.submit(job) for key, job in jobs.items()}
+    fits = {key: pool.submit(in_own_types(job)) for key, job in jobs.items()}
     for key, fit in fits.items():
       stage_progress.note(len(probes), len(fits))
       probes[key] = fit.result()

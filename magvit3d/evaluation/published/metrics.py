@@ -30,6 +30,7 @@ from magvit3d.evaluation.published.networks import (
 )
 from magvit3d.evaluation.tables import Direction
 from magvit3d.models.published import c3d
+from magvit3d.parallel.number_types import in_own_types
 
 FVD = "fvd_i3d_k400"
 INCEPTION_SCORE = "inception_score_c3d_ucf101"
@@ -67,6 +68,7 @@ class Entry:
     return "higher" if self.metric == INCEPTION_SCORE else "lower"
 
 
+@in_own_types
 def score(
   networks: MetricNetworks,
   real: Clips,
@@ -125,6 +127,7 @@ def score(
   return entries
 
 
+@in_own_types
 def score_clips(
   paths: WeightPaths,
   real: UInt8[np.ndarray, "n t h w 3"],

@@ -2,9 +2,11 @@
 
 Keys are torchvision's for the network below ("features.0.weight", ...; its
 classifier is passed over) and those of the published linear layers
-("lin0.model.1.weight" to "lin4.model.1.weight").
+("lin0.model.1.weight" to "lin4.model.1.weight"). The state dict of the package
+lpips has both, the former as "net.slice1.0.weight", ...
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -16,7 +18,17 @@ from magvit3d.models.published.lpips import Lpips
 from magvit3d.models.published.lpips_backbones import ARCHITECTURES
 from magvit3d.models.published.weight_files import WeightFile
 
-_CLASSIFIER = "classifier."
+# torchvision's classifier, and timm's of the same network; of the package lpips
+# its second names of the linear layers, and the scale of pixels.
+_PASSED_OVER = (
+  "classifier.",
+  "pre_logits.",
+  "head.",
+  "lins.",
+  "scaling_layer.",
+)
+# "net.slice2.5.weight": the same convolutions in the package lpips.
+_SLICE = re.compile(r"(?:.*\.)?net\.slice\d\.(\d+\.(?:weight|bias))")
 _FIRST = "features.0.weight"
 _FIRST_SHAPES = {"vgg16": (64, 3, 3, 3), "alexnet": (64, 3, 11, 11)}
 
@@ -37,21 +49,22 @@ def load_lpips(
   files = tuple(weight_files.read(path, "LPIPS") for path in paths)
   arrays: dict[str, np.ndarray] = {}
   for file in files:
-    twice = arrays.keys() & file.arrays.keys()
+    named = _by_our_names(file.arrays)
+    twice = arrays.keys() & named.keys()
     if twice:
       raise UserError(
         f"{file.path} {weight_files.listed('repeats', twice)} of "
         f"{files[0].path}. Give one file, or one of the backbone and one of "
         "the linear layers."
       )
-    arrays |= file.arrays
+    arrays |= named
   text = " and ".join(paths)
   backbone = _find_backbone(arrays, text)
   size = ARCHITECTURES[backbone].min_frame_size
   shapes = weight_files.parameter_shapes(Lpips(backbone), (1, 2, size, size, 3))
   params = weight_files.fill(
     shapes,
-    {k: v for k, v in arrays.items() if not k.startswith(_CLASSIFIER)},
+    {k: v for k, v in arrays.items() if not k.startswith(_PASSED_OVER)},
     # Without the module that holds the backbone.
     {leaf: weight_files.torch_key(leaf[-2:]) for leaf in shapes},
     path=text,
@@ -61,6 +74,15 @@ def load_lpips(
     convert=weight_files.from_torch_layout,
   )
   return backbone, params, files
+
+
+def _by_our_names(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """torchvision's names in place of those of the package lpips."""
+  renamed = {}
+  for key, value in arrays.items():
+    found = _SLICE.fullmatch(key)
+    renamed[f"features.{found[1]}" if found else key] = value
+  return renamed
 
 
 def _find_backbone(arrays: Mapping[str, np.ndarray], path: str) -> str:

@@ -145,7 +145,7 @@ def torch_key(leaf: Leaf) -> str:
 
 def from_torch_layout(value: np.ndarray) -> np.ndarray:
   """Moves output channels last: (o, i, h, w) -> (h, w, i, o), and so on."""
-  axes = {4: (2, 3, 1, 0), 2: (1, 0)}.get(value.ndim)
+  axes = {5: (2, 3, 4, 1, 0), 4: (2, 3, 1, 0), 2: (1, 0)}.get(value.ndim)
   return value if axes is None else value.transpose(axes)
 
 
@@ -167,13 +167,7 @@ def _is_numeric(array: np.ndarray) -> bool:
 
 def _read_arrays(path: pathlib.Path, network: str) -> dict[str, np.ndarray]:
   if path.suffix in _PICKLED:
-    raise UserError(
-      f"{path} is a pickle file, which could run any program when opened, and "
-      "is not read. Convert it where you trust it, with torch and safetensors "
-      'installed: python -c "import torch, safetensors.torch as s; '
-      f"s.save_file(torch.load('{path.name}', weights_only=True), "
-      f"'{path.stem}.safetensors')\""
-    )
+    raise _pickled(path)
   if path.suffix not in (".safetensors", ".npz"):
     raise UserError(
       f"{path}: weights are read from .safetensors or .npz files, not "
@@ -198,3 +192,32 @@ def _read_arrays(path: pathlib.Path, network: str) -> dict[str, np.ndarray]:
       f"{path} cannot be read ({error}). It may be cut short; copy or convert "
       "it again."
     ) from error
+
+
+def _pickled(path: pathlib.Path) -> UserError:
+  """What to say of a file that is not opened, and how to convert it."""
+  if _is_torchscript(path):
+    what = "is a TorchScript program, which is not run"
+    load = f"torch.jit.load('{path.name}', map_location='cpu').state_dict()"
+  else:
+    what = (
+      "is a pickle file, which could run any program when opened, and is not "
+      "read"
+    )
+    load = f"torch.load('{path.name}', weights_only=True, map_location='cpu')"
+  return UserError(
+    f"{path} {what}. Convert it where you trust it, with torch and safetensors "
+    'installed: python -c "import torch, safetensors.torch as s; '
+    f"d = {load}; d = d.get('state_dict', d); "
+    "s.save_file({k: v.clone().contiguous() for k, v in d.items()}, "
+    f"'{path.stem}.safetensors')\""
+  )
+
+
+def _is_torchscript(path: pathlib.Path) -> bool:
+  """Whether an archive of PyTorch holds code; by its name if it is damaged."""
+  try:
+    with zipfile.ZipFile(path) as archive:
+      return any("/code/" in name for name in archive.namelist())
+  except (OSError, zipfile.BadZipFile):
+    return "torchscript" in path.name.lower()
