@@ -126,7 +126,9 @@ def test_tokens_made_in_the_step_give_the_step_that_cached_ones_give(workdir):
   run = Experiment(shrunk.make_scenes_config(), workdir)
   params = run._networks.tokenizer_params()
   model = run._networks.token_model()
-  stage = TransformerStage(RunConfig.from_dict(shrunk.make_scenes_config()), model, 10, params)
+  stage = TransformerStage(
+    RunConfig.from_dict(shrunk.make_scenes_config()), model, 10, params
+  )
   scenes = run._data.some_samples("train", 6, 3)
   tokens = jax.jit(model.tokenize)(
     params, jnp.asarray(scenes["frames"] / np.float32(255)), scenes["labels"]

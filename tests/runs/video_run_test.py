@@ -17,8 +17,8 @@ from data_gen.generate import generate
 from data_gen.options import DatasetOptions
 from magvit3d import compare, upstream
 from magvit3d.errors import UserError
-from magvit3d.report.file_reading import read_tables
 from magvit3d.experiment import Experiment
+from magvit3d.report.file_reading import read_tables
 
 _NUM_STEPS = 4
 
