@@ -123,13 +123,13 @@ def test_report_shows_each_predicted_task_and_all_views(workdir):
 
 @pytest.mark.slow
 def test_tokens_made_in_the_step_give_the_step_that_cached_ones_give(workdir):
-  run = Experiment(shrunk.make_scenes_config(), workdir)
-  params = run._networks.tokenizer_params()
-  model = run._networks.token_model()
+  run = Experiment(shrunk.make_scenes_config(), workdir)._run
+  params = run.networks.tokenizer_params()
+  model = run.networks.token_model()
   stage = TransformerStage(
     RunConfig.from_dict(shrunk.make_scenes_config()), model, 10, params
   )
-  scenes = run._data.some_samples("train", 6, 3)
+  scenes = run.data.some_samples("train", 6, 3)
   tokens = jax.jit(model.tokenize)(
     params, jnp.asarray(scenes["frames"] / np.float32(255)), scenes["labels"]
   )
