@@ -134,7 +134,7 @@ def test_the_walk_finds_what_there_is():
   """Else the tests below show nothing."""
   found = dict(_all_optional(traj3d.get_config("tiny")))
   assert found["train_tokenizer.best_metric"] is str
-  assert found["vqvae.temporal_downsample"] is object
+  assert found["vqvae.conv_implementation"] is str
   assert found["transformer.camera_embedding"] is str
   assert found["tasks.frame_prediction.sampling.top_p"] is float
   assert found["evaluation.motions_below_baselines"] is bool

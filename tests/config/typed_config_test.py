@@ -95,6 +95,10 @@ _UPSTREAMS = {"videos", "tokenizer", "lmgvt", "eval_only"}
       "config.tasks.frame_prediction.frames is unknown; did you mean cond_fra",
     ),
     (
+      {"transformer__attention_implementation": "flash"},
+      "attention_implementation='flash' is unknown; use one of xla, cudnn",
+    ),
+    (
       {"transformer__camera_embedding": "ray"},
       "config.transformer.camera_embedding='ray' is unknown; use one of view",
     ),
