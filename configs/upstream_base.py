@@ -279,6 +279,8 @@ def make_maskgvt(
   transformer.num_segments = 0
   transformer.dropout_rate = 0.1
   transformer.attention_dropout_rate = 0.1
+  # Ours: 'xla' or 'cudnn'; dropout above takes a slow path instead.
+  transformer.attention_implementation = placeholder(str)
   transformer.label_smoothing = 1e-4
   transformer.multi_task = False
   transformer.condition_mode = placeholder(str)

@@ -43,10 +43,19 @@ def parse_flags(argv: list[str]) -> list[str]:
   except (flags.Error, AttributeError, KeyError, ValueError, OSError) as error:
     # The text of a config's own error is a traceback.
     text = _last_line(error) if "Traceback" in str(error) else str(error)
+    if isinstance(error, AttributeError) and error.args:
+      error = error.args[0]  # Of a section: the KeyError, as it is.
     if isinstance(error, KeyError):  # Its text is a representation.
       name, _, advice = str(error.args[0]).partition("\n")
-      text = f"--config has no field {name}. {advice}"
-    sys.exit(fail(text, 2))
+      place = _of_argument(argv, name.strip("'\""))
+      text = f"--config has no field {name}{place}. {advice}"
+    sys.exit(fail(text.strip(), 2))
+
+
+def _of_argument(argv: list[str], name: str) -> str:
+  """Which argument a field is from, where one names it."""
+  found = [text for text in argv if f".{name}=" in text]
+  return f", as in {found[0]}" if found else ""
 
 
 def define_config(help_text: str) -> flags.FlagHolder:

@@ -279,6 +279,10 @@ def test_misspelled_field_gets_a_suggestion(tmp_path):
     (["--config=configs/traj3d.py:tiny", "--wrokdir=x"], "wrokdir"),
     (["--config=configs/traj3d.py:tiny", "--config.seed=x"], "seed"),
     (["--config=configs/traj3d.py:tiny", "train"], "'train'"),
+    (
+      ["--config=configs/traj3d.py:tiny", "--config.data.nothing_like=3"],
+      "no field 'nothing_like', as in --config.data.nothing_like=3.",
+    ),
   ],
 )
 def test_wrong_command_line_is_told_in_one_sentence(arguments, named):
