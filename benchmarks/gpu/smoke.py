@@ -20,7 +20,11 @@ from absl import app, flags
 
 from benchmarks.gpu import programs
 from benchmarks.gpu.results import SMALL, Results
-from magvit3d.config.networks import DiscriminatorConfig, TokenizerConfig
+from magvit3d.config.networks import (
+  ArchitectureConfig,
+  DiscriminatorConfig,
+  TokenizerConfig,
+)
 from magvit3d.config.reading import read
 from magvit3d.models.bert import Bert
 from magvit3d.models.discriminator import Discriminator
@@ -112,24 +116,11 @@ def _tokenizer_case(case: dict[str, Any], name: str):
   return forward, video
 
 
-# A discriminator reads the other fields of its tokenizer's section.
-_UNREAD = dict.fromkeys(
-  (
-    "filters",
-    "num_enc_res_blocks",
-    "num_dec_res_blocks",
-    "codebook_size",
-    "embedding_dim",
-  ),
-  1,
-) | {"channel_multipliers": (1,)}
-
-
 def _discriminator_case(case: dict[str, Any], name: str):
   config = _text(case, "config")
   network = Discriminator.from_config(
     read(DiscriminatorConfig, config["discriminator"], "discriminator"),
-    read(TokenizerConfig, _UNREAD | config.get("vqvae", {}), "vqvae"),
+    ArchitectureConfig.of_tokenizer(config.get("vqvae", {})),
   )
   shape = tuple(int(size) for size in case["video_shape"])
   is_2d = "logits" in case

@@ -5,23 +5,43 @@ but for those marked "ours" in `configs/traj3d.py`, which are off by default.
 """
 
 import dataclasses
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TokenizerConfig:
-  """`config.vqvae`: encoder, quantizer and decoder.
+class ArchitectureConfig:
+  """What tokenizer and discriminator share, of `config.vqvae`.
 
   Attributes:
     architecture: '2plus1dcnn' convolves space and time one after the other,
       '2dcnn' frame by frame.
+    expand_mid_features: In '2plus1dcnn'.
+    conv_implementation: See `models.layers`; None is the device's best.
+  """
+
+  architecture: Literal["3dcnn", "2plus1dcnn", "2dcnn"] = "3dcnn"
+  expand_mid_features: bool = False
+  conv_implementation: str | None = None
+
+  @staticmethod
+  def of_tokenizer(vqvae: Mapping[str, Any]) -> "ArchitectureConfig":
+    """Returns what a section `vqvae` shares, whatever else is in it."""
+    names = ArchitectureConfig.__dataclass_fields__.keys() & vqvae.keys()
+    return ArchitectureConfig(**{name: vqvae[name] for name in names})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TokenizerConfig(ArchitectureConfig):
+  """`config.vqvae`: encoder, quantizer and decoder.
+
+  Attributes:
     temporal_downsample: Which halvings halve time too; or how many of the
       last ones do.
     custom_conv_padding: Of '3dcnn' and '2plus1dcnn'.
     encoder_conv_padding: Of '2dcnn'.
     use_attn: Attention in the middle, of '2dcnn'.
     deconv_upsample: Upstream's name for `upsample='deconv'` of '2plus1dcnn'.
-    conv_implementation: See `models.layers`; None is the device's best.
 
   The others are those of `Tokenizer`, `BackboneOptions` and `VectorQuantizer`.
 
@@ -35,7 +55,6 @@ class TokenizerConfig:
   num_dec_res_blocks: int
   codebook_size: int
   embedding_dim: int
-  architecture: Literal["3dcnn", "2plus1dcnn", "2dcnn"] = "3dcnn"
   temporal_downsample: tuple[bool, ...] | int = 0
   num_enc_remat_blocks: int = 0
   num_dec_remat_blocks: int = 0
@@ -46,13 +65,11 @@ class TokenizerConfig:
   encoder_conv_padding: str | None = None
   use_attn: bool = False
   num_attn_heads: int = 8
-  expand_mid_features: bool = False
   shortcut_reads_output: bool = False
   norm_type: str | None = "GN"
   num_groups: int = 32
   activation_fn: str = "swish"
   output_init_scale: float = 1.0
-  conv_implementation: str | None = None
   latent_normalize: bool = False
   commitment_cost: float = 0.25
   embedding_loss_ratio: float = 1.0

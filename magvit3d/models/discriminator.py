@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from magvit3d.config.networks import DiscriminatorConfig, TokenizerConfig
+from magvit3d.config.networks import ArchitectureConfig, DiscriminatorConfig
 from magvit3d.models import layers, mixed_precision, resampling
 from magvit3d.models.blocks import Conv2Plus1D
 
@@ -145,13 +145,12 @@ class Discriminator(nn.Module):
   def from_config(
     cls,
     discriminator: DiscriminatorConfig,
-    vqvae: TokenizerConfig,
+    vqvae: ArchitectureConfig,
     dtype: DTypeLike = jnp.float32,
   ) -> "Discriminator":
     """Builds the network that `config.discriminator` describes.
 
-    What it shares with the tokenizer comes from `config.vqvae`: architecture,
-    `expand_mid_features` and `conv_implementation`.
+    What it shares with the tokenizer comes from `config.vqvae`.
 
     Raises:
       ValueError: A field is for another architecture.

@@ -20,7 +20,11 @@ from configs import (
   vqgan3d_ucf101_config,
 )
 from magvit3d import upstream
-from magvit3d.config.networks import DiscriminatorConfig, TokenizerConfig
+from magvit3d.config.networks import (
+  ArchitectureConfig,
+  DiscriminatorConfig,
+  TokenizerConfig,
+)
 from magvit3d.config.reading import read
 from magvit3d.config.run import RunConfig
 from magvit3d.config.tasks import TaskConfig
@@ -124,23 +128,10 @@ def tokenizer_stage1(config, params, indices):
   return np.asarray(_apply(tokenizer, params, indices, method="stage1"))
 
 
-# A discriminator reads the other fields of its tokenizer's section.
-_UNREAD = dict.fromkeys(
-  (
-    "filters",
-    "num_enc_res_blocks",
-    "num_dec_res_blocks",
-    "codebook_size",
-    "embedding_dim",
-  ),
-  1,
-) | {"channel_multipliers": (1,)}
-
-
 def _discriminator(config):
   return Discriminator.from_config(
     read(DiscriminatorConfig, config["discriminator"], "config.discriminator"),
-    _tokenizer_section(_UNREAD | config.get("vqvae", {})),
+    ArchitectureConfig.of_tokenizer(config.get("vqvae", {})),
   )
 
 
