@@ -1,6 +1,6 @@
 """Speed and memory of rendering, and of writing a data set.
 
-  python benchmarks/render.py
+  python -m benchmarks.render
 
 Prints frames a second, with nine rays a pixel where it matters, of rendering
 alone and of the whole way to the disk, with one process and with two; then the
@@ -21,11 +21,11 @@ import time
 
 import numpy as np
 
-from data_gen import cameras, generate, renderer, rotations, scenes, solids
+from benchmarks import host_work
+from data_gen import cameras, generate, solids
 from data_gen.options import DatasetOptions
 from data_gen.rays import Solid
 
-_BLACK = np.zeros(3)
 _DEFAULT_FRAMES = 384_000  # 8,000 scenes, 3 cameras, 16 frames.
 _MEMORY_PROGRAM = """
 import json, resource, sys
@@ -47,29 +47,9 @@ def _seconds(function, repeats: int = 5) -> float:
   return statistics.median(times)
 
 
-def _draw(options: DatasetOptions, count: int) -> list[Solid]:
-  found = []
-  for index in range(count):
-    scene = scenes.make_scene(options, "train", index)
-    found.append(
-      Solid(
-        options.shapes[scene["shape"]],
-        scene["size"],
-        scene["trajectory"],
-        rotations.matrix_from_quaternion(scene["orientation"]),
-        scene["color"],
-      )
-    )
-  return found
-
-
 def _rendering_rate(drawn: list[Solid], rig: cameras.Cameras, **options):
-  def render_all():
-    for solid in drawn:
-      renderer.render([solid], rig, _BLACK, **options)
-
-  num_frames = len(drawn) * len(rig.intrinsics) * len(drawn[0].trajectory)
-  return num_frames / _seconds(render_all)
+  num_frames = len(drawn) * host_work.FRAMES_PER_SCENE
+  return num_frames / _seconds(lambda: host_work.render(drawn, rig, **options))
 
 
 def _writing_rate(image_size: int, num_workers: int, count: int) -> float:
@@ -80,7 +60,7 @@ def _writing_rate(image_size: int, num_workers: int, count: int) -> float:
       start = time.perf_counter()
       generate.generate(options, log=lambda line: None)
       times.append(time.perf_counter() - start)
-  return count * 48 / statistics.median(times)
+  return count * host_work.FRAMES_PER_SCENE / statistics.median(times)
 
 
 def _dataset(folder, image_size, num_workers, count) -> DatasetOptions:
@@ -159,7 +139,7 @@ def main() -> None:
   count = parser.parse_args().scenes
   for image_size in (64, 128):
     options = DatasetOptions(image_size=image_size, num_train=max(count, 12))
-    drawn = _draw(options, count)
+    drawn = host_work.draw_solids(options, count)
     rig = cameras.make_default_rig(image_size)
     print(f"{image_size} x {image_size} pixels, {count} scenes of 48 frames")
     adaptive = _rendering_rate(drawn, rig)

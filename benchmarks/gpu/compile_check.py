@@ -24,12 +24,11 @@ from magvit3d.plan import described_devices
 
 described_devices.prepare("h100:1")
 
+from benchmarks import programs, timing  # noqa: E402
 from benchmarks.gpu import (  # noqa: E402
   operations,
-  programs,
   smoke,
   steps,
-  timing,
   training,
 )
 from benchmarks.gpu.results import Results  # noqa: E402

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 from absl import app
 from jaxtyping import Array
 
-from benchmarks.gpu import timing, transposed
+from benchmarks import timing
+from benchmarks.gpu import transposed
 from benchmarks.gpu.results import SMALL, Results, message
 from magvit3d.models import attention, layers
 

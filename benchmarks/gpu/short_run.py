@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 
-from benchmarks.gpu import programs
+from benchmarks import programs
 from configs import traj3d
 from magvit3d.checkpoints import record as checkpoint_record
 from magvit3d.experiment import Experiment

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from benchmarks.gpu import programs
+from benchmarks import programs
 from benchmarks.gpu.results import SMALL, Results
 from magvit3d.config.networks import (
   ArchitectureConfig,

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 from absl import app
 
-from benchmarks.gpu import programs, timing
+from benchmarks import programs, timing
 from benchmarks.gpu.results import SMALL, Results
 from magvit3d.monitoring.device_memory import memory_metrics
 from magvit3d.parallel import sharding

@@ -24,7 +24,8 @@ from typing import Any
 
 from absl import app, flags
 
-from benchmarks.gpu import packing, programs, time_plan
+from benchmarks import programs
+from benchmarks.gpu import packing, time_plan
 from benchmarks.gpu.results import SMALL, WORK, Results, output_folder
 from configs import traj3d
 from data_gen import cores, user_paths

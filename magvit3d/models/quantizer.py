@@ -41,6 +41,13 @@ def squared_distances(
   )
 
 
+def look_up(
+  codebook: Float[Array, "k d"], tokens: Int[Array, "*cells"]
+) -> Float[Array, "*cells d"]:
+  """Returns the codebook's rows; `tokens` in [0, k)."""
+  return codebook[tokens]
+
+
 def entropy_loss(
   affinity: Float[Array, "n k"], temperature: float, loss_type: str
 ) -> Float[Array, ""]:
@@ -117,7 +124,7 @@ class VectorQuantizer(nn.Module):
     distances = squared_distances(latents.reshape(-1, latents.shape[-1]), keys)
     tokens = jnp.argmin(distances, axis=-1).astype(jnp.int32)
     tokens = tokens.reshape(features.shape[:-1])
-    codes = codebook[tokens]
+    codes = look_up(codebook, tokens)
 
     losses = self._losses(latents, codes, distances) if train else _no_losses()
     if train:
@@ -143,7 +150,7 @@ class VectorQuantizer(nn.Module):
     self, tokens: Int[Array, " b *cells"]
   ) -> Float[Array, "b *cells d"]:
     """Looks up the codebook's rows; `tokens` in [0, codebook_size)."""
-    return self.get_variable("params", "codebook")[tokens]
+    return look_up(self.get_variable("params", "codebook"), tokens)
 
 
 def _no_losses() -> dict[str, Array]:
