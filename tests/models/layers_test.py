@@ -70,6 +70,32 @@ def test_transposed_convolution_over_frames_equals_xlas(grid, time_stride):
   _assert_same(over_frames, reference, x, kernel)
 
 
+# A 3 x 2 kernel, whose result is as large as the frames, or not.
+@pytest.mark.parametrize("padding", [((1, 1), (1, 1)), ((1, 0), (0, 1))])
+def test_second_derivatives_of_frames_equal_xlas(padding):
+  x, kernel = _normal(0, 6, 5, 7, 2), _normal(1, 3, 2, 2, 4)
+
+  def slope(convolve):
+    """Gradients of the squared length of a gradient, as R1 takes them."""
+
+    def squares(x, kernel):
+      grad = jax.grad(lambda x: jnp.sum(jnp.sin(convolve(x, kernel))))(x)
+      return jnp.sum(grad**2)
+
+    return jax.jit(jax.grad(squares, argnums=(0, 1)))(x, kernel)
+
+  def reference(x, kernel):
+    return lax.conv_general_dilated(
+      x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+  got = slope(lambda x, kernel: layers.frame_conv(x, kernel, padding))
+  # As above, through two products of up to 210 terms.
+  for ours, expected in zip(got, slope(reference), strict=True):
+    bound = 3e-5 * np.abs(expected).max()
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=bound)
+
+
 @pytest.mark.parametrize("kernel_width", [3, 4])
 @pytest.mark.parametrize(
   ("mode", "options"),
