@@ -10,12 +10,11 @@ import pathlib
 
 import numpy as np
 
-from data_gen import npz, schema, shards
+from data_gen import json_files, manifest_types, npz, schema, shards
 from data_gen.features import make_features
 from data_gen.footage import Footage
 from data_gen.scene_makers import SceneSet, class_of_scene
 
-_HEADER_KEYS = {"dataset", "format_version", "arguments", "file_format"}
 PARTIAL_NAME = "manifest.partial.json"
 
 
@@ -82,10 +81,7 @@ def read(path: pathlib.Path) -> dict | None:
     ValueError: The file is damaged.
   """
   try:
-    content = json.loads(path.read_text())
-    if not isinstance(content, dict) or not _HEADER_KEYS <= set(content):
-      raise ValueError("it is no manifest")
-    return content
+    return json_files.read(path, manifest_types.Header)
   except (FileNotFoundError, NotADirectoryError):
     return None
   except ValueError as error:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from data_gen import pictures, plain_files
 from data_gen.errors import DataError
 from data_gen.rgb_images import to_rgb
 
@@ -28,6 +29,13 @@ _MIN_SHARE_OF_CLIP = 0.75
 
 # Containers whose index names every frame, when it is whole.
 _INDEXED = {"avi", "mov"}
+# What a file may be, whatever its name: nothing that names other files or
+# addresses to read, such as playlists.
+_KINDS = (
+  "asf,avi,flv,gif,h264,hevc,image2,ivf,m4v,matroska,mjpeg,mov,mp4,mpeg,"
+  "mpegts,mpegvideo,ogg,png_pipe,jpeg_pipe,webm,webp_pipe,wmv"
+)
+_LIMITS = {"protocol_whitelist": "file", "format_whitelist": _KINDS}
 _PICTURE_CODECS = ("bmp", "mjpeg", "png", "webp")
 
 
@@ -249,7 +257,8 @@ def _opened(path: pathlib.Path, **options: str) -> Iterator[tuple[Any, Any]]:
   """
   av = import_av()
   try:
-    with av.open(str(path), options=options) as container:
+    plain_files.check(path)
+    with av.open(str(path), options=_LIMITS | options) as container:
       stream = _choose_stream(container)
       if stream is None:
         raise DataError(f"{path} has no video in it. {ADVICE}")
@@ -257,12 +266,27 @@ def _opened(path: pathlib.Path, **options: str) -> Iterator[tuple[Any, Any]]:
         raise DataError(
           f"{path} is cut off or damaged, or its codec is unknown. {ADVICE}"
         )
+      context = stream.codec_context
+      if context.width * context.height > pictures.MOST_PIXELS:
+        raise DataError(
+          f"{path} has frames of {context.width} x {context.height} pixels, "
+          f"more than {pictures.MOST_PIXELS} in all. {ADVICE}"
+        )
       # Grain's threads read several files at once.
       stream.codec_context.thread_count = 1
       yield container, stream
-  except av.FFmpegError as error:
+  except DataError:
+    raise
+  except (
+    av.FFmpegError,
+    OSError,
+    ValueError,
+    MemoryError,
+    ArithmeticError,
+  ) as error:
+    reason = getattr(error, "strerror", None) or str(error)
     raise DataError(
-      f"{path} cannot be read as a video ({error.strerror}). {ADVICE}"
+      f"{path} cannot be read as a video ({reason}). {ADVICE}"
     ) from error
 
 

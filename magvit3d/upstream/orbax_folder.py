@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jaxtyping import PyTree
 
 from magvit3d.errors import UserError
 
@@ -50,7 +51,7 @@ def read_parts(
   """
   structure = read_structure(folder)
   parts = {path: _at(structure, path) for path in paths}
-  _check_size(folder, parts)
+  check_size(folder, parts)
   item = _prune(structure, set(paths), ())
   restore_args = jax.tree.map(
     lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item
@@ -102,7 +103,13 @@ def _prune(tree: Any, paths: set[tuple[str, ...]], here: tuple) -> Any:
   }
 
 
-def _check_size(folder: pathlib.Path, parts: Any) -> None:
+def check_size(folder: pathlib.Path, parts: PyTree) -> None:
+  """Raises UserError for arrays that are far larger than the folder is.
+
+  Args:
+    folder: Of the checkpoint.
+    parts: What is to be read, or its shapes.
+  """
   on_disk = sum(
     file.stat().st_size for file in folder.rglob("*") if file.is_file()
   )
