@@ -74,7 +74,9 @@ class StoredArray:
     """Bytes of the values."""
     return math.prod(self.shape) * self.dtype.itemsize
 
-  def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+  def __array__(
+    self, dtype: Any = None, copy: bool | None = None
+  ) -> np.ndarray:
     """Reads it.
 
     Raises:

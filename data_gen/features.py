@@ -14,7 +14,6 @@ import numpy as np
 from data_gen import schema
 from data_gen.options import DatasetOptions
 
-
 # Numbers of entries and images, which are those of arrays in memory.
 _Length = Annotated[int, msgspec.Meta(ge=0, le=2**20)]
 

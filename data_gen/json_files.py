@@ -69,9 +69,7 @@ def parse(
   except RecursionError as error:
     raise _too_deep() from error
   except UnicodeEncodeError as error:
-    raise JsonError(
-      "it has a half of a letter (\\ud800 to \\udfff)"
-    ) from error
+    raise JsonError("it has a half of a letter (\\ud800 to \\udfff)") from error
   except ValueError as error:  # Of `json`, `decode` and `msgspec`.
     raise JsonError(str(error)) from error
   return value

@@ -91,7 +91,8 @@ def _expected(
   return make_features(
     types.SimpleNamespace(
       **{
-        name: manifest[name] for name in ("num_views", "num_frames", "image_size")
+        name: manifest[name]
+        for name in ("num_views", "num_frames", "image_size")
       },
       ground_plane=schema.BACKGROUND_FRAMES in found,
       depths=schema.DEPTHS in found,

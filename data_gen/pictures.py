@@ -1,7 +1,7 @@
 """Picture files of others, decoded by Pillow within limits.
 
-Pillow takes a file for what its first bytes say, whatever its name, and for some
-kinds starts other programs; the kinds here are decoded by itself. What a
+Pillow takes a file for what its first bytes say, whatever its name, and for
+some kinds starts other programs; the kinds here it decodes itself. What a
 picture would take is known before it is decoded. Damage has many errors in
 Pillow, and one here.
 """

@@ -29,9 +29,7 @@ def check(path: pathlib.Path) -> os.stat_result:
       error
     )
   if stat.S_ISDIR(found.st_mode):
-    raise IsADirectoryError(
-      errno.EISDIR, os.strerror(errno.EISDIR), str(path)
-    )
+    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
   if not stat.S_ISREG(found.st_mode):
     raise OSError(
       errno.EINVAL, "it is a pipe, socket or device, not a file", str(path)

@@ -11,6 +11,7 @@ from data_gen.features import Feature
 
 _MOST_TEXT_BYTES = 2**20
 
+
 def encode_scene(
   scene: Mapping[str, Any], features: Mapping[str, Feature]
 ) -> bytes:

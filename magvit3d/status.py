@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from data_gen import terminal, user_paths
+from data_gen import json_files, terminal, user_paths
 from magvit3d.monitoring import progress, status_files
 from magvit3d.monitoring.status_files import (
   DONE,
@@ -103,7 +103,14 @@ def read_run(folder: pathlib.Path, now_s: float) -> RunSummary:
     stages = _read(folder / _STAGES_NAME)
     later = _later_stage(name, status, stages)
     return later or _summary(name, status, stages, now_s)
-  except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+  except (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    ArithmeticError,
+  ) as error:
     reason = f"{type(error).__name__}: {error}"
     return RunSummary(name, UNREADABLE, f"its files cannot be read ({reason})")
 
@@ -185,7 +192,7 @@ def _is_run(folder: pathlib.Path) -> bool:
 def _read(path: pathlib.Path) -> dict[str, Any]:
   """Returns a JSON object; that of a file that does not exist is empty."""
   try:
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    return json_files.read(path)
   except FileNotFoundError:
     return {}
 

@@ -139,9 +139,7 @@ def network_shapes(
   has_transformer = any(path.startswith("transformer/") for path in leaves)
   _check_counts(config, num_frames, image_size, num_cameras, leaves)
   try:
-    model = make_model(
-      config, class_names, num_frames, image_size, num_cameras
-    )
+    model = make_model(config, class_names, num_frames, image_size, num_cameras)
     num_values = sum(map(math.prod, leaves.values()))
     if has_transformer and model.num_tokens > num_values:
       raise UserError(

@@ -177,9 +177,7 @@ def _walk(folder: pathlib.Path, flag: str) -> Iterator[pathlib.Path]:
   for children in walk(folder):
     frames = [p for p in children if p.suffix.lower() in image_folder.SUFFIXES]
     clips = [
-      p
-      for p in children
-      if p.suffix.lower() in _SUFFIXES and not p.is_dir()
+      p for p in children if p.suffix.lower() in _SUFFIXES and not p.is_dir()
     ]
     if frames:
       folders_of_frames.append(frames[0].parent)

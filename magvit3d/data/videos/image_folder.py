@@ -61,4 +61,3 @@ class ImageFile:
         f"{self.path} cannot be read as an image ({error}). Take the file "
         "away, or put a whole one in its place."
       ) from error
-

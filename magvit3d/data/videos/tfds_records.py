@@ -10,7 +10,6 @@ without TensorFlow; only preparing them needs it (the extra `tfds-tf`).
 import dataclasses
 import os
 import pathlib
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, NotRequired, SupportsIndex, TypedDict
 
@@ -190,6 +189,8 @@ def _shards(
       **numbers,
     }
     # No `str.format`, in which a text can ask for anything.
-    name = re.sub(r"{([A-Z_]+)}", lambda m: values.get(m[1], m[0]), template)
+    name = template
+    for key, value in values.items():
+      name = name.replace(f"{{{key}}}", value)
     paths.append(folder / name)
   return paths, counts
