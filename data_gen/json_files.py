@@ -75,6 +75,23 @@ def parse(
   return value
 
 
+def fitting(found: Any, kind: Any) -> list[Any]:
+  """Returns those entries of a list that are of a type; none of no list."""
+  return [
+    entry
+    for entry in (found if isinstance(found, list) else [])
+    if _is_a(entry, kind)
+  ]
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+  try:
+    msgspec.convert(value, kind)
+  except msgspec.ValidationError:
+    return False
+  return True
+
+
 def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
   found = dict(pairs)
   if len(found) < len(pairs):

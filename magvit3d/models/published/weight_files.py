@@ -11,7 +11,7 @@ import math
 import pathlib
 import zipfile
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +55,7 @@ _TORCH_LEAVES = {
 }
 
 
+@runtime_checkable
 class Weights(Protocol):
   """An array of a file, which `numpy.asarray` reads; or one that was read."""
 
