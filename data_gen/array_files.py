@@ -100,6 +100,7 @@ class ArrayStream:
   def __init__(self, array: StoredArray):
     self._file = plain_files.open_file(array.path)
     try:
+      _check_kind(array.dtype)
       self._archive = zipfile.ZipFile(self._file)
       self._member = self._archive.open(array.member)
       _read_header(self._member)
@@ -156,9 +157,17 @@ def open_npz(path: pathlib.Path) -> dict[str, StoredArray]:
           name = member.filename.removesuffix(".npy")
           if name in found:
             raise ValueError(f"{name!r} is there twice")
-          found[name] = _look(path, archive, member)
+          try:
+            found[name] = _look(path, archive, member)
+          except _ERRORS as error:
+            raise ArrayFileError(
+              f"array {name}, which starts at byte {member.header_offset}: "
+              f"{error}"
+            ) from error
+    except ArrayFileError:
+      raise
     except _ERRORS as error:
-      raise _as_ours(error) from error
+      raise ArrayFileError(f"the list of its arrays: {error}") from error
   return found
 
 
@@ -176,16 +185,17 @@ def _look(
   path: pathlib.Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo
 ) -> StoredArray:
   if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-    raise ValueError(f"{member.filename!r} is packed in a way NumPy never uses")
+    raise ValueError("it is packed in a way that NumPy never uses")
   with archive.open(member) as file:
     shape, is_transposed, dtype, header_bytes = _read_header(file)
   array = StoredArray(
     path, member.filename, shape, dtype, is_transposed, member.header_offset
   )
-  if header_bytes + array.nbytes != member.file_size:
+  is_pickled = dtype.hasobject  # It is refused when it is read.
+  if not is_pickled and header_bytes + array.nbytes != member.file_size:
     raise ValueError(
-      f"{member.filename!r} has {member.file_size} bytes, where its header "
-      f"says {header_bytes + array.nbytes}"
+      f"it has {member.file_size} bytes, where its header says "
+      f"{header_bytes + array.nbytes}"
     )
   return array
 
@@ -197,20 +207,23 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, Any, int]:
   length = file.read(2 if version == (1, 0) else 4)
   header_bytes = int.from_bytes(length, "little")
   if header_bytes > _MOST_HEADER_BYTES:
-    raise ValueError(f"an array has a header of {header_bytes} bytes")
+    raise ValueError(f"it has a header of {header_bytes} bytes")
   whole = io.BytesIO(length + file.read(header_bytes))
   if version == (1, 0):
     found = np.lib.format.read_array_header_1_0(whole)
   else:
     found = np.lib.format.read_array_header_2_0(whole)
   shape, is_transposed, dtype = found
-  if dtype.hasobject or dtype.kind not in _KINDS or dtype.names:
-    raise ValueError(f"an array is of type {dtype}, which is not read")
   if len(shape) > _MOST_AXES or not all(
     type(n) is int and 0 <= n <= _MOST_LENGTH for n in shape
   ):
-    raise ValueError(f"an array has the shape {str(shape)[:80]}")
+    raise ValueError(f"it has the shape {str(shape)[:80]}")
   return shape, is_transposed, dtype, len(start) + len(length) + header_bytes
+
+
+def _check_kind(dtype: np.dtype) -> None:
+  if dtype.hasobject or dtype.kind not in _KINDS or dtype.names:
+    raise ValueError(f"it is of type {dtype}, which is not read")
 
 
 def _as_ours(error: Exception) -> ArrayFileError:

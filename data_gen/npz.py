@@ -103,7 +103,7 @@ def find_damage(
   try:
     arrays = array_files.open_npz(path)
   except (array_files.ArrayFileError, OSError) as error:
-    return f"the list of its arrays: {error}"
+    return str(error)
   if expected is not None:
     shapes = {
       key: ((num_scenes, *feature.shape), np.dtype(feature.dtype))

@@ -12,14 +12,14 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from data_gen import plain_files
 
 _MOST_BYTES = 256 * plain_files.MIB
 MOST_PIXELS = 2**26  # Of a picture: 8192 x 8192.
 _MOST_WORK = 2**30  # Pixels of all that is decoded of one file.
-_KINDS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
+_KINDS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")
 _SCAN = b"\xff\xda"  # Of a JPEG; progressive ones have many.
 _ERRORS = (
   OSError,
@@ -37,6 +37,7 @@ _ERRORS = (
   struct.error,
   zlib.error,
   Image.DecompressionBombError,
+  Image.DecompressionBombWarning,  # Where warnings are errors.
 )
 
 
@@ -84,7 +85,10 @@ def frames(
     data = source
     if isinstance(source, pathlib.Path):
       data = plain_files.read_bytes(source, _MOST_BYTES)
-    image = Image.open(io.BytesIO(data), formats=kinds)
+    try:
+      image = Image.open(io.BytesIO(data), formats=kinds)
+    except UnidentifiedImageError as error:
+      raise ValueError(f"it is no {' or '.join(kinds)}") from error
     _check(image, size)
     if count is None:
       count = getattr(image, "n_frames", 1)

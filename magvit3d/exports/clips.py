@@ -50,10 +50,10 @@ def data_folder(
   if given:
     return given
   try:
-    config = json_files.read(run / "config.json")
+    document = json_files.read(run / "config.json")
   except (OSError, json_files.JsonError):
     return None
-  data = config.get("data")
+  data = document.get("data")
   if not isinstance(data, dict):  # A folder that save_pretrained wrote.
     return None
   named = data.get("data_dir")

@@ -314,6 +314,8 @@ def _prepare_pictures(folder):
     _picture(format="JPEG"),
     _picture(size=(33, 40), format="JPEG", progressive=True),
     _picture(format="BMP"),
+    _picture(format="TIFF"),
+    _picture(format="TIFF", compression="tiff_lzw"),
     _picture(format="GIF"),
     _picture(format="WEBP"),
   ]
