@@ -52,7 +52,7 @@ MEMORY_LIMIT_MIB = 256  # More than before; sound inputs take a few.
 _ADDRESSES_BYTES = (
   6 * 2**30
 )  # More than before; this is for the machine's sake.
-_BATCH = 500
+_FIRST_BATCH, _BATCH_S = 300, 90
 
 
 class _Hang(BaseException):
@@ -181,17 +181,16 @@ def fuzz(
   used_s = dict.fromkeys(names, 0.0)
   end = time.monotonic() + seconds
   while time.monotonic() < end:
-    waiting = [name for name in names if places[name] < most]
+    waiting = [name for name in names if places[name] < _share(name, most)]
     if not waiting:
       break
     # The one with the fewest inputs is next.
-    name = min(waiting, key=places.get)
+    name = min(waiting, key=lambda name: places[name] / _share(name, most))
     start = time.monotonic()
-    batch = _BATCH if used_s[name] else 50
+    batch = _FIRST_BATCH
     if used_s[name]:
-      rate = places[name] / used_s[name]
-      batch = int(np.clip(30 * rate, 20, 5000))
-    stop = min(places[name] + batch, most)
+      batch = int(np.clip(_BATCH_S * places[name] / used_s[name], 20, 20000))
+    stop = min(places[name] + batch, _share(name, most))
     for number, outcome, text in _run_batch(name, seed, places[name], stop):
       counts[name][outcome] += 1
       places[name] = number + 1
@@ -202,6 +201,14 @@ def fuzz(
     name: {outcome: counts[name][outcome] for outcome in OUTCOMES}
     for name in names
   }
+
+
+def _share(name: str, most: int) -> int:
+  """Inputs of a reader of several files are divided among these."""
+  kind = name.partition("-")[0]
+  if kind not in ("report", "compare"):
+    return most
+  return -(-most // sum(other.startswith(kind) for other in fuzz_readers.NAMES))
 
 
 def _keep(name, seed, number, outcome, text) -> None:

@@ -496,6 +496,8 @@ def _prepare_report(name):
   def prepare(folder):
     run = _report_folder(folder)
     sound = (run / name).read_bytes()
+    for metrics in run.glob("*/metrics.jsonl"):
+      metrics.write_text("".join(metrics.read_text().splitlines(True)[:20]))
     # Encoding moving pictures takes most of the time.
     for other in ("clips.npz", "paths.npz"):
       if not name.endswith(other):

@@ -49,6 +49,8 @@ class SceneVideos:
     self._check_keys(list(arrays))
     stored, self._frames = (arrays[key] for key in _KEYS)
     self.shape = self._frames.shape
+    if stored.dtype.hasobject:
+      raise self._damaged(ValueError("scene_id is a pickle, which is not read"))
     if stored.ndim != 1 or not np.issubdtype(stored.dtype, np.integer):
       raise UserError(
         f"{self._name}: scene_id is {stored.dtype} {stored.shape}; "
