@@ -125,7 +125,7 @@ class JsonField:
     path = self.path.parent / user_paths.expanded(self.value)
     try:  # A name may have bytes that are no UTF-8, as Python escapes them.
       is_there = path.exists()
-    except ValueError:  # Letters that no name of a file can have.
+    except (OSError, ValueError):  # No name that a file can have.
       is_there = False
     if not is_there:
       raise self.error(f"is {self.value!r}, but {path} does not exist.")

@@ -74,16 +74,22 @@ def describe_split(options: SceneSet, split: str, folder: pathlib.Path) -> dict:
   }
 
 
-def read(path: pathlib.Path) -> dict | None:
+def read(path: pathlib.Path, kind: type = manifest_types.Header) -> dict | None:
   """Returns a manifest, or None if there is none.
+
+  Args:
+    path: Of the manifest.
+    kind: What it must hold: `Manifest` if it is complete.
 
   Raises:
     ValueError: The file is damaged.
   """
   try:
-    return json_files.read(path, manifest_types.Header)
+    return json_files.read(path, kind)
   except (FileNotFoundError, NotADirectoryError):
     return None
+  except OSError as error:
+    raise OSError(f"{path} cannot be read ({error.strerror}).") from error
   except ValueError as error:
     raise ValueError(
       f"{path} is damaged ({error}). Delete its folder and make the data set "

@@ -11,7 +11,9 @@ from data_gen.features import Feature, make_features
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 # A file in the same folder.
-FileName = Annotated[str, msgspec.Meta(pattern=r"^[^/\\\x00.][^/\\\x00]*$")]
+FileName = Annotated[
+  str, msgspec.Meta(pattern=r"^[^/\\\x00.][^/\\\x00]*$", max_length=63)
+]
 
 
 class Shard(TypedDict):
@@ -31,17 +33,29 @@ class Split(TypedDict):
   shards: list[Shard]
 
 
+class Arguments(TypedDict, total=False):
+  """Options, and of footage the hashes of its files."""
+
+  files: dict[str, str]
+
+
 class Header(TypedDict):
   """What is known before anything is rendered."""
 
   dataset: str
   format_version: int
-  arguments: dict[str, Any]
+  arguments: Arguments
   file_format: Literal["tfrecord", "array_record", "npz"]
 
 
-class Manifest(Header):
-  """A data set that is complete."""
+class Complete(Header):
+  """A data set that is complete, as its maker needs it."""
+
+  splits: dict[str, Split]
+
+
+class Manifest(Complete):
+  """The same, as readers need it."""
 
   seed: _Count
   shape_names: list[str]
@@ -52,7 +66,6 @@ class Manifest(Header):
   image_size: Annotated[int, msgspec.Meta(ge=1, le=4096)]
   features: dict[str, dict[str, Any]]
   has_masks: NotRequired[bool]
-  splits: dict[str, Split]
 
 
 def check(manifest: Any) -> None:

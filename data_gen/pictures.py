@@ -17,7 +17,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from data_gen import plain_files
 
 _MOST_BYTES = 256 * plain_files.MIB
-MOST_PIXELS = 2**26  # Of a picture: 8192 x 8192.
+MOST_PIXELS = 2**25  # Of a picture: 8K.
+_MOST_MOVING_PIXELS = 2**23  # Of one of an animation: 4K.
 _MOST_WORK = 2**30  # Pixels of all that is decoded of one file.
 _KINDS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")
 _SCAN = b"\xff\xda"  # Of a JPEG; progressive ones have many.
@@ -89,7 +90,8 @@ def frames(
       image = Image.open(io.BytesIO(data), formats=kinds)
     except UnidentifiedImageError as error:
       raise ValueError(f"it is no {' or '.join(kinds)}") from error
-    _check(image, size)
+    most = MOST_PIXELS if count == 1 else _MOST_MOVING_PIXELS
+    _check(image, size, most)
     if count is None:
       count = getattr(image, "n_frames", 1)
     scans = bytes(data).count(_SCAN) if image.format in ("JPEG", "MPO") else 1
@@ -105,6 +107,7 @@ def frames(
       try:
         if number:
           image.seek(number)
+          _check(image, size, most)  # Of a GIF it may grow.
         image.load()
       except _ERRORS as error:
         raise _as_ours(error) from error
@@ -119,13 +122,12 @@ def upright(image: Image.Image) -> Image.Image:
     return image
 
 
-def _check(image: Image.Image, size: tuple[int, int] | None) -> None:
+def _check(image: Image.Image, size: tuple[int, int] | None, most: int) -> None:
   if size is not None and image.size != size:
     raise ValueError(f"it has {image.size} pixels, where {size} are expected")
-  if image.width * image.height > MOST_PIXELS:
+  if image.width * image.height > most:
     raise ValueError(
-      f"it has {image.width} x {image.height} pixels, more than "
-      f"{MOST_PIXELS} in all"
+      f"it has {image.width} x {image.height} pixels, more than {most} in all"
     )
 
 

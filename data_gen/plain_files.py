@@ -69,6 +69,15 @@ def read_bytes(path: pathlib.Path, most_bytes: int) -> bytes:
   )
 
 
+def is_file(path: pathlib.Path) -> bool:
+  """Whether a regular file is there, whatever the path."""
+  try:
+    check(path)
+  except OSError:
+    return False
+  return True
+
+
 def inside(folder: pathlib.Path, name: str) -> pathlib.Path:
   """Returns the file of a name in a folder that nobody vouches for.
 
@@ -77,6 +86,9 @@ def inside(folder: pathlib.Path, name: str) -> pathlib.Path:
   """
   path = folder / name
   is_name = name not in ("", ".", "..") and not set(name) & set("/\\\0")
-  if not is_name or path.resolve().parent != folder.resolve():
+  # Not `resolve`, which raises for links that run in a circle.
+  if not is_name or os.path.dirname(os.path.realpath(path)) != os.path.realpath(
+    folder
+  ):
     raise ValueError(f"{name!r} leads out of {folder}")
   return path

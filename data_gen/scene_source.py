@@ -16,6 +16,7 @@ from data_gen import (
   array_records,
   json_files,
   manifest_types,
+  plain_files,
   records,
   schema,
   tfrecord,
@@ -239,7 +240,7 @@ def _check_sizes(
 
 def check_shard_size(path: pathlib.Path, expected: int) -> None:
   """Raises DataError if a shard is missing, or not of the expected bytes."""
-  found = path.stat().st_size if path.is_file() else None
+  found = path.stat().st_size if plain_files.is_file(path) else None
   if found != expected:
     state = "is missing" if found is None else f"has {found} bytes"
     raise DataError(

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NotRequired, SupportsIndex, TypedDict
 import msgspec
 import numpy as np
 
-from data_gen import json_files
+from data_gen import json_files, plain_files
 from data_gen.errors import DataError
 from data_gen.features import Feature
 from data_gen.manifest_types import FileName
@@ -48,7 +48,7 @@ class _Manifest(TypedDict):
   schema_version: int
   key: str
   tokenizer: str
-  num_clips: _Count
+  num_clips: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
   clips_per_shard: _Count
   features: dict[str, dict[str, Any]]
   shards: NotRequired[list[_Shard]]
@@ -88,7 +88,7 @@ def read_manifest(path: pathlib.Path) -> dict[str, Any]:
 def is_there(folder: pathlib.Path, shard: Mapping[str, Any]) -> bool:
   """Whether a shard has the size that the manifest says."""
   path = folder / shard["name"]
-  return path.is_file() and path.stat().st_size == shard["bytes"]
+  return plain_files.is_file(path) and path.stat().st_size == shard["bytes"]
 
 
 class TokenSource:

@@ -5,6 +5,7 @@ Nothing in the folder is changed, so that a run may still go on in it.
 
 import dataclasses
 import json
+import os
 import pathlib
 import re
 from collections.abc import Mapping
@@ -153,10 +154,11 @@ def _newest(workdir: pathlib.Path, stage: str) -> pathlib.Path | None:
 
 def _check_links(workdir: pathlib.Path, folder: pathlib.Path) -> None:
   """Raises UserError if a link of a checkpoint leads out of the run."""
-  root = workdir.resolve()
+  root = os.path.realpath(workdir)
   for path in (folder, *folder.rglob("*")):
     is_plain = path.is_file() or path.is_dir()
-    if not is_plain or not path.resolve().is_relative_to(root):
+    real = pathlib.Path(os.path.realpath(path))
+    if not is_plain or not real.is_relative_to(root):
       raise UserError(
         f"{path} is no file, or leads out of {workdir}, from which alone "
         "checkpoints are read. Put the files themselves there."

@@ -109,6 +109,8 @@ def make_model(
 
 _MOST_PIXELS = 2**26  # Of a clip.
 _MOST_TASKS = 1000
+# Each is traced for some milliseconds.
+_MOST_LAYERS = 500
 
 
 def network_shapes(
@@ -203,14 +205,14 @@ def _check_counts(
     }
   num_values = sum(map(math.prod, leaves.values()))
   for counts, most, what in (
-    (layers, len(leaves), "arrays"),
+    (layers, min(len(leaves), _MOST_LAYERS), "arrays"),
     (widths, num_values, "values"),
   ):
     for name, count in counts.items():
       if count > most:
         raise UserError(
           f"its networks have {name}={count}, and there are {most} {what} of "
-          "parameters in all"
+          "parameters at most"
         )
 
 

@@ -48,7 +48,9 @@ OUTCOMES = (
 )
 BAD = OUTCOMES[3:]
 TIME_LIMIT_S = 20
-MEMORY_LIMIT_MIB = 256  # More than before; sound inputs take a few.
+# More than before. Sound inputs take a few; the largest picture or frame that
+# may be takes 128, and as much again where it is converted.
+MEMORY_LIMIT_MIB = 512
 _ADDRESSES_BYTES = (
   6 * 2**30
 )  # More than before; this is for the machine's sake.

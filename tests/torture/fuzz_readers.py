@@ -207,6 +207,54 @@ def _read_record(folder, data):
   return source.scene(0)
 
 
+def _prepare_values(folder):
+  import tempfile
+
+  from data_gen.scene_source import SceneSource
+
+  _put(_data_set(), folder)
+  with tempfile.TemporaryDirectory() as other:
+    _put(_data_set(), pathlib.Path(other))
+    scene = SceneSource(other, "train").scene(0)
+  return [
+    json.dumps(
+      {
+        key: value.tolist() if isinstance(value, np.ndarray) else value
+        for key, value in scene.items()
+        if key not in ("frames", "masks")
+      }
+    ).encode()
+  ]
+
+
+def _read_values(folder, data):
+  """A sound record whose numbers are others, and what is shown of it."""
+  from data_gen import examples
+  from data_gen.features import Feature
+  from data_gen.previews import scene_page
+  from data_gen.previews.data_set import DataSet
+
+  try:
+    given = json.loads(data)
+  except (ValueError, RecursionError):
+    given = {}
+  features = json.loads(_data_set()["manifest.json"])["features"]
+  encoded = examples.decode_example(_records()[0])
+  encoded = {k: v if isinstance(v, np.ndarray) else [*map(bytes, v)]
+             for k, v in encoded.items()}  # fmt: skip
+  for key, content in features.items():
+    feature = Feature.from_json(content)
+    if feature.encoding != "numbers":
+      continue
+    try:
+      values = np.array(given[key], feature.dtype)
+    except (KeyError, TypeError, ValueError, OverflowError):
+      continue  # No record has such.
+    encoded[key] = values.reshape(-1)
+  _read_record(folder, examples.encode_example(encoded))
+  scene_page.make_page(DataSet(folder, "train"), 0)
+
+
 def _read_example(folder, data):
   from data_gen import examples
 
@@ -970,6 +1018,9 @@ def _make() -> dict[str, Reader]:
     Reader("json", _prepare_json, _read_json, (ValueError,), is_json=True),
     Reader("example", _prepare_record, _read_example, (ValueError,)),
     Reader("record", _prepare_record, _read_record, errors),
+    Reader(
+      "record values", _prepare_values, _read_values, errors, is_json=True
+    ),
     Reader("shard", _prepare_data(_SHARD), _read_data(_SHARD), errors, True),
     Reader(
       "shard index",

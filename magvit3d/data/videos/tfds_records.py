@@ -15,7 +15,7 @@ from typing import Annotated, Any, NotRequired, SupportsIndex, TypedDict
 
 import msgspec
 
-from data_gen import examples, json_files, user_paths
+from data_gen import examples, json_files, plain_files, user_paths
 from data_gen.array_records import ArrayRecordSource
 from data_gen.errors import DataError
 from data_gen.record_source import RecordSource
@@ -113,7 +113,7 @@ def open_split(data_dir: str | None, name: str, split: str) -> PreparedSplit:
   folder = _newest_version(root / name, advice)
   info = _read_info(folder, advice)
   paths, counts = _shards(folder, info, split)
-  missing = [path for path in paths if not path.is_file()]
+  missing = [path for path in paths if not plain_files.is_file(path)]
   if missing:
     raise DataError(
       f"{missing[0]} is missing; {len(missing)} of {len(paths)} shards are. "
