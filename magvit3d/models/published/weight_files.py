@@ -28,7 +28,7 @@ Leaf = tuple[str, ...]  # Names of a parameter's modules, and its own.
 
 _PICKLED = (".pth", ".pt", ".bin", ".pkl", ".ckpt", ".tar")
 _NUM_NAMED = 4  # Keys that a message names.
-_MOST_HEADER_BYTES = 2**24  # Of names and shapes.
+_MOST_BYTES, _MOST_HEADER_BYTES = 2**32, 2**24  # Of a file, and of its names.
 _ERRORS = (safetensors.SafetensorError, ValueError, TypeError, OSError)
 # Of safetensors; what is none of them holds no numbers for us.
 _DTYPES = {
@@ -215,6 +215,8 @@ def _find_arrays(path: pathlib.Path, network: str) -> Mapping[str, Weights]:
   if not path.is_file():
     raise UserError(f"{path}: there is no such file of {network} weights.")
   try:
+    if plain_files.check(path).st_size > _MOST_BYTES:
+      raise ValueError("it has more than 4 GiB, as none of these networks has")
     if path.suffix == ".npz":
       return array_files.open_npz(path)
     with plain_files.open_file(path) as file:
