@@ -248,11 +248,12 @@ def _restore(
       f"The checkpoint {folder} does not fit the networks of "
       f"{folder.parents[2]}/config.json: {fit.listed(found, '; ')}."
     )
-  orbax_folder.check_size(folder / "state", wanted)
   restore_args = jax.tree.map(
     lambda leaf: ocp.ArrayRestoreArgs(sharding=place, dtype=leaf.dtype), wanted
   )
   try:
+    found = orbax_folder.read_structure(folder / "state")
+    orbax_folder.check_size(folder / "state", found[item])
     state = ocp.PyTreeCheckpointHandler().restore(
       (folder / "state").absolute(),
       args=ocp.args.PyTreeRestore(

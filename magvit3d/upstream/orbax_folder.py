@@ -113,11 +113,20 @@ def check_size(folder: pathlib.Path, parts: PyTree) -> None:
   on_disk = sum(
     file.stat().st_size for file in folder.rglob("*") if file.is_file()
   )
-  said = sum(
-    math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize
+  arrays = [
+    leaf
     for leaf in jax.tree.leaves(parts)
     if getattr(leaf, "shape", None) is not None and leaf.dtype is not None
-  )
+  ]
+  said = sum(map(_num_bytes, arrays))
   if said > _MAX_RATIO * on_disk + _SPARE_BYTES:
     reason = f"its arrays would take {said} bytes, it has {on_disk}"
     raise UserError(_text(folder, reason))
+
+
+def _num_bytes(leaf: Any) -> int:
+  """Of an array, or of the chunk of it that is read at once."""
+  storage = getattr(leaf, "storage", None)
+  chunk = (storage and storage.chunk_shape) or ()
+  size = max(math.prod(leaf.shape), math.prod(chunk))
+  return size * np.dtype(leaf.dtype).itemsize
