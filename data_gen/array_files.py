@@ -10,6 +10,7 @@ import dataclasses
 import io
 import math
 import pathlib
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -37,6 +38,8 @@ _ERRORS = (
   RecursionError,
   NotImplementedError,  # Of `zipfile`, of features that it lacks.
   RuntimeError,  # The same, of passwords.
+  MemoryError,
+  tokenize.TokenError,  # Of NumPy, of a header.
 )
 
 

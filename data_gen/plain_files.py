@@ -12,8 +12,6 @@ import stat
 from typing import BinaryIO
 
 MIB = 2**20
-# Pipes are not waited for; of Windows, bytes stay as they are.
-_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def check(path: pathlib.Path) -> os.stat_result:
@@ -39,12 +37,8 @@ def check(path: pathlib.Path) -> os.stat_result:
 
 def open_file(path: pathlib.Path) -> BinaryIO:
   """Opens a file for reading; errors are those of `check`."""
-  check(path)
-  file = os.fdopen(os.open(path, _FLAGS), "rb")
-  if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # Exchanged since.
-    file.close()
-    check(path)
-  return file
+  check(path)  # Before it is opened, which would wait.
+  return path.open("rb")
 
 
 def read_bytes(path: pathlib.Path, most_bytes: int) -> bytes:
