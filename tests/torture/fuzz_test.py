@@ -6,11 +6,12 @@ import pathlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from data_gen import examples, json_files
 from tests.torture import fuzz, fuzz_readers
+
+hypothesis = pytest.importorskip("hypothesis")
+st = hypothesis.strategies
 
 _KEPT = sorted(fuzz.CORPUS.glob("*")) if fuzz.CORPUS.is_dir() else []
 
@@ -101,8 +102,8 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
-@given(_JSON)
+@hypothesis.settings(max_examples=200, deadline=None)
+@hypothesis.given(_JSON)
 def test_what_json_reads_can_be_written_again(value):
   text = json.dumps(value)
   try:
@@ -113,8 +114,8 @@ def test_what_json_reads_can_be_written_again(value):
   json.dumps(found, ensure_ascii=False).encode()
 
 
-@settings(max_examples=200, deadline=None)
-@given(
+@hypothesis.settings(max_examples=200, deadline=None)
+@hypothesis.given(
   st.dictionaries(
     st.text(max_size=8),
     st.lists(st.binary(max_size=20), max_size=4)
