@@ -122,13 +122,9 @@ class VideoFile:
         f"{numbers[-1]} of {self.num_frames} cannot be decoded. {ADVICE}"
       )
     for frame in chosen:
-      is_opaque = not any(c.is_alpha for c in frame.format.components)
-      if is_opaque and frame.format.name != "pal8":
-        image = frame.to_image()
-      else:
-        image = Image.fromarray(frame.to_ndarray(format="rgba"))
-      turns = round(frame.rotation / 90)
-      yield image.rotate(90 * turns, expand=True) if turns else image
+      with _explaining(self._path):
+        image = _upright(frame)
+      yield image
 
   def _decode(self, wanted: np.ndarray, start: int | None) -> list[Any] | None:
     """Returns what is shown at the wanted times, or None if that is not there.
@@ -156,6 +152,16 @@ class VideoFile:
     for i in range(len(wanted)):
       frames.append(chosen[i] if i in chosen else frames[-1])
     return frames
+
+
+def _upright(frame: Any) -> Image.Image:
+  is_opaque = not any(c.is_alpha for c in frame.format.components)
+  if is_opaque and frame.format.name != "pal8":
+    image = frame.to_image()
+  else:
+    image = Image.fromarray(frame.to_ndarray(format="rgba"))
+  turns = round(frame.rotation / 90)
+  return image.rotate(90 * turns, expand=True) if turns else image
 
 
 ADVICE = "Take the file away, or put a whole one in its place."
@@ -256,7 +262,7 @@ def _opened(path: pathlib.Path, **options: str) -> Iterator[tuple[Any, Any]]:
     options: FFmpeg's, for its reader.
   """
   av = import_av()
-  try:
+  with _explaining(path):
     plain_files.check(path)
     with av.open(str(path), options=_LIMITS | options) as container:
       stream = _choose_stream(container)
@@ -275,6 +281,14 @@ def _opened(path: pathlib.Path, **options: str) -> Iterator[tuple[Any, Any]]:
       # Grain's threads read several files at once.
       stream.codec_context.thread_count = 1
       yield container, stream
+
+
+@contextlib.contextmanager
+def _explaining(path: pathlib.Path) -> Iterator[None]:
+  """Turns errors of PyAV into ours, which name the file."""
+  av = import_av()
+  try:
+    yield
   except DataError:
     raise
   except (
