@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from data_gen import shards
+from data_gen import plain_files, shards
 from data_gen.errors import DataError
 from data_gen.record_source import RecordSource, wrong_count
 
@@ -112,7 +112,7 @@ class ArrayRecordSource(RecordSource):
     if shard not in self._readers:
       path = self.paths[shard]
       try:
-        open(path, "rb").close()  # The reader takes a missing file for empty.
+        plain_files.check(path)  # The reader takes a missing file for empty.
       except OSError as error:
         raise DataError(
           f"{path} cannot be read ({error.strerror}). {self.advice}"

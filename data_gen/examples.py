@@ -12,6 +12,10 @@ import numpy as np
 # Tags: field number * 8 + wire type (0 varint, 2 length and bytes).
 _LENGTH = 2
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
+# A number of 64 bits has no more bytes, and a record no more entries: of what
+# nobody vouches for, each would take time.
+_MOST_VARINT_BYTES = 10
+_MOST_ENTRIES = 2**20
 
 Value = list[bytes] | np.ndarray
 
@@ -46,19 +50,20 @@ def decode_example(record: bytes) -> dict[str, list[memoryview] | np.ndarray]:
     ValueError: The bytes are no Example with packed lists.
   """
   features = {}
+  fields = _Fields()
   try:
-    for _, body in _fields(memoryview(record)):
-      for _, entry in _fields(body):
-        parts = dict(_fields(entry))
-        features[bytes(parts[1]).decode()] = _decode_feature(parts[2])
+    for _, body in fields.of(memoryview(record)):
+      for _, entry in fields.of(body):
+        parts = dict(fields.of(entry))
+        features[bytes(parts[1]).decode()] = _decode_feature(parts[2], fields)
   except (IndexError, KeyError, UnicodeDecodeError) as error:
     raise ValueError("The record is no tf.train.Example.") from error
   return features
 
 
-def _decode_feature(feature: memoryview):
-  kind, body = next(_fields(feature), (_BYTES_LIST, memoryview(b"")))
-  items = [data for _, data in _fields(body)]
+def _decode_feature(feature: memoryview, fields: "_Fields"):
+  kind, body = next(fields.of(feature), (_BYTES_LIST, memoryview(b"")))
+  items = [data for _, data in fields.of(body)]
   if kind == _BYTES_LIST:
     return items
   if kind == _FLOAT_LIST:
@@ -68,21 +73,37 @@ def _decode_feature(feature: memoryview):
   for data in items:
     position = 0
     while position < len(data):
+      fields.count()
       value, position = _read_varint(data, position)
       values.append(value - 2**64 if value >= 2**63 else value)
   return np.array(values, np.int64)
 
 
-def _fields(data: memoryview):
-  """Yields number and bytes of each length-delimited field."""
-  position = 0
-  while position < len(data):
-    tag, position = _read_varint(data, position)
-    length, position = _read_varint(data, position)
-    if tag % 8 != _LENGTH or position + length > len(data):
-      raise ValueError("The record is no tf.train.Example with packed lists.")
-    yield tag // 8, data[position : position + length]
-    position += length
+class _Fields:
+  """The fields of a record's messages, of which there are not too many."""
+
+  def __init__(self):
+    self._num_entries = 0
+
+  def count(self) -> None:
+    """Counts an entry."""
+    self._num_entries += 1
+    if self._num_entries > _MOST_ENTRIES:
+      raise ValueError(
+        f"The record is no tf.train.Example of {_MOST_ENTRIES} entries at most."
+      )
+
+  def of(self, data: memoryview):
+    """Yields number and bytes of each length-delimited field."""
+    position = 0
+    while position < len(data):
+      self.count()
+      tag, position = _read_varint(data, position)
+      length, position = _read_varint(data, position)
+      if tag % 8 != _LENGTH or position + length > len(data):
+        raise ValueError("The record is no tf.train.Example with packed lists.")
+      yield tag // 8, data[position : position + length]
+      position += length
 
 
 def _field(number: int, data: bytes) -> bytes:
@@ -99,12 +120,14 @@ def _varint(value: int) -> bytes:
 
 
 def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
-  byte = data[position]
-  position += 1
-  value, shift = byte & 127, 7
-  while byte > 127:
-    byte = data[position]
-    position += 1
-    value |= (byte & 127) << shift
-    shift += 7
-  return value, position
+  value = 0
+  for number in range(_MOST_VARINT_BYTES):
+    byte = data[position + number]
+    value |= (byte & 127) << (7 * number)
+    if byte < 128:
+      if value >= 2**64:
+        break
+      return value, position + number + 1
+  raise ValueError(
+    "The record is no tf.train.Example: it has a number of more than 64 bits."
+  )

@@ -6,10 +6,16 @@ The manifest of a data set lists them, so that readers need nothing else.
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
 
 from data_gen import schema
 from data_gen.options import DatasetOptions
+
+# Numbers of entries and images, which are those of arrays in memory.
+_Length = Annotated[int, msgspec.Meta(ge=0, le=2**20)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,10 +32,12 @@ class Feature:
     scale: A stored value times this is in the unit of the feature.
   """
 
-  dtype: str
-  shape: tuple[int, ...] = ()
-  encoding: str = "numbers"
-  num_list_axes: int = 0
+  dtype: Literal[
+    "uint8", "uint16", "uint32", "int16", "int64", "float32", "str"
+  ]
+  shape: tuple[_Length, ...] = ()
+  encoding: Literal["numbers", "text", "png", "raw"] = "numbers"
+  num_list_axes: _Length = 0
   scale: float = 1.0
 
   @property
@@ -48,8 +56,22 @@ class Feature:
 
   @classmethod
   def from_json(cls, content: Mapping[str, Any]) -> "Feature":
-    """Returns the feature that `to_json` described."""
-    return cls(**{**content, "shape": tuple(content["shape"])})
+    """Returns the feature that `to_json` described.
+
+    Raises:
+      ValueError: It describes none.
+    """
+    unknown = content.keys() - cls.__dataclass_fields__.keys()
+    if unknown:
+      raise ValueError(f"a feature has the unknown field {min(unknown)!r}")
+    return msgspec.convert(content, cls)
+
+  @property
+  def nbytes(self) -> int:
+    """Bytes of the decoded array; of texts none are known."""
+    if self.encoding == "text":
+      return 0
+    return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 def _images(dtype, shape, num_list_axes, encoding="png", scale=1.0):

@@ -58,7 +58,7 @@ class Owner:
     """Returns what a file says; None if that is nothing or half of it."""
     try:
       found = cls(**json.loads(text))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
       return None
     return found if isinstance(found.process, int) else None
 

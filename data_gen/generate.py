@@ -13,6 +13,7 @@ from data_gen import (
   disk,
   folder_lock,
   manifest,
+  manifest_types,
   preview,
   schema,
   shards,
@@ -56,7 +57,7 @@ def generate(
   header = check_options(options)
   if options.file_format == "array_record":
     array_records.import_array_record()
-  found = manifest.read(path)
+  found = manifest.read(path, manifest_types.Complete)
   missing = _missing_shards(options, folder, found)
   if found and not missing:
     log(f"The data set is complete already: {path}")
@@ -72,7 +73,7 @@ def generate(
 def _make_missing(options, header, log, shows_bar, write_shards) -> None:
   """Makes what is missing of a data set, in a folder that is ours alone."""
   folder = pathlib.Path(options.output_dir)
-  found = manifest.read(folder / schema.MANIFEST_NAME)
+  found = manifest.read(folder / schema.MANIFEST_NAME, manifest_types.Complete)
   missing = _missing_shards(options, folder, found)
   shards.remove_temporary_files(folder)
   estimate = disk.estimate_bytes(options, missing)

@@ -1,15 +1,16 @@
 """Values of a JSON file that know where they stand, for errors that say it."""
 
 import difflib
-import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from data_gen import user_paths
+from data_gen import json_files, user_paths
 from data_gen.errors import DataError
+
+_MOST = 2**31 - 1  # Of pixels and frames.
 
 
 class JsonField:
@@ -88,9 +89,10 @@ class JsonField:
   def whole_number(self, low: int) -> int:
     """Returns an int of at least `low`; raises DataError otherwise."""
     is_int = isinstance(self.value, int) and not isinstance(self.value, bool)
-    if not is_int or self.value < low:
+    if not is_int or not low <= self.value <= _MOST:
       raise self.error(
-        f"is {self.value!r}; it must be a whole number of at least {low}."
+        f"is {self.value!r}; it must be a whole number of at least {low}"
+        + (f" and at most {_MOST}." if is_int and self.value > _MOST else ".")
       )
     return self.value
 
@@ -123,7 +125,7 @@ class JsonField:
     path = self.path.parent / user_paths.expanded(self.value)
     try:  # A name may have bytes that are no UTF-8, as Python escapes them.
       is_there = path.exists()
-    except ValueError:  # Letters that no name of a file can have.
+    except (OSError, ValueError):  # No name that a file can have.
       is_there = False
     if not is_there:
       raise self.error(f"is {self.value!r}, but {path} does not exist.")
@@ -137,9 +139,9 @@ def read_json(path: pathlib.Path) -> JsonField:
     DataError: It cannot be read, or is no JSON.
   """
   try:
-    content = json.loads(path.read_text(encoding="utf-8-sig"))
+    content = json_files.read(path, Any, halves_of_letters=True)
   except OSError as error:
     raise DataError(f"{path} cannot be read ({error.strerror}).") from error
-  except ValueError as error:  # UnicodeDecodeError is one too.
+  except json_files.JsonError as error:
     raise DataError(f"{path} is no JSON ({error}).") from error
   return JsonField(content, "", path)

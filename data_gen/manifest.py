@@ -10,12 +10,11 @@ import pathlib
 
 import numpy as np
 
-from data_gen import npz, schema, shards
+from data_gen import json_files, manifest_types, npz, schema, shards
 from data_gen.features import make_features
 from data_gen.footage import Footage
 from data_gen.scene_makers import SceneSet, class_of_scene
 
-_HEADER_KEYS = {"dataset", "format_version", "arguments", "file_format"}
 PARTIAL_NAME = "manifest.partial.json"
 
 
@@ -75,19 +74,22 @@ def describe_split(options: SceneSet, split: str, folder: pathlib.Path) -> dict:
   }
 
 
-def read(path: pathlib.Path) -> dict | None:
+def read(path: pathlib.Path, kind: type = manifest_types.Header) -> dict | None:
   """Returns a manifest, or None if there is none.
+
+  Args:
+    path: Of the manifest.
+    kind: What it must hold: `Manifest` if it is complete.
 
   Raises:
     ValueError: The file is damaged.
   """
   try:
-    content = json.loads(path.read_text())
-    if not isinstance(content, dict) or not _HEADER_KEYS <= set(content):
-      raise ValueError("it is no manifest")
-    return content
+    return json_files.read(path, kind)
   except (FileNotFoundError, NotADirectoryError):
     return None
+  except OSError as error:
+    raise OSError(f"{path} cannot be read ({error.strerror}).") from error
   except ValueError as error:
     raise ValueError(
       f"{path} is damaged ({error}). Delete its folder and make the data set "

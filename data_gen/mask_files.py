@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from data_gen import rgb_images
+from data_gen import pictures, rgb_images
 from data_gen.errors import DataError
 from data_gen.folder_contents import visible_children
 from data_gen.video_files import VideoFile
@@ -100,9 +100,8 @@ class MaskFolder:
     for number in numbers:
       path = self.paths[number]
       try:
-        with Image.open(path) as image:
-          yield _is_object(image)
-      except (OSError, SyntaxError, ValueError) as error:
+        yield _is_object(pictures.read(path))
+      except ValueError as error:
         raise DataError(f"{path} cannot be decoded ({error}).") from error
 
 

@@ -11,13 +11,12 @@
 import io
 import pathlib
 import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from data_gen import schema, shards
+from data_gen import array_files, schema, shards
 from data_gen.features import Feature, make_features
 from data_gen.options import DatasetOptions
 
@@ -33,6 +32,7 @@ KEYS = {
   "masks": schema.MASKS,
 }
 _COMPRESSION_LEVEL = 3
+_PART_BYTES = 2**20
 
 
 def make_arrays(options: DatasetOptions) -> dict[str, Feature]:
@@ -88,22 +88,37 @@ def write_archive(
         member.write(array.data)
 
 
-def find_damage(path: pathlib.Path) -> str | None:
-  """Returns what is damaged in an archive, or None."""
+def find_damage(
+  path: pathlib.Path,
+  expected: Mapping[str, Feature] | None = None,
+  num_scenes: int = 0,
+) -> str | None:
+  """Returns what is damaged in an archive, or None.
+
+  Args:
+    path: Of the archive.
+    expected: What a scene has in each array; None: whatever the headers say.
+    num_scenes: In the archive, where that is given.
+  """
   try:
-    with zipfile.ZipFile(path) as archive:
-      for member in archive.infolist():
-        try:
-          with archive.open(member) as file:
-            while file.read(2**20):
-              pass
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
-          return (
-            f"array {member.filename.removesuffix('.npy')}, which starts at "
-            f"byte {member.header_offset}: {error}"
-          )
-  except (zipfile.BadZipFile, OSError) as error:
-    return f"the list of its arrays: {error}"
+    arrays = array_files.open_npz(path)
+  except (array_files.ArrayFileError, OSError) as error:
+    return str(error)
+  if expected is not None:
+    shapes = {
+      key: ((num_scenes, *feature.shape), np.dtype(feature.dtype))
+      for key, feature in expected.items()
+    }
+    if shapes != {key: (a.shape, a.dtype) for key, a in arrays.items()}:
+      return "the list of its arrays: they are not those of the manifest"
+  for key in arrays:
+    try:
+      with arrays[key].opened() as values:
+        for start in range(0, arrays[key].nbytes, _PART_BYTES):
+          values.read(min(_PART_BYTES, arrays[key].nbytes - start))
+        values.finish()
+    except (array_files.ArrayFileError, OSError) as error:
+      return f"array {key}, which starts at byte {arrays[key].offset}: {error}"
   return None
 
 

@@ -9,6 +9,8 @@ from data_gen import examples, png
 from data_gen.errors import DataError
 from data_gen.features import Feature
 
+_MOST_TEXT_BYTES = 2**20
+
 
 def encode_scene(
   scene: Mapping[str, Any], features: Mapping[str, Feature]
@@ -53,14 +55,17 @@ def decode_scene(
   Raises:
     DataError: The record does not hold these features.
   """
-  found = examples.decode_example(record)
   try:
+    found = examples.decode_example(record)
     return {
       key: _decode(found[key], features[key], view)
       for key in (features if keys is None else keys)
     }
-  except (KeyError, ValueError) as error:
+  except KeyError as error:
     raise DataError(f"A record does not fit the manifest: {error}.") from error
+  except ValueError as error:
+    text = str(error).rstrip(".")
+    raise DataError(f"A record does not fit the manifest: {text}.") from error
 
 
 def _encode(key, value, feature):
@@ -79,9 +84,16 @@ def _encode(key, value, feature):
 
 
 def _decode(value, feature, view):
+  is_list = isinstance(value, list)
+  if is_list == (feature.encoding == "numbers"):
+    raise ValueError(f"it has no {feature.encoding} where these are expected")
   if feature.encoding == "text":
+    if len(value) != 1 or len(value[0]) > _MOST_TEXT_BYTES:
+      raise ValueError("it has no text where one is expected")
     return bytes(value[0]).decode()
   if feature.encoding == "numbers":
+    if value.dtype != feature.dtype:
+      raise ValueError(f"it has {value.dtype}, not {feature.dtype}")
     value = value.reshape(feature.shape)
     return value if feature.shape else value.item()
   if len(value) != feature.num_images:

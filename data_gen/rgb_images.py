@@ -56,7 +56,7 @@ def _rgba(image: Image.Image) -> Image.Image:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
   """Returns grey of 16 bits as 8, rounded; its transparent grey as GROUND."""
-  values = np.asarray(image).astype(np.int64)
+  values = np.asarray(image).astype(np.int32)
   if values.min() < 0 or values.max() > _LARGEST:
     raise ValueError(
       f"its grey levels go from {values.min()} to {values.max()}, which are no "

@@ -4,7 +4,6 @@ Conventions of the world and of the cameras: see `data_gen.cameras`.
 """
 
 import hashlib
-import json
 import operator
 import os
 import pathlib
@@ -13,12 +12,24 @@ from typing import SupportsIndex
 
 import numpy as np
 
-from data_gen import array_records, records, schema, tfrecord, user_paths
+from data_gen import (
+  array_records,
+  json_files,
+  manifest_types,
+  plain_files,
+  records,
+  schema,
+  tfrecord,
+  user_paths,
+)
 from data_gen.errors import DataError
 from data_gen.features import Feature
+from data_gen.manifest_types import Manifest
 
 Array = np.ndarray
 
+_MOST_PACKED = 1100  # Bytes that one of a PNG can stand for; zlib's limit.
+_SPARE_BYTES = 2**21  # Of texts, and of a file's blocks.
 _SOURCES = {
   "tfrecord": tfrecord.TFRecordSource,
   "array_record": array_records.ArrayRecordSource,
@@ -62,6 +73,8 @@ class SceneSource:
     described = manifest["splits"][split]["shards"]
     for shard in described:
       check_shard_size(folder / shard["name"], shard["bytes"])
+    self.features: dict[str, Feature] = manifest_types.features(manifest)
+    _check_sizes(folder, self.features, described)
     self._records = _SOURCES[manifest["file_format"]](
       [folder / shard["name"] for shard in described],
       [shard["num_scenes"] for shard in described],
@@ -75,10 +88,6 @@ class SceneSource:
     self.class_names: tuple[str, ...] = tuple(manifest["class_names"])
     self.shape_names: tuple[str, ...] = tuple(manifest["shape_names"])
     self.motion_names: tuple[str, ...] = tuple(manifest["motion_names"])
-    self.features: dict[str, Feature] = {
-      key: Feature.from_json(content)
-      for key, content in manifest["features"].items()
-    }
 
   def __len__(self) -> int:
     return len(self._records)
@@ -176,7 +185,7 @@ class SceneSource:
     }
 
 
-def read_manifest(folder: pathlib.Path) -> dict:
+def read_manifest(folder: pathlib.Path) -> Manifest:
   """Returns the manifest of a data set.
 
   Raises:
@@ -188,9 +197,9 @@ def read_manifest(folder: pathlib.Path) -> dict:
     f"--output_dir={folder}"
   )
   try:
-    manifest = json.loads(path.read_text())
-    if not isinstance(manifest, dict):
-      raise ValueError("it is no manifest")
+    manifest = json_files.read(path)
+    if manifest.get("format_version") == schema.FORMAT_VERSION:
+      manifest_types.check(manifest)
   except OSError as error:
     raise DataError(
       f"{path} cannot be read ({error.strerror}): the folder holds no complete "
@@ -209,9 +218,29 @@ def read_manifest(folder: pathlib.Path) -> dict:
   return manifest
 
 
+def _check_sizes(
+  folder: pathlib.Path,
+  features: dict[str, Feature],
+  described: Sequence[manifest_types.Shard],
+) -> None:
+  """Raises DataError for scenes that no shards of these sizes can hold."""
+  scene_bytes = sum(feature.nbytes for feature in features.values())
+  for shard in described:
+    count = shard["num_scenes"]
+    least = count * scene_bytes // _MOST_PACKED
+    most = count * 2 * scene_bytes + (1 + count) * _SPARE_BYTES
+    if not least <= shard["bytes"] <= most:
+      raise DataError(
+        f"{folder / schema.MANIFEST_NAME} is damaged: it says that "
+        f"{shard['name']} holds {count} scenes of {scene_bytes} bytes each in "
+        f"{shard['bytes']} bytes, which no packing can do. Get the manifest "
+        "anew, or make the data set again."
+      )
+
+
 def check_shard_size(path: pathlib.Path, expected: int) -> None:
   """Raises DataError if a shard is missing, or not of the expected bytes."""
-  found = path.stat().st_size if path.is_file() else None
+  found = path.stat().st_size if plain_files.is_file(path) else None
   if found != expected:
     state = "is missing" if found is None else f"has {found} bytes"
     raise DataError(

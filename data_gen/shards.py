@@ -82,8 +82,12 @@ def decode_index(data: bytes) -> tuple[np.ndarray, int]:
   is_good = len(data) >= 28 and data.startswith(_INDEX_MAGIC)
   if not is_good or struct.pack("<I", crc32c.crc32c(body)) != check:
     raise ValueError("no index of a shard, or a damaged one")
-  _, shard_bytes = struct.unpack("<QQ", body[8:24])
-  return np.frombuffer(body[24:], "<u8").astype(np.int64), shard_bytes
+  count, shard_bytes = struct.unpack("<QQ", body[8:24])
+  offsets = np.frombuffer(body[24:], "<i8")
+  ends = np.append(offsets, min(shard_bytes, 2**63 - 1))
+  if len(offsets) != count or offsets[:1].any() or (np.diff(ends) <= 0).any():
+    raise ValueError("an index of a shard whose records do not follow another")
+  return offsets.astype(np.int64), shard_bytes
 
 
 def write_atomically(path: pathlib.Path, data: bytes) -> None:

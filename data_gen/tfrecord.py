@@ -11,9 +11,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_gen import shards
+from data_gen import plain_files, shards
 from data_gen.errors import DataError
 from data_gen.record_source import ADVICE, RecordSource, wrong_count
+
+# Protobuf's limit of a message, and 2**24 offsets.
+_MOST_RECORD_BYTES, _MOST_INDEX_BYTES = 2**31, 2**27
 
 
 class TFRecordSource(RecordSource):
@@ -68,8 +71,11 @@ class TFRecordSource(RecordSource):
       )
     start = int(offsets[number])
     end = int(offsets[number + 1]) if number + 1 < len(offsets) else size
-    data = os.pread(descriptor, end - start, start)
+    held = max(0, min(end, os.fstat(descriptor).st_size) - start)
     try:
+      if held > _MOST_RECORD_BYTES:
+        _fail_damaged(self.paths[shard], number, start, "length")
+      data = os.pread(descriptor, held, start)
       return _checked_data(data, end - start, self.paths[shard], number, start)
     except _DamageError as error:
       raise DataError(f"{error} {self.advice}") from error
@@ -80,7 +86,8 @@ class TFRecordSource(RecordSource):
       if shard not in self._shards:
         path = self.paths[shard]
         try:
-          descriptor = os.open(path, os.O_RDONLY)
+          with plain_files.open_file(path) as file:
+            descriptor = os.dup(file.fileno())
         except OSError as error:
           raise DataError(
             f"{path} cannot be read ({error.strerror}). {self.advice}"
@@ -108,8 +115,10 @@ def check_shard(path: pathlib.Path, num_records: int) -> None:
   try:
     offsets, size = _scan(path)
     ends = [*offsets[1:], size]
-    with open(path, "rb") as file:
+    with plain_files.open_file(path) as file:
       for number, (start, end) in enumerate(zip(offsets, ends, strict=True)):
+        if end - start > _MOST_RECORD_BYTES:
+          _fail_damaged(path, number, int(start), "length")
         framed = file.read(int(end - start))
         _checked_data(framed, len(framed), path, number, int(start))
   except _DamageError as error:
@@ -118,7 +127,8 @@ def check_shard(path: pathlib.Path, num_records: int) -> None:
     raise wrong_count(path, len(offsets), f"{num_records} were", ADVICE)
   index = shards.index_path(path)
   is_good = index.is_file()
-  if not is_good or index.read_bytes() != shards.encode_index(offsets, size):
+  expected = shards.encode_index(offsets, size)
+  if not is_good or plain_files.read_bytes(index, len(expected)) != expected:
     raise DataError(
       f"{index} is missing, damaged or of another shard. Delete it, and run "
       "the command that made the data set again: it makes what is missing."
@@ -134,14 +144,15 @@ def _read_offsets(path: pathlib.Path) -> tuple[np.ndarray, int]:
     _DamageError: The scan came upon damage.
   """
   try:
-    return shards.decode_index(shards.index_path(path).read_bytes())
+    index = plain_files.read_bytes(shards.index_path(path), _MOST_INDEX_BYTES)
+    return shards.decode_index(index)
   except (OSError, ValueError):
     return _scan(path)
 
 
 def _scan(path: pathlib.Path) -> tuple[np.ndarray, int]:
-  offsets, start, size = [], 0, path.stat().st_size
-  with open(path, "rb") as file:
+  offsets, start, size = [], 0, plain_files.check(path).st_size
+  with plain_files.open_file(path) as file:
     while start < size:
       header = os.pread(file.fileno(), shards.HEADER_BYTES, start)
       length = _checked_length(header, path, len(offsets), start)

@@ -1,13 +1,16 @@
 """Reads the path of an object: CSV, or a list in a JSON file."""
 
 import csv
+import io
 import pathlib
 
 import numpy as np
 
+from data_gen import plain_files
 from data_gen.json_fields import JsonField
 
 _AXES = ("x", "y", "z")
+_MOST_BYTES = 64 * plain_files.MIB
 
 
 def read_track(field: JsonField) -> tuple[np.ndarray, pathlib.Path | None]:
@@ -60,8 +63,8 @@ def _read_csv(path: pathlib.Path) -> list[list[float]]:
   Raises:
     ValueError: A row is wrong; the message has its number.
   """
-  with open(path, newline="", encoding="utf-8-sig") as file:
-    rows = list(csv.reader(file))
+  text = plain_files.read_bytes(path, _MOST_BYTES).decode("utf-8-sig")
+  rows = list(csv.reader(io.StringIO(text, newline="")))
   while rows and not rows[-1]:  # Blank lines at the end.
     rows.pop()
   header = [cell.strip().lower() for cell in rows[0]] if rows else []

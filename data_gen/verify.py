@@ -17,12 +17,14 @@ from absl import app, flags
 from data_gen import (
   array_records,
   command_line,
+  manifest_types,
   npz,
   shards,
   tfrecord,
   user_paths,
 )
 from data_gen.errors import DataError
+from data_gen.features import Feature
 from data_gen.record_source import ADVICE
 from data_gen.scene_source import check_shard_size, read_manifest
 
@@ -40,9 +42,11 @@ def verify(
     DataError: Something is damaged; the message says where.
   """
   manifest = read_manifest(folder)
+  file_format = manifest["file_format"]
+  features = manifest_types.features(manifest)
   for split, described in manifest["splits"].items():
     for shard in described["shards"]:
-      verify_shard(folder / shard["name"], shard, manifest["file_format"])
+      verify_shard(folder / shard["name"], shard, file_format, features)
     num_bytes = sum(shard["bytes"] for shard in described["shards"])
     log(
       f"{split}: {described['num_scenes']} scenes in "
@@ -51,11 +55,22 @@ def verify(
 
 
 def verify_shard(
-  path: pathlib.Path, described: Mapping[str, Any], file_format: str
+  path: pathlib.Path,
+  described: Mapping[str, Any],
+  file_format: str,
+  features: Mapping[str, Feature] | None = None,
 ) -> None:
   """Checks a shard against what the manifest says of it; see `verify`."""
   check_shard_size(path, described["bytes"])
-  _CHECKS[file_format](path, described["num_scenes"])
+  num_scenes = described["num_scenes"]
+  if file_format == "npz":
+    damage = npz.find_damage(path, features, num_scenes)
+    if damage:
+      raise DataError(f"{path} is damaged in {damage}. {ADVICE}")
+  elif file_format == "array_record":
+    _check_array_record(path, num_scenes)
+  else:
+    tfrecord.check_shard(path, num_scenes)
   if shards.sha256(path) != described["sha256"]:
     raise DataError(
       f"{path} has another SHA-256 than the manifest says, but no record of it "
@@ -67,20 +82,6 @@ def _check_array_record(path: pathlib.Path, num_scenes: int) -> None:
   source = array_records.ArrayRecordSource([path], [num_scenes])
   for number in range(num_scenes):
     source[number]
-
-
-def _check_npz(path: pathlib.Path, num_scenes: int) -> None:
-  del num_scenes
-  damage = npz.find_damage(path)
-  if damage:
-    raise DataError(f"{path} is damaged in {damage}. {ADVICE}")
-
-
-_CHECKS = {
-  "tfrecord": tfrecord.check_shard,
-  "array_record": _check_array_record,
-  "npz": _check_npz,
-}
 
 
 def main(arguments: list[str]) -> None:

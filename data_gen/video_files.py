@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from data_gen import pictures, plain_files
 from data_gen.errors import DataError
 from data_gen.rgb_images import to_rgb
 
@@ -28,6 +29,13 @@ _MIN_SHARE_OF_CLIP = 0.75
 
 # Containers whose index names every frame, when it is whole.
 _INDEXED = {"avi", "mov"}
+# What a file may be, whatever its name: nothing that names other files or
+# addresses to read, such as playlists.
+_KINDS = (
+  "asf,avi,flv,gif,h264,hevc,image2,ivf,m4v,matroska,mjpeg,mov,mp4,mpeg,"
+  "mpegts,mpegvideo,ogg,png_pipe,jpeg_pipe,webm,webp_pipe,wmv"
+)
+_LIMITS = {"protocol_whitelist": "file", "format_whitelist": _KINDS}
 _PICTURE_CODECS = ("bmp", "mjpeg", "png", "webp")
 
 
@@ -114,13 +122,9 @@ class VideoFile:
         f"{numbers[-1]} of {self.num_frames} cannot be decoded. {ADVICE}"
       )
     for frame in chosen:
-      is_opaque = not any(c.is_alpha for c in frame.format.components)
-      if is_opaque and frame.format.name != "pal8":
-        image = frame.to_image()
-      else:
-        image = Image.fromarray(frame.to_ndarray(format="rgba"))
-      turns = round(frame.rotation / 90)
-      yield image.rotate(90 * turns, expand=True) if turns else image
+      with _explaining(self._path):
+        image = _upright(frame)
+      yield image
 
   def _decode(self, wanted: np.ndarray, start: int | None) -> list[Any] | None:
     """Returns what is shown at the wanted times, or None if that is not there.
@@ -148,6 +152,16 @@ class VideoFile:
     for i in range(len(wanted)):
       frames.append(chosen[i] if i in chosen else frames[-1])
     return frames
+
+
+def _upright(frame: Any) -> Image.Image:
+  is_opaque = not any(c.is_alpha for c in frame.format.components)
+  if is_opaque and frame.format.name != "pal8":
+    image = frame.to_image()
+  else:
+    image = Image.fromarray(frame.to_ndarray(format="rgba"))
+  turns = round(frame.rotation / 90)
+  return image.rotate(90 * turns, expand=True) if turns else image
 
 
 ADVICE = "Take the file away, or put a whole one in its place."
@@ -248,8 +262,9 @@ def _opened(path: pathlib.Path, **options: str) -> Iterator[tuple[Any, Any]]:
     options: FFmpeg's, for its reader.
   """
   av = import_av()
-  try:
-    with av.open(str(path), options=options) as container:
+  with _explaining(path):
+    plain_files.check(path)
+    with av.open(str(path), options=_LIMITS | options) as container:
       stream = _choose_stream(container)
       if stream is None:
         raise DataError(f"{path} has no video in it. {ADVICE}")
@@ -257,12 +272,35 @@ def _opened(path: pathlib.Path, **options: str) -> Iterator[tuple[Any, Any]]:
         raise DataError(
           f"{path} is cut off or damaged, or its codec is unknown. {ADVICE}"
         )
+      context = stream.codec_context
+      if context.width * context.height > pictures.MOST_PIXELS:
+        raise DataError(
+          f"{path} has frames of {context.width} x {context.height} pixels, "
+          f"more than {pictures.MOST_PIXELS} in all. {ADVICE}"
+        )
       # Grain's threads read several files at once.
       stream.codec_context.thread_count = 1
       yield container, stream
-  except av.FFmpegError as error:
+
+
+@contextlib.contextmanager
+def _explaining(path: pathlib.Path) -> Iterator[None]:
+  """Turns errors of PyAV into ours, which name the file."""
+  av = import_av()
+  try:
+    yield
+  except DataError:
+    raise
+  except (
+    av.FFmpegError,
+    OSError,
+    ValueError,
+    MemoryError,
+    ArithmeticError,
+  ) as error:
+    reason = getattr(error, "strerror", None) or str(error)
     raise DataError(
-      f"{path} cannot be read as a video ({error.strerror}). {ADVICE}"
+      f"{path} cannot be read as a video ({reason}). {ADVICE}"
     ) from error
 
 

@@ -14,9 +14,9 @@ import pathlib
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
-from data_gen import terminal, user_paths
+from data_gen import json_files, terminal, user_paths
 from magvit3d.monitoring import progress, status_files
 from magvit3d.monitoring.status_files import (
   DONE,
@@ -33,6 +33,30 @@ _TROUBLES = (FAILED, STALLED, LOST, UNREADABLE)
 _LOST_AFTER_S = 6 * status_files.REFRESH_S
 _STAGES_NAME = "stages.json"
 _HEADER = "run state stage step % loss steps/s ETA last-step".split()
+
+
+class _Status(TypedDict, total=False):
+  """What status.json holds; see `status_files`."""
+
+  state: str
+  reason: str
+  stage: str
+  activity: str | None
+  step: int
+  total_steps: int
+  loss: float | None
+  steps_per_second: float | None
+  eta_seconds: float | None
+  last_step: str
+  updated: str
+
+
+class _Stage(TypedDict):
+  """What stages.json holds of a stage."""
+
+  status: str
+  reason: NotRequired[str]
+  started: NotRequired[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,11 +123,11 @@ def read_run(folder: pathlib.Path, now_s: float) -> RunSummary:
   """Returns how a run is at `now_s`, seconds since 1970."""
   name = str(folder)
   try:
-    status = _read(folder / status_files.STATUS_NAME)
-    stages = _read(folder / _STAGES_NAME)
+    status = _read(folder / status_files.STATUS_NAME, _Status)
+    stages = _read(folder / _STAGES_NAME, dict[str, _Stage])
     later = _later_stage(name, status, stages)
     return later or _summary(name, status, stages, now_s)
-  except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+  except (OSError, ValueError, KeyError, OverflowError) as error:
     reason = f"{type(error).__name__}: {error}"
     return RunSummary(name, UNREADABLE, f"its files cannot be read ({reason})")
 
@@ -182,10 +206,10 @@ def _is_run(folder: pathlib.Path) -> bool:
   return any((folder / name).is_file() for name in names)
 
 
-def _read(path: pathlib.Path) -> dict[str, Any]:
+def _read(path: pathlib.Path, kind: Any) -> dict[str, Any]:
   """Returns a JSON object; that of a file that does not exist is empty."""
   try:
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    return json_files.read(path, kind)
   except FileNotFoundError:
     return {}
 

@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from data_gen import motions
+from data_gen import motions, schema
 from data_gen.errors import DataError
 from data_gen.scene_source import SceneSource, read_manifest
 
@@ -84,7 +84,9 @@ class DataSet:
         f"{self.folder} has {len(self.source)} scenes, numbers 0 to "
         f"{len(self.source) - 1}."
       )
-    return self.source.scene(index)
+    scene = self.source.scene(index)
+    _check_numbers(scene, f"Scene {index} of {self.split} in {self.folder}")
+    return scene
 
   def shape_name(self, label: int) -> str:
     """Returns the name of a shape, or UNKNOWN."""
@@ -110,6 +112,20 @@ class DataSet:
     if pairs and pairs == source.class_names:
       return len(source.motion_names)
     return num_columns(len(source.class_names))
+
+
+def _check_numbers(scene: dict, name: str) -> None:
+  """Raises DataError for numbers that nothing can be drawn of."""
+  matrices = scene[schema.INTRINSICS], scene[schema.CAMERA_FROM_WORLD]
+  for matrix in matrices:
+    linear = matrix[..., :3]
+    with np.errstate(all="ignore"):
+      is_regular = np.abs(np.linalg.det(linear.astype(float))) > 0
+    if not np.isfinite(matrix).all() or not is_regular.all():
+      raise DataError(f"{name} has a camera that cannot be. Get the data anew.")
+  for key, value in scene.items():
+    if np.asarray(value).dtype.kind == "f" and np.isinf(value).any():
+      raise DataError(f"{name} has an infinite {key}. Get the data anew.")
 
 
 def camera_name(view: int) -> str:

@@ -108,7 +108,8 @@ def has_noise(scene: dict) -> bool:
 
 def hex_color(color: np.ndarray) -> str:
   """Returns a colour (3,) in [0, 1] as "#rrggbb"."""
-  return "#" + "".join(f"{round(255 * float(c)):02x}" for c in color)
+  levels = np.rint(255 * np.clip(np.nan_to_num(color), 0, 1)).astype(int)
+  return "#" + "".join(f"{level:02x}" for level in levels)
 
 
 def _objects(scene):

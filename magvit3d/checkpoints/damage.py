@@ -8,6 +8,7 @@ import errno
 import os
 import pathlib
 
+from data_gen import plain_files
 from magvit3d.errors import UserError
 
 _NAME = "damaged_checkpoints"
@@ -85,7 +86,7 @@ def _check_readable(folder: pathlib.Path) -> None:
     for parent, _, names in os.walk(folder, onerror=_raise):
       for name in names:
         path = pathlib.Path(parent, name)
-        with path.open("rb") as file:
+        with plain_files.open_file(path) as file:
           while file.read(2**24):
             pass
   except OSError as error:

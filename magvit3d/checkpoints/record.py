@@ -20,12 +20,14 @@ import json
 import math
 import pathlib
 from collections.abc import Mapping
-from typing import Any, SupportsFloat
+from typing import Annotated, Any, SupportsFloat, TypedDict
 
 import crc32c
 import grain
+import msgspec
 from jaxtyping import PyTree
 
+from data_gen import json_files
 from magvit3d.checkpoints.checksums import checksums, leaves_by_path
 from magvit3d.checkpoints.code_version import code_version
 from magvit3d.errors import UserError
@@ -34,6 +36,24 @@ ITEM = "record"  # Its folder in a checkpoint.
 SCHEMA = 1
 _FILE_NAME = "metadata"  # As Orbax calls a JSON item's file.
 _OLD_ITEM = "identity"  # Before there were schemas.
+_Length = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+
+
+class _Leaf(TypedDict):
+  """An array of the state."""
+
+  shape: Annotated[list[_Length], msgspec.Meta(max_length=32)]
+  dtype: str
+  checksum: Any
+
+
+class _Content(TypedDict):
+  """What a reader of records relies on."""
+
+  step: _Length
+  identity: dict[str, Any]
+  given: dict[str, Any]
+  leaves: dict[str, _Leaf]
 
 
 class DamageError(Exception):
@@ -95,9 +115,11 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
   """
   path = folder / ITEM / _FILE_NAME
   try:
-    sealed = json.loads(path.read_bytes())
+    sealed = json_files.read(path)
     schema, content = sealed["schema"], sealed["content"]
     is_sound = sealed["crc32c"] == _crc(schema, content)
+    if is_sound and schema == SCHEMA:
+      msgspec.convert(content, _Content)
   except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
     if (folder / _OLD_ITEM).exists():
       raise _schema_error(folder, 0, "an early magvit3d") from error
@@ -107,13 +129,14 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
       f"{path} cannot be read ({error.strerror}). Make it readable, then run "
       "the same command again."
     ) from error
-  except (ValueError, KeyError, TypeError, RecursionError) as error:
+  except (ValueError, KeyError) as error:
     raise DamageError(f"{path} is no record ({error})") from error
   if not is_sound:
     raise DamageError(f"{path} has another CRC32C than it says")
   if schema != SCHEMA:
-    code = content.get("code", {})
-    commit = code.get("commit")
+    code = content.get("code") if isinstance(content, dict) else None
+    code = code if isinstance(code, dict) else {}
+    commit = str(code.get("commit") or "")
     writer = f"magvit3d {code.get('magvit3d')}"
     raise _schema_error(
       folder, schema, writer + (f" (commit {commit[:12]})" if commit else "")

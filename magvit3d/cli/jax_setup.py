@@ -22,6 +22,16 @@ def set_up(config: RunConfig, workdir: pathlib.Path) -> None:
   Raises:
     UserError: The precision is unknown.
   """
+  set_precision(config)
+  chosen = config.compilation_cache_dir
+  if chosen is None and os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+    return
+  folder = chosen or workdir.absolute().parent / CACHE_NAME
+  jax.config.update("jax_compilation_cache_dir", str(folder))
+
+
+def set_precision(config: RunConfig) -> None:
+  """Applies `config.matmul_precision`; raises UserError if it is unknown."""
   precision = config.matmul_precision
   if precision is not None and precision not in _PRECISIONS:
     raise UserError(
@@ -30,8 +40,3 @@ def set_up(config: RunConfig, workdir: pathlib.Path) -> None:
     )
   if precision is not None:
     jax.config.update("jax_default_matmul_precision", precision)
-  chosen = config.compilation_cache_dir
-  if chosen is None and os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-    return
-  folder = chosen or workdir.absolute().parent / CACHE_NAME
-  jax.config.update("jax_compilation_cache_dir", str(folder))

@@ -88,7 +88,10 @@ def _value(value: Any, hint: Any, where: str) -> Any:
         for key, item in value.items()
       }
     elif origin is tuple and isinstance(value, list | tuple):
-      return tuple(value)
+      of_items = typing.get_args(kind)[0]
+      return tuple(
+        _value(item, of_items, f"{where}[{i}]") for i, item in enumerate(value)
+      )
     elif origin is Literal:
       if value in typing.get_args(kind):
         return value

@@ -8,15 +8,17 @@ unsigned type, which decode faster than lists of varints; `label`, `scene`
 `intrinsics` (3, 3) and `camera_from_world` (3, 4) as floats.
 """
 
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, SupportsIndex
+from typing import Annotated, Any, NotRequired, SupportsIndex, TypedDict
 
+import msgspec
 import numpy as np
 
+from data_gen import json_files, plain_files
 from data_gen.errors import DataError
 from data_gen.features import Feature
+from data_gen.manifest_types import FileName
 from data_gen.records import decode_scene
 from data_gen.tfrecord import TFRecordSource
 
@@ -26,8 +28,30 @@ ADVICE = (
   "Delete this shard and run the same command again: it makes just what is "
   "missing."
 )
+_MOST_PACKED = 4  # Tokens are not packed, and integers take few bytes.
 _TRAINED_ON = ("tokens", "cond_tokens", "label")
 _CAMERA = ("camera", "intrinsics", "camera_from_world")
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
+class _Shard(TypedDict):
+  """A file of records."""
+
+  name: FileName
+  num_clips: _Count
+  bytes: _Count
+
+
+class _Manifest(TypedDict):
+  """What manifest.json holds; that of a cache that is begun has no shards."""
+
+  schema_version: int
+  key: str
+  tokenizer: str
+  num_clips: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+  clips_per_shard: _Count
+  features: dict[str, dict[str, Any]]
+  shards: NotRequired[list[_Shard]]
 
 
 def make_features(
@@ -51,16 +75,20 @@ def make_features(
 def read_manifest(path: pathlib.Path) -> dict[str, Any]:
   """Returns a manifest; empty if there is none, or a damaged one."""
   try:
-    manifest = json.loads(path.read_text())
-  except (FileNotFoundError, ValueError):
+    manifest = json_files.read(path, _Manifest)
+  except (OSError, json_files.JsonError):
     return {}
-  return manifest if isinstance(manifest, dict) else {}
+  if "shards" in manifest:
+    found = sum(shard["num_clips"] for shard in manifest["shards"])
+    if found != manifest["num_clips"]:
+      return {}
+  return manifest
 
 
 def is_there(folder: pathlib.Path, shard: Mapping[str, Any]) -> bool:
   """Whether a shard has the size that the manifest says."""
   path = folder / shard["name"]
-  return path.is_file() and path.stat().st_size == shard["bytes"]
+  return plain_files.is_file(path) and path.stat().st_size == shard["bytes"]
 
 
 class TokenSource:
@@ -84,7 +112,9 @@ class TokenSource:
         f"{folder} holds no tokens of this tokenizer, data set and tasks. "
         "Delete it and run the same command again: it makes them."
       )
-    described = manifest["shards"]
+    described = manifest.get("shards")
+    if described is None:
+      raise DataError(f"{folder} has no shards of tokens yet. {ADVICE}")
     for shard in described:
       if not is_there(folder, shard):
         raise DataError(
@@ -97,10 +127,23 @@ class TokenSource:
       [shard["num_clips"] for shard in described],
       advice=ADVICE,
     )
-    self._features = {
-      name: Feature.from_json(content)
-      for name, content in manifest["features"].items()
-    }
+    try:
+      self._features = {
+        name: Feature.from_json(content)
+        for name, content in manifest["features"].items()
+      }
+    except ValueError as error:
+      raise DataError(
+        f"{folder / MANIFEST_NAME} is damaged ({error}). Delete it and run the "
+        "same command again: it makes what is missing."
+      ) from error
+    clip_bytes = sum(feature.nbytes for feature in self._features.values())
+    for shard in described:
+      if shard["num_clips"] * clip_bytes > _MOST_PACKED * shard["bytes"]:
+        raise DataError(
+          f"{folder / MANIFEST_NAME} is damaged: {shard['name']} has "
+          f"{shard['bytes']} bytes, too few for its clips. {ADVICE}"
+        )
 
   def __len__(self) -> int:
     return len(self._records)

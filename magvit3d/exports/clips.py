@@ -1,12 +1,11 @@
 """Clips that a task makes, with all that is known of them."""
 
 import dataclasses
-import json
 import pathlib
 
 import numpy as np
 
-from data_gen import rigs, user_paths
+from data_gen import json_files, rigs, user_paths
 from data_gen.options import DatasetOptions
 from magvit3d.api import Magvit
 from magvit3d.errors import UserError, as_user_errors
@@ -51,12 +50,14 @@ def data_folder(
   if given:
     return given
   try:
-    config = json.loads((run / "config.json").read_text())
-  except (OSError, ValueError):
+    document = json_files.read(run / "config.json")
+  except (OSError, json_files.JsonError):
     return None
-  if "data" not in config:  # A folder that save_pretrained wrote.
+  data = document.get("data")
+  if not isinstance(data, dict):  # A folder that save_pretrained wrote.
     return None
-  return user_paths.read(config["data"]["data_dir"] or run / "data")
+  named = data.get("data_dir")
+  return user_paths.read(named if isinstance(named, str) else run / "data")
 
 
 def make(

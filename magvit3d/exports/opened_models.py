@@ -10,7 +10,8 @@ from magvit3d.pretrained import files, shipped
 def open_model(path: pathlib.Path, *, batch_size: int = BATCH_SIZE) -> Magvit:
   """Opens a work folder, what `save_pretrained` wrote, or a name.
 
-  Compiled programs of a run are kept, or found, where its training keeps them.
+  The folder may be a stranger's: it does not choose where compiled programs,
+  which are machine code, are read from. JAX_COMPILATION_CACHE_DIR does.
 
   Args:
     path: Of the folder; or the name of a model that comes with the package.
@@ -23,5 +24,5 @@ def open_model(path: pathlib.Path, *, batch_size: int = BATCH_SIZE) -> Magvit:
   if not is_folder or files.is_export(path):
     return Magvit.from_pretrained(path, batch_size=batch_size)
   magvit = Magvit.from_run(path, batch_size=batch_size)
-  jax_setup.set_up(magvit.trained.config, path)
+  jax_setup.set_precision(magvit.trained.config)
   return magvit

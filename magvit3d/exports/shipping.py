@@ -1,11 +1,11 @@
 """Makes a folder that comes with the package from a finished run."""
 
-import json
 import pathlib
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from data_gen import json_files
 from magvit3d.api import Magvit
 from magvit3d.checkpoints import identity
 from magvit3d.errors import UserError
@@ -107,8 +107,8 @@ def _read_scores(
   path = run / "evaluation" / "scores.json"
   advice = f"Run python -m magvit3d.main for {run}: it evaluates it anew."
   try:
-    scores = json.loads(path.read_text())
-  except (OSError, ValueError) as error:
+    scores = json_files.read(path)
+  except (OSError, json_files.JsonError) as error:
     raise UserError(f"{path} cannot be read ({error}). {advice}") from error
   config = trained.config
   data = RunData(config, run)

@@ -12,10 +12,11 @@ A folder has one folder a split, with the records of `data.token_records`, and
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
+from data_gen import json_files
 from data_gen.errors import DataError
 from data_gen.scene_source import read_manifest
 from magvit3d.api import Magvit
@@ -192,7 +193,7 @@ def _write_summary(
   checks: dict[str, Check],
 ) -> None:
   trained = magvit.trained
-  splits = token_records.read_manifest(output / SUMMARY_NAME).get("splits", {})
+  splits = _read_splits(output / SUMMARY_NAME)
   splits |= {
     name: {"num_clips": len(source), "check": dataclasses.asdict(checks[name])}
     for name, source in sources.items()
@@ -208,3 +209,17 @@ def _write_summary(
     "tasks": [task.name for task in trained.model.tasks],
   }
   record.write_json(output / SUMMARY_NAME, content)
+
+
+class _Summary(TypedDict):
+  """What is kept of an earlier dataset.json."""
+
+  splits: dict[str, Any]
+
+
+def _read_splits(path: pathlib.Path) -> dict[str, Any]:
+  """What an earlier summary says; nothing if it cannot be read."""
+  try:
+    return json_files.read(path, _Summary)["splits"]
+  except (OSError, json_files.JsonError):
+    return {}

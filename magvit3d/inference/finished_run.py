@@ -5,7 +5,9 @@ Nothing in the folder is changed, so that a run may still go on in it.
 
 import dataclasses
 import json
+import os
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +16,7 @@ import orbax.checkpoint as ocp
 from jax.sharding import NamedSharding
 from jaxtyping import PyTree
 
-from data_gen import schema
+from data_gen import json_files, plain_files, schema
 from data_gen.cameras import Cameras
 from data_gen.options import DatasetOptions
 from data_gen.rigs import shared_rig
@@ -26,14 +28,14 @@ from magvit3d.checkpoints.checksums import checksums, leaves_by_path
 from magvit3d.config.run import RunConfig
 from magvit3d.config.upstream import is_upstream
 from magvit3d.data.frame_window import scene_window
-from magvit3d.errors import UserError
+from magvit3d.errors import UserError, as_user_errors
 from magvit3d.inference.trained import (
   TrainedNetworks,
-  make_model,
-  tokenizer_shapes,
-  transformer_shapes,
+  network_shapes,
 )
+from magvit3d.upstream import orbax_folder
 
+_STEP = re.compile(r"[0-9]{1,18}")
 _NEEDED = ("data", "input", "vqvae", "transformer", "tasks", "maskgvt")
 
 
@@ -59,19 +61,41 @@ def load(workdir: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
   num_frames = window.num_frames
   size = config.data.image_size
   names, num_cameras, rig, data = _scene_facts(workdir, config, record)
-  model = make_model(config, names, num_frames, size, num_cameras)
   _check_identity(folder, record, {"vqvae": config.given["vqvae"]})
-  shapes = tokenizer_shapes(model, num_frames, size)
-  tokenizer_params = _restore(folder, record, "ema_params", shapes, place)
+  leaves = {"tokenizer": _saved(record, "ema_params")}
+  second = _newest(workdir, "transformer")
+  if second is not None:
+    second_record = _record(second)
+    leaves["transformer"] = _saved(second_record, "params")
+  try:
+    shapes = network_shapes(
+      config,
+      names,
+      num_frames,
+      size,
+      num_cameras,
+      {
+        f"{network}/{path}": tuple(leaf["shape"])
+        for network, found in leaves.items()
+        for path, leaf in found.items()
+      },
+    )
+  except UserError as error:
+    raise UserError(
+      f"{workdir / 'config.json'} does not describe networks that can be: "
+      f"{error}. Take the config that the run was trained with."
+    ) from error
+  tokenizer_params = _restore(
+    folder, record, "ema_params", shapes["tokenizer"], place
+  )
   steps, params = {"tokenizer": record["step"]}, None
-  folder = _newest(workdir, "transformer")
-  if folder is not None:
-    record = _record(folder)
+  if second is not None:
     identity = identities.transformer_identity(config.given, tokenizer_params)
-    _check_identity(folder, record, identity)
-    shapes = transformer_shapes(model)
-    params = _restore(folder, record, "params", shapes, place)
-    steps["transformer"] = record["step"]
+    _check_identity(second, second_record, identity)
+    params = _restore(
+      second, second_record, "params", shapes["transformer"], place
+    )
+    steps["transformer"] = second_record["step"]
   return TrainedNetworks(
     config,
     names,
@@ -90,7 +114,8 @@ def load(workdir: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
 def _read_config(workdir: pathlib.Path) -> RunConfig:
   path = workdir / "config.json"
   try:
-    config = json.loads(path.read_text())
+    plain_files.inside(workdir, path.name)
+    config = json_files.read(path)
   except FileNotFoundError as error:
     raise UserError(
       f"{workdir} is no work folder of a run: it has no config.json. Name the "
@@ -120,8 +145,24 @@ def _newest(workdir: pathlib.Path, stage: str) -> pathlib.Path | None:
   if not folder.is_dir():
     return None
   # Orbax gives a checkpoint its number once it is complete.
-  steps = [path for path in folder.iterdir() if path.name.isdecimal()]
-  return max(steps, key=lambda path: int(path.name), default=None)
+  steps = [path for path in folder.iterdir() if _STEP.fullmatch(path.name)]
+  newest = max(steps, key=lambda path: int(path.name), default=None)
+  if newest is not None:
+    _check_links(workdir, newest)
+  return newest
+
+
+def _check_links(workdir: pathlib.Path, folder: pathlib.Path) -> None:
+  """Raises UserError if a link of a checkpoint leads out of the run."""
+  root = os.path.realpath(workdir)
+  for path in (folder, *folder.rglob("*")):
+    is_plain = path.is_file() or path.is_dir()
+    real = pathlib.Path(os.path.realpath(path))
+    if not is_plain or not real.is_relative_to(root):
+      raise UserError(
+        f"{path} is no file, or leads out of {workdir}, from which alone "
+        "checkpoints are read. Put the files themselves there."
+      )
 
 
 def _record(folder: pathlib.Path) -> dict[str, Any]:
@@ -143,10 +184,13 @@ def _scene_facts(
 ) -> tuple[tuple[str, ...], int, Cameras | None, dict[str, Any] | None]:
   """Class names, cameras, shared rig and options of a tokenizer's data."""
   made_with = record["identity"].get("data", {})
-  if made_with.get("preset") in schema.PRESETS:
+  if isinstance(made_with, dict) and str(made_with.get("preset")) in (
+    schema.PRESETS
+  ):
     fields = {field.name for field in dataclasses.fields(DatasetOptions)}
     known = {key: made_with[key] for key in fields & set(made_with)}
-    options = DatasetOptions(output_dir="unused", **known)
+    with as_user_errors(ValueError):
+      options = DatasetOptions(**known | {"output_dir": "unused"})
     return (
       options.class_names,
       options.num_views,
@@ -177,6 +221,15 @@ def _check_identity(
     )
 
 
+def _saved(record: Mapping[str, Any], item: str) -> dict[str, Any]:
+  """What a record says of the leaves of a part, by their path in it."""
+  return {
+    path.removeprefix(f"{item}/"): leaf
+    for path, leaf in record["leaves"].items()
+    if path.startswith(f"{item}/")
+  }
+
+
 def _restore(
   folder: pathlib.Path,
   record: Mapping[str, Any],
@@ -186,9 +239,7 @@ def _restore(
 ) -> PyTree:
   """Reads one part of a checkpoint's state, and checks it."""
   saved = {
-    path: leaf
-    for path, leaf in record["leaves"].items()
-    if path.startswith(f"{item}/")
+    f"{item}/{path}": leaf for path, leaf in _saved(record, item).items()
   }
   wanted = {item: shapes}
   found = fit.differences({"identity": {}, "leaves": saved}, {}, like=wanted)
@@ -201,6 +252,8 @@ def _restore(
     lambda leaf: ocp.ArrayRestoreArgs(sharding=place, dtype=leaf.dtype), wanted
   )
   try:
+    found = orbax_folder.read_structure(folder / "state")
+    orbax_folder.check_size(folder / "state", found[item])
     state = ocp.PyTreeCheckpointHandler().restore(
       (folder / "state").absolute(),
       args=ocp.args.PyTreeRestore(

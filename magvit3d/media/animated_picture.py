@@ -6,12 +6,14 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
+from data_gen import pictures
 from data_gen.errors import DataError
 from data_gen.rgb_images import to_rgb
 
 SUFFIXES = (".gif", ".webp")
 # Times are whole hundredths of a second in a GIF, milliseconds in a WebP.
 _UNITS_MS = {".gif": 10, ".webp": 1}
+_MOST_FRAMES = 2**20  # More than a day of a GIF.
 _NUM_PERIODS = 400  # Guesses of a frame's period.
 _MAX_CHANCE = 1e-4  # That times without a rate seem to have one.
 
@@ -35,9 +37,11 @@ class AnimatedPicture:
     self.label = 0
     self._path = path
     durations = np.array(
-      [image.info.get("duration", 0) for image in self._read()], float
+      [image.info.get("duration") or 0 for image in self._read()], float
     )
     counts = count_frames(durations, _UNITS_MS[path.suffix.lower()])
+    if counts.sum() > _MOST_FRAMES:
+      raise self._error(f"it would have {counts.sum()} frames")
     self._pictures = np.repeat(np.arange(len(counts)), counts)
     self.num_frames = len(self._pictures)
 
@@ -55,17 +59,15 @@ class AnimatedPicture:
 
   def _read(self) -> Iterator[Image.Image]:
     try:
-      with Image.open(self._path) as image:
-        for number in range(getattr(image, "n_frames", 1)):
-          image.seek(number)
-          image.load()
-          yield image
-    # Pillow raises SyntaxError for some damage, an OSError for most.
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-      raise DataError(
-        f"{self._path} cannot be read as an animated picture ({error}). Take "
-        "the file away, or put a whole one in its place."
-      ) from error
+      yield from pictures.frames(self._path)
+    except pictures.PictureError as error:
+      raise self._error(error) from error
+
+  def _error(self, reason: object) -> DataError:
+    return DataError(
+      f"{self._path} cannot be read as an animated picture ({reason}). Take "
+      "the file away, or put a whole one in its place."
+    )
 
 
 def count_frames(durations_ms: np.ndarray, unit_ms: int) -> np.ndarray:

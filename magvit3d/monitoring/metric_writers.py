@@ -16,6 +16,7 @@ import numpy as np
 import tensorboardX
 from jaxtyping import UInt8
 
+from data_gen import json_files
 from magvit3d.errors import UserError
 from magvit3d.files import atomic_file
 from magvit3d.media.animations import encode_webp
@@ -143,9 +144,10 @@ def _drop_lines_after(path: pathlib.Path, step: int) -> None:
     text = path.read_text(encoding="utf-8", errors="replace")
     for line in text.splitlines():
       try:
-        record = json.loads(line)
-      except json.JSONDecodeError:
+        record = json_files.parse(line.encode())
+      except json_files.JsonError:
         continue  # The process was killed while it wrote this line.
-      if isinstance(record, dict) and record.get("step", step + 1) <= step:
+      found = record.get("step")
+      if isinstance(found, int) and found <= step:
         kept.append(line + "\n")
   atomic_file.write_text(path, "".join(kept))

@@ -20,12 +20,14 @@ of an earlier one, so that the folder is complete at any moment.
 
 import hashlib
 import json
+import math
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import crc32c
 import jax
+import msgspec
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -33,7 +35,9 @@ from flax import traverse_util
 from jax.sharding import NamedSharding
 from jaxtyping import PyTree
 
+from data_gen import json_files, plain_files
 from data_gen.cameras import Cameras
+from data_gen.manifest_types import FileName
 from magvit3d.checkpoints import identity
 from magvit3d.checkpoints.checksums import leaves_by_path
 from magvit3d.checkpoints.code_version import code_version
@@ -44,15 +48,54 @@ from magvit3d.files import atomic_file
 from magvit3d.inference.trained import (
   SECTIONS,
   TrainedNetworks,
-  make_model,
-  tokenizer_shapes,
-  transformer_shapes,
+  network_shapes,
 )
 from magvit3d.run import record
 
 FORMATS = {"float32": 1, "float16": 2}  # By type of the parameters.
 CONFIG_NAME = "config.json"
 _WEIGHTS = "model-*.safetensors"
+_MOST_HEADER_BYTES = 2**24  # Of names and shapes in a file of weights.
+_Length = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+_Count = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+_Matrices = list[list[list[float]]]
+
+
+class _Leaf(TypedDict):
+  """A parameter in the file."""
+
+  shape: Annotated[list[_Length], msgspec.Meta(max_length=8)]
+  dtype: Literal["float32", "float16"]
+  crc32c: str
+
+
+class _Weights(TypedDict):
+  """The file of parameters."""
+
+  file: FileName
+  leaves: dict[str, _Leaf]
+
+
+class _Rig(TypedDict):
+  """See `Cameras`."""
+
+  intrinsics: _Matrices
+  camera_from_world: _Matrices
+
+
+class _Config(TypedDict):
+  """What config.json holds."""
+
+  class_names: list[str]
+  num_frames: _Count
+  image_size: _Count
+  frame_stride: _Count
+  num_cameras: _Count
+  steps: dict[str, _Length]
+  rig: NotRequired[_Rig | None]  # Older exports have none,
+  data_options: NotRequired[dict[str, Any] | None]  # nor this.
+  networks: dict[str, Any]
+  weights: _Weights
 
 
 def save(
@@ -132,13 +175,21 @@ def _rig_content(rig: Cameras | None) -> dict[str, Any] | None:
   return {name: getattr(rig, name).tolist() for name in names}
 
 
-def _read_rig(content: Mapping[str, Any] | None, size: int) -> Cameras | None:
-  if content is None:
+def _read_rig(content: _Config) -> Cameras | None:
+  """Returns the cameras; raises ValueError for those that cannot be."""
+  rig, count = content.get("rig"), content["num_cameras"]
+  if rig is None:
     return None
-  return Cameras(
-    **{name: np.array(values) for name, values in content.items()},
-    image_size=size,
+  intrinsics, poses = (
+    np.array(rig[name], float) for name in ("intrinsics", "camera_from_world")
   )
+  for array, columns in ((intrinsics, 3), (poses, 4)):
+    if array.shape != (count, 3, columns) or not np.isfinite(array).all():
+      raise ValueError(
+        f"its rig has matrices that are not finite, or not {count} of "
+        f"3 x {columns} numbers"
+      )
+  return Cameras(intrinsics, poses, content["image_size"])
 
 
 def _trees(tokenizer: PyTree, transformer: PyTree | None) -> dict[str, PyTree]:
@@ -165,8 +216,8 @@ def _check_target(folder: pathlib.Path) -> None:
     path.name for path in folder.iterdir() if path.name not in known
   )
   try:
-    is_export = "weights" in json.loads((folder / CONFIG_NAME).read_text())
-  except (OSError, ValueError, TypeError):
+    is_export = "weights" in json_files.read(folder / CONFIG_NAME)
+  except (OSError, ValueError):
     is_export = False
   foreign = [name for name in foreign if not name.endswith(".tmp")]
   if foreign or not is_export:
@@ -188,27 +239,34 @@ def load(folder: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
     UserError: It is missing or damaged, or of another format; the message
       names the file, and the parameters that do not fit.
   """
-  content = _read_config(folder / CONFIG_NAME)
+  path = folder / CONFIG_NAME
+  content = _read_config(path)
   weights = content["weights"]
-  found = _read_weights(folder / weights["file"], weights["leaves"])
-  trees = traverse_util.unflatten_dict(found, sep="/")
+  described = {
+    name: tuple(leaf["shape"]) for name, leaf in weights["leaves"].items()
+  }
   names = tuple(content["class_names"])
   num_frames, size = content["num_frames"], content["image_size"]
   num_cameras = content["num_cameras"]
-  config = RunConfig.from_dict(content["networks"])
-  model = make_model(config, names, num_frames, size, num_cameras)
-  has_transformer = "transformer" in trees
-  wanted = _trees(
-    tokenizer_shapes(model, num_frames, size),
-    transformer_shapes(model) if has_transformer else None,
-  )
+  try:
+    file = plain_files.inside(folder, weights["file"])
+    rig = _read_rig(content)
+    config = RunConfig.from_dict(content["networks"])
+    wanted = network_shapes(
+      config, names, num_frames, size, num_cameras, described
+    )
+  except (ValueError, UserError) as error:
+    raise UserError(
+      f"{path} does not describe networks that can be: {error}. Get it anew."
+    ) from error
   _check_leaves(
-    folder / weights["file"],
-    {path: tuple(leaf.shape) for path, leaf in found.items()},
+    file,
+    described,
     {path: tuple(leaf.shape) for path, leaf in leaves_by_path(wanted).items()},
     "the networks of this magvit3d need",
   )
-  trees = jax.device_put(trees, place)
+  found = _read_weights(file, weights["leaves"])
+  trees = jax.device_put(traverse_util.unflatten_dict(found, sep="/"), place)
   return TrainedNetworks(
     config,
     names,
@@ -219,8 +277,8 @@ def load(folder: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
     content["steps"],
     trees["tokenizer"],
     trees.get("transformer"),
-    _read_rig(content.get("rig"), size),  # Older exports have none,
-    content.get("data_options"),  # nor this.
+    rig,
+    content.get("data_options"),
   )
 
 
@@ -229,12 +287,15 @@ def is_export(folder: pathlib.Path) -> bool:
   return any(folder.glob(_WEIGHTS))
 
 
-def _read_config(path: pathlib.Path) -> dict[str, Any]:
+def _read_config(path: pathlib.Path) -> _Config:
   try:
-    content = json.loads(path.read_text())
+    plain_files.inside(path.parent, path.name)
+    content = json_files.read(path)
     sealed = content.pop("sha256")
     is_sound = identity.key_of(content) == sealed
     found_format = content["format"]
+    if is_sound and found_format in FORMATS.values():
+      msgspec.convert(content, _Config)
   except FileNotFoundError as error:
     raise UserError(
       f"{path} is missing: {path.parent} holds no networks that "
@@ -242,7 +303,7 @@ def _read_config(path: pathlib.Path) -> dict[str, Any]:
     ) from error
   except OSError as error:
     raise UserError(f"{path} cannot be read ({error.strerror}).") from error
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
+  except (ValueError, KeyError) as error:
     raise UserError(
       f"{path} is damaged, or was not written by save_pretrained "
       f"({type(error).__name__}: {error})."
@@ -262,15 +323,27 @@ def _read_config(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _read_weights(
-  path: pathlib.Path, described: Mapping[str, Mapping[str, Any]]
+  path: pathlib.Path, described: Mapping[str, _Leaf]
 ) -> dict[str, np.ndarray]:
+  expected = sum(
+    math.prod(leaf["shape"]) * np.dtype(leaf["dtype"]).itemsize
+    for leaf in described.values()
+  )
   try:
-    leaves = safetensors.numpy.load(path.read_bytes())
+    leaves = safetensors.numpy.load(
+      plain_files.read_bytes(path, expected + _MOST_HEADER_BYTES)
+    )
   except FileNotFoundError as error:
     raise UserError(f"{path} is missing; config.json names it.") from error
   except OSError as error:
     raise UserError(f"{path} cannot be read ({error.strerror}).") from error
-  except (safetensors.SafetensorError, ValueError, KeyError) as error:
+  except (
+    safetensors.SafetensorError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+  ) as error:
     raise UserError(
       f"{path} is damaged or cut off ({error}). Get it anew."
     ) from error

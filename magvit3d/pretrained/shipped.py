@@ -1,12 +1,12 @@
 """The trained networks that come with the package, by name."""
 
-import json
 import pathlib
 from typing import Any
 
 from jax.sharding import NamedSharding
 
 import magvit3d.pretrained
+from data_gen import json_files
 from magvit3d.errors import UserError
 from magvit3d.inference.trained import TrainedNetworks
 from magvit3d.pretrained import files
@@ -43,10 +43,10 @@ def read_card(name: str) -> dict[str, Any]:
   """
   path = ROOT / name / CARD_NAME
   try:
-    card = json.loads(path.read_text())
+    card = json_files.read(path)
     if not {"summary", "check"} <= card.keys():
       raise ValueError("it is no card")
-  except (OSError, ValueError, AttributeError) as error:
+  except (OSError, ValueError) as error:
     raise UserError(
       f"{path} cannot be read ({error}). {_remedy(name)}"
     ) from error

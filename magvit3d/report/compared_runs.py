@@ -1,11 +1,11 @@
 """Runs to compare: what their work folders hold, and short names for them."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from data_gen import json_files
 from magvit3d.errors import UserError
 from magvit3d.evaluation.tables import Table
 from magvit3d.monitoring import metrics_file
@@ -122,13 +122,10 @@ def _load(folder: pathlib.Path, name: str) -> Run:
 
 def _load_json(path: pathlib.Path) -> dict[str, Any] | None:
   try:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-      raise ValueError("it holds no object")
+    return json_files.read(path)
   except (FileNotFoundError, NotADirectoryError):
     return None
   except (OSError, ValueError) as error:
     raise UserError(
       f"{path} cannot be read ({error}). Run the stage that writes it again."
     ) from error
-  return content

@@ -1,12 +1,20 @@
 """Confusion matrices as HTML tables with shaded cells."""
 
 import html
+from typing import Any, TypedDict
 
 import numpy as np
 
+from data_gen import json_files
 from magvit3d.report import page_texts
 
 _MAX_LEVEL_HEADS = 5  # With more classes the heads of columns stand upright.
+
+
+class _Confusion(TypedDict, total=False):
+  """Of what is shown; what it lacks is left out."""
+
+  names: list[Any] | None
 
 
 def tables(confusions: object) -> str:
@@ -16,12 +24,13 @@ def tables(confusions: object) -> str:
     confusions: A list of {title, note, split, n, names, counts}; rows of
       counts are true classes, columns the answers.
   """
-  if not isinstance(confusions, list) or not confusions:
+  found = json_files.fitting(confusions, _Confusion)
+  if not found:
     return page_texts.say_missing(
       "evaluation/scores.json has no confusions: nothing was classified, or "
       "an older version of the evaluate stage wrote it."
     )
-  return f'<div class="confusions">{"".join(map(_table, confusions))}</div>'
+  return f'<div class="confusions">{"".join(map(_table, found))}</div>'
 
 
 def _table(confusion):

@@ -1,27 +1,27 @@
 """Files of a run for its report, which may be missing or broken."""
 
 import contextlib
-import json
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from data_gen import array_files, json_files
 from magvit3d.evaluation.tables import Table
 from magvit3d.report import old_scores
+
+_MOST_BYTES = 2**29  # Of arrays to show on a page.
 
 
 def load_json(path: pathlib.Path) -> tuple[dict, str]:
   """Returns the object in a file and "", or {} and why there is none."""
   place = _place(path)
   try:
-    value = json.loads(path.read_text(encoding="utf-8"))
+    value = json_files.read(path, Any)
   except FileNotFoundError:
     return {}, f"{place} is missing."
-  except (OSError, ValueError) as error:
+  except (OSError, json_files.JsonError) as error:
     return {}, f"{place} cannot be read ({error})."
   if not isinstance(value, dict):
     return {}, f"{place} holds a {type(value).__name__}, not an object."
@@ -47,19 +47,12 @@ def read_tables(scores: Mapping[str, Any]) -> list[Table]:
 def load_arrays(path: pathlib.Path) -> tuple[dict[str, np.ndarray], str]:
   """Returns the arrays of an .npz and "", or {} and why there are none."""
   try:
-    # Opened here: np.load leaves a broken file open.
-    with path.open("rb") as file:
-      arrays = np.load(file, allow_pickle=False)
-      return dict(arrays), ""
+    arrays = array_files.open_npz(path)
+    array_files.check_size(arrays, _MOST_BYTES)
+    return {key: np.asarray(array) for key, array in arrays.items()}, ""
   except FileNotFoundError:
     return {}, f"{_place(path)} is missing."
-  except (
-    OSError,
-    ValueError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-  ) as error:
+  except (OSError, array_files.ArrayFileError) as error:
     return {}, f"{_place(path)} cannot be read ({error})."
 
 

@@ -2,12 +2,27 @@
 
 import html
 import itertools
+from typing import Any, TypedDict
 
+from data_gen import json_files
 from magvit3d.report import line_plots, page_texts
 
 # Lines of baselines are dashed; the first of the others is the model's.
 _BASELINE_COLORS = ("#5b636e", "#a16207", "#be185d", "#0e7490")
 _COLORS = ("#c2410c", "#1d4ed8", "#15803d", "#7e22ce")
+
+
+class _Line(TypedDict, total=False):
+  """Of what is drawn; what it lacks is left out."""
+
+  x: list[Any]
+  y: list[Any]
+
+
+class _Plot(TypedDict, total=False):
+  """The same."""
+
+  series: list[_Line] | None
 
 
 def plots(described: object) -> str:
@@ -17,12 +32,13 @@ def plots(described: object) -> str:
     described: A list of {title, note, x_label, y_label, series}, and series of
       {name, x, y, is_baseline}; baselines are dashed.
   """
-  if not isinstance(described, list) or not described:
+  found = json_files.fitting(described, _Plot)
+  if not found:
     return page_texts.say_missing(
       "evaluation/scores.json has no plots: an older version of the evaluate "
       "stage wrote it, or had nothing to plot."
     )
-  return f'<div class="panels wide">{"".join(map(_plot, described))}</div>'
+  return f'<div class="panels wide">{"".join(map(_plot, found))}</div>'
 
 
 def _plot(plot):

@@ -112,17 +112,10 @@ def _code(run) -> dict[str, str]:
   version = code.get("version", run.get("code_version"))
   facts = {"magvit3d": value_text(version)}
   if code:
-    changed = {
-      True: " and uncommitted changes",
-      False: "",
-      None: ", changes unknown",
-    }
-    commit = code.get("commit")
-    facts["commit"] = (
-      f"{commit}{changed.get(code.get('is_dirty'), '')}"
-      if commit
-      else "not a git checkout"
-    )
+    commit, is_dirty = code.get("commit"), code.get("is_dirty")
+    changed = ", changes unknown" if is_dirty is None else ""
+    changed = " and uncommitted changes" if is_dirty is True else changed
+    facts["commit"] = f"{commit}{changed}" if commit else "not a git checkout"
   if run.get("date"):
     facts["evaluated"] = value_text(run["date"])
   return facts if run else {}

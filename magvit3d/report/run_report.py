@@ -8,12 +8,10 @@ policy knows the one script by its hash, and forbids the rest.
 
 import base64
 import html
-import io
 import json
 import pathlib
 
-from PIL import Image
-
+from data_gen import pictures, plain_files
 from magvit3d.files import atomic_file
 from magvit3d.monitoring import metrics_file, stage_progress
 from magvit3d.report import (
@@ -38,6 +36,7 @@ from magvit3d.report.page_texts import (
 )
 
 PARTS = {"sections": 1.0}  # See `stage_progress`.
+_MOST_PREVIEW_BYTES = 2**25
 _OF_STAGES = ("Stages", "Passport")
 STAGES = ("data", "tokenizer", "transformer", "evaluate", "report")
 _STATUS_STYLE = {"done": "good", "failed": "bad", "running": "busy"}
@@ -188,11 +187,9 @@ def _curves(path: pathlib.Path) -> str:
 
 def _preview(path: pathlib.Path) -> str:
   try:
-    data = path.read_bytes()
-    with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-      width = image.width
-      image.verify()
-  except (OSError, SyntaxError) as error:
+    data = plain_files.read_bytes(path, _MOST_PREVIEW_BYTES)
+    width = pictures.read(data, kinds=("PNG",)).width
+  except (OSError, pictures.PictureError) as error:
     kind = "is missing" if isinstance(error, FileNotFoundError) else "is broken"
     return say_missing(f"data/preview.png {kind}.")
   encoded = base64.b64encode(data).decode("ascii")

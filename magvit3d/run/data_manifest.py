@@ -2,13 +2,13 @@
 
 import contextlib
 import hashlib
-import json
 import pathlib
 from typing import Any
 
-from data_gen import schema
+from data_gen import json_files, plain_files, schema
 from data_gen.options import DatasetOptions
 
+_MOST_BYTES = 64 * plain_files.MIB
 _SAID_ELSEWHERE = ("preset", "seed")  # As are the scenes of each split.
 
 
@@ -25,11 +25,9 @@ def describe(folder: pathlib.Path) -> dict[str, Any]:
   """
   path = folder / schema.MANIFEST_NAME
   try:
-    data = path.read_bytes()
-    content = json.loads(data)
-  except (OSError, ValueError):
-    return {}
-  if not isinstance(content, dict):
+    data = plain_files.read_bytes(path, _MOST_BYTES)
+    content = json_files.parse(data)
+  except (OSError, json_files.JsonError):
     return {}
   splits = _dict(content.get("splits"))
   return {

@@ -202,9 +202,9 @@ class _Writer:
   def _is_complete(self) -> bool:
     """Whether the same tokens are there, in whatever shards."""
     manifest = token_records.read_manifest(self._folder / MANIFEST_NAME)
-    described = manifest.pop("shards", [])
+    described = manifest.pop("shards", None)
     manifest["clips_per_shard"] = self._header["clips_per_shard"]
-    return manifest == self._header and all(
+    return (described is not None and manifest == self._header) and all(
       token_records.is_there(self._folder, shard) for shard in described
     )
 

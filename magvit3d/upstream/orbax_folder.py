@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jaxtyping import PyTree
 
 from magvit3d.errors import UserError
 
@@ -50,7 +51,7 @@ def read_parts(
   """
   structure = read_structure(folder)
   parts = {path: _at(structure, path) for path in paths}
-  _check_size(folder, parts)
+  check_size(folder, parts)
   item = _prune(structure, set(paths), ())
   restore_args = jax.tree.map(
     lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item
@@ -102,15 +103,30 @@ def _prune(tree: Any, paths: set[tuple[str, ...]], here: tuple) -> Any:
   }
 
 
-def _check_size(folder: pathlib.Path, parts: Any) -> None:
+def check_size(folder: pathlib.Path, parts: PyTree) -> None:
+  """Raises UserError for arrays that are far larger than the folder is.
+
+  Args:
+    folder: Of the checkpoint.
+    parts: What is to be read, or its shapes.
+  """
   on_disk = sum(
     file.stat().st_size for file in folder.rglob("*") if file.is_file()
   )
-  said = sum(
-    math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize
+  arrays = [
+    leaf
     for leaf in jax.tree.leaves(parts)
     if getattr(leaf, "shape", None) is not None and leaf.dtype is not None
-  )
+  ]
+  said = sum(map(_num_bytes, arrays))
   if said > _MAX_RATIO * on_disk + _SPARE_BYTES:
     reason = f"its arrays would take {said} bytes, it has {on_disk}"
     raise UserError(_text(folder, reason))
+
+
+def _num_bytes(leaf: Any) -> int:
+  """Of an array, or of the chunk of it that is read at once."""
+  storage = getattr(leaf, "storage", None)
+  chunk = (storage and storage.chunk_shape) or ()
+  size = max(math.prod(leaf.shape), math.prod(chunk))
+  return size * np.dtype(leaf.dtype).itemsize

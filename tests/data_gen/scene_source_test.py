@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
+import pathlib
 import pickle
 
 import numpy as np
 import pytest
 
-from data_gen import generate, scenes, schema
+from data_gen import generate, scenes
 from data_gen.errors import DataError
 from data_gen.options import DatasetOptions
 from data_gen.scene_source import SceneSource
@@ -169,11 +170,10 @@ def test_missing_split_manifest_and_shard_are_named(options, tmp_path):
     SceneSource(options.output_dir, "dev")
   with pytest.raises(DataError, match=r"manifest\.json cannot be read"):
     SceneSource(tmp_path, "train")
-  content = {
-    "format_version": schema.FORMAT_VERSION,
-    "file_format": "tfrecord",
-    "splits": {"train": {"shards": [{"name": "s", "bytes": 9}]}},
-  }
+  made = pathlib.Path(options.output_dir, "manifest.json")
+  content = json.loads(made.read_text())
+  shard = content["splits"]["train"]["shards"][0]
+  shard |= {"name": "s", "bytes": 9}
   (tmp_path / "manifest.json").write_text(json.dumps(content))
   with pytest.raises(DataError, match=r"s is missing; .*python -m data_gen"):
     SceneSource(tmp_path, "train")

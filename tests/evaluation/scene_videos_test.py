@@ -2,6 +2,7 @@
 
 import io
 import re
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -87,15 +88,31 @@ def test_damaged_frames_are_found_while_reading(tmp_path):
     list(videos)
 
 
-def test_fewer_bytes_than_the_shape_says_are_found_while_reading(tmp_path):
+def test_fewer_bytes_than_the_shape_says_are_found_at_once(tmp_path):
   path = _save(tmp_path / "a.npz", frames=None)
   whole = io.BytesIO()
   np.save(whole, _frames())
   with zipfile.ZipFile(path, "a") as archive:
     archive.writestr("frames.npy", whole.getvalue()[:-1])
-  videos = SceneVideos(path, "--videos")
-  with pytest.raises(UserError, match="it ends too early"):
-    list(videos)
+  with pytest.raises(UserError, match=r"frames.* where its header says"):
+    SceneVideos(path, "--videos")
+
+
+def test_an_archive_that_unpacks_to_far_more_is_not_unpacked(tmp_path):
+  path = _save(tmp_path / "a.npz", scene_id=None)
+  with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+    with archive.open("scene_id.npy", "w", force_zip64=True) as file:
+      np.lib.format.write_array_header_1_0(
+        file, {"descr": "|u1", "fortran_order": False, "shape": (2**28,)}
+      )
+      for _ in range(2**8):
+        file.write(bytes(2**20))
+  tracemalloc.start()
+  with pytest.raises(UserError, match="268435456 scene_id and the frames of"):
+    SceneVideos(path, "--videos")
+  peak = tracemalloc.get_traced_memory()[1]
+  tracemalloc.stop()
+  assert peak < 2**24
 
 
 def test_half_a_file_is_named(tmp_path):

@@ -1,6 +1,8 @@
 """Tests of reading the weights of I3D and C3D."""
 
 import hashlib
+import json
+import tracemalloc
 
 import chex
 import ml_dtypes
@@ -181,3 +183,34 @@ def test_bfloat16_is_read(tmp_path):
   )
   assert params["a"].dtype == np.float32
   np.testing.assert_array_equal(params["a"], [1.5, -2])
+
+
+def test_a_file_far_larger_than_any_network_is_not_read(tmp_path):
+  path = tmp_path / "w.safetensors"
+  size = 2**36
+  leaf = {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}
+  header = json.dumps({"a": leaf}).encode()
+  with path.open("wb") as file:
+    file.write(len(header).to_bytes(8, "little") + header)
+    file.truncate(8 + len(header) + size)
+  with pytest.raises(UserError, match=r"w\.safetensors .* more than 4 GiB"):
+    video_weights.load_i3d(str(path))
+
+
+def test_an_array_of_another_size_is_not_unpacked(tmp_path):
+  path = tmp_path / "w.npz"
+  np.savez_compressed(path, a=np.zeros(2**26, np.uint8))
+  file = weight_files.read(str(path), "a network")
+  tracemalloc.start()
+  with pytest.raises(UserError, match=r"a \(shape \(67108864,\)\)"):
+    weight_files.fill(
+      {("a",): (3,)},
+      file.arrays,
+      {("a",): "a"},
+      path="w.npz",
+      network="a network",
+      advice="Take another.",
+    )
+  peak = tracemalloc.get_traced_memory()[1]
+  tracemalloc.stop()
+  assert peak < 2**22

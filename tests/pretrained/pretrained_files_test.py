@@ -285,3 +285,74 @@ def test_other_folders_are_left_alone(magvit, trained_run, copy, tmp_path):
   file.write_text("mine")
   with pytest.raises(UserError, match="is a file"):
     magvit.save_pretrained(file)
+
+
+def _in_networks(section, **fields):
+  return lambda content: content["networks"][section].update(fields)
+
+
+@pytest.mark.parametrize(
+  ("change", "text"),
+  [
+    (_in_networks("transformer", num_layers=10**6), "layers=1000000"),
+    (_in_networks("transformer", hidden_size=2**40), "hidden_size"),
+    (_in_networks("transformer", num_views=2**40), "num_views"),
+    (_in_networks("vqvae", num_enc_res_blocks=10**6), "blocks"),
+    (_in_networks("vqvae", channel_multipliers=[1] * 10**5), "levels=100000"),
+    (_in_networks("vqvae", channel_multipliers=[1, "x"]), "multipliers[1]"),
+    (_in_networks("vqvae", codebook_size=10**9), "codebook_size"),
+    (lambda c: c.update(image_size=2**20), "pixels"),
+    (lambda c: c.update(num_frames=2**30), "pixels"),
+    (lambda c: c.update(image_size="8"), "Expected `int`"),
+    (lambda c: c.update(class_names=[1]), "Expected `str`"),
+    (lambda c: c.update(rig={"intrinsics": [[1]]}), "$.rig"),
+    (lambda c: c["rig"].update(intrinsics=[[[1.0]]]), "its rig has"),
+    (lambda c: c["rig"]["intrinsics"].pop(), "its rig has"),
+    (lambda c: c["weights"].update(leaves={"a": 3}), "leaves"),
+    (lambda c: c.update(networks={}), "lacks vqvae"),
+  ],
+)
+def test_hostile_configs_are_refused_before_anything_is_made(
+  copy, change, text
+):
+  _edit_config(copy, change)
+  _refused(copy, copy / "config.json", text)
+
+
+@pytest.mark.parametrize("kind", ["above", "absolute", "link", "config"])
+def test_nothing_outside_the_folder_is_read(copy, tmp_path, kind):
+  path = _weights(copy)
+  outside = shutil.move(path, tmp_path / path.name)
+  if kind == "link":
+    path.symlink_to(outside)
+  elif kind == "config":
+    shutil.copy(outside, path)
+    moved = shutil.move(copy / "config.json", tmp_path / "config.json")
+    (copy / "config.json").symlink_to(moved)
+  else:
+    name = f"../{path.name}" if kind == "above" else str(outside)
+    _edit_config(copy, lambda content: content["weights"].update(file=name))
+  _refused(copy, copy / "config.json")
+
+
+def test_a_run_whose_links_lead_out_is_not_read(trained_run, tmp_path):
+  copied = shutil.copytree(trained_run, tmp_path / "run")
+  steps = (copied / "tokenizer" / "checkpoints").glob("[0-9]*")
+  checkpoint = max(steps, key=lambda path: int(path.name))
+  outside = shutil.move(checkpoint / "state", tmp_path / "state")
+  (checkpoint / "state").symlink_to(outside)
+  with pytest.raises(UserError, match="leads out of"):
+    Magvit.from_run(copied)
+
+
+def test_a_folder_does_not_choose_where_programs_are_read(
+  trained_run, tmp_path, monkeypatch
+):
+  copied = shutil.copytree(trained_run, tmp_path / "run")
+  path = copied / "config.json"
+  content = json.loads(path.read_text())
+  content["compilation_cache_dir"] = str(copied / "programs")
+  path.write_text(json.dumps(content))
+  before = jax.config.jax_compilation_cache_dir
+  open_model(copied)
+  assert jax.config.jax_compilation_cache_dir == before

@@ -226,6 +226,29 @@ def test_damaged_manifest_is_made_again(setup, made, kept, caplog):
   assert "without a manifest that can be read: made again" in caplog.text
 
 
+@pytest.mark.parametrize(
+  "change",
+  [
+    lambda m: m.update(shards=[]),
+    lambda m: m.pop("shards"),
+    lambda m: m["shards"].pop(),
+    lambda m: m["shards"][0].update(name="../x"),
+    lambda m: m.update(shards={"a": 1}),
+  ],
+)
+def test_a_manifest_without_its_shards_is_not_complete(
+  setup, made, kept, change
+):
+  scenes, model, params, wanted = setup
+  path = kept / "manifest.json"
+  manifest = json.loads(path.read_text())
+  change(manifest)
+  path.write_text(json.dumps(manifest))
+  with pytest.raises(DataError):
+    TokenSource(kept, manifest["key"])
+  _check(make_tokens(kept, scenes, model, params), wanted)
+
+
 class _StopError(Exception):
   pass
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 from data_gen import video_files
 from data_gen.errors import DataError
-from data_gen.folder_contents import visible_children
+from data_gen.folder_contents import visible_children, walk
 from magvit3d.data.videos import damaged_videos, image_folder, labelled_files
 from magvit3d.data.videos.video_clips import Framing, Video, VideoClips
 from magvit3d.media.animated_picture import SUFFIXES as ANIMATION_SUFFIXES
@@ -173,18 +173,23 @@ def _find(folder: pathlib.Path, flag: str) -> dict[str, pathlib.Path]:
 
 def _walk(folder: pathlib.Path, flag: str) -> Iterator[pathlib.Path]:
   """Yields video files and folders of frames, also of nested folders."""
-  for child in visible_children(folder):
-    if child.is_dir():
-      has_frames = bool(_frames_of(child))
-      inside = list(_walk(child, flag))
-      if has_frames and inside:
+  folders_of_frames: list[pathlib.Path] = []
+  for children in walk(folder):
+    frames = [p for p in children if p.suffix.lower() in image_folder.SUFFIXES]
+    clips = [
+      p for p in children if p.suffix.lower() in _SUFFIXES and not p.is_dir()
+    ]
+    if frames:
+      folders_of_frames.append(frames[0].parent)
+      clips.append(frames[0].parent)
+    for clip in clips:
+      around = [f for f in folders_of_frames if f in clip.parents]
+      if around:
         raise DataError(
-          f"{flag}: {child} holds both frames and clips ({inside[0].name}), so "
+          f"{flag}: {around[0]} holds both frames and clips ({clip.name}), so "
           "it is not clear what it is. Move one of them elsewhere."
         )
-      yield from [child] if has_frames else inside
-    elif child.suffix.lower() in _SUFFIXES:
-      yield child
+    yield from clips
 
 
 def _frames_of(folder: pathlib.Path) -> list[pathlib.Path]:

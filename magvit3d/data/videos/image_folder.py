@@ -6,8 +6,9 @@ import pathlib
 from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from data_gen import pictures
 from data_gen.errors import DataError
 from data_gen.rgb_images import to_rgb
 from magvit3d.data.videos import labelled_files
@@ -54,10 +55,8 @@ class ImageFile:
     """
     del numbers  # There is just one.
     try:
-      with Image.open(self.path) as image:
-        yield to_rgb(ImageOps.exif_transpose(image))
-    # Pillow raises SyntaxError for some damage, an OSError for most.
-    except (OSError, SyntaxError, ValueError) as error:
+      yield to_rgb(pictures.upright(pictures.read(self.path)))
+    except ValueError as error:
       raise DataError(
         f"{self.path} cannot be read as an image ({error}). Take the file "
         "away, or put a whole one in its place."

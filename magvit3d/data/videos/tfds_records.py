@@ -8,21 +8,42 @@ without TensorFlow; only preparing them needs it (the extra `tfds-tf`).
 """
 
 import dataclasses
-import json
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any, SupportsIndex
+from typing import Annotated, Any, NotRequired, SupportsIndex, TypedDict
 
-import grain
+import msgspec
 
-from data_gen import examples, user_paths
+from data_gen import examples, json_files, plain_files, user_paths
+from data_gen.array_records import ArrayRecordSource
 from data_gen.errors import DataError
+from data_gen.record_source import RecordSource
 from data_gen.tfrecord import TFRecordSource
 from magvit3d.data.videos.labelled_files import fingerprint
 
 _INFO_NAME = "dataset_info.json"
 _DEFAULT_TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+# Of files in the same folder, and parts of their names.
+_Name = Annotated[str, msgspec.Meta(pattern=r"^[^/\\\x00]*$")]
+_Number = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+_Text = Annotated[str, msgspec.Meta(pattern="^[0-9]{1,12}$")]
+
+
+class _Split(TypedDict):
+  """A split in dataset_info.json."""
+
+  name: _Name
+  shardLengths: list[_Text | _Number]
+  filepathTemplate: NotRequired[_Name]
+
+
+class _Info(TypedDict):
+  """What is read of dataset_info.json."""
+
+  name: _Name
+  fileFormat: NotRequired[str]
+  splits: list[_Split]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,25 +60,34 @@ class PreparedSplit:
   name: str
   folder: pathlib.Path
   fingerprint: str
-  records: Any
+  records: RecordSource
 
   def __len__(self) -> int:
     return len(self.records)
 
-  def example(self, index: SupportsIndex) -> dict[str, Any]:
+  def example(
+    self, index: SupportsIndex, kinds: Mapping[str, type]
+  ) -> dict[str, Any]:
     """Returns a record as lists of bytes and as arrays, by feature.
 
+    Args:
+      index: Of the record.
+      kinds: What some features must be: list, or np.ndarray.
+
     Raises:
-      DataError: The record is damaged.
+      DataError: The record is damaged, or lacks such a feature.
     """
+    record = self.records[index]
     try:
-      return examples.decode_example(self.records[index])
-    except DataError:
-      raise
+      found = examples.decode_example(record)
+      for key, kind in kinds.items():
+        if not isinstance(found.get(key), kind):
+          raise ValueError(f"It has no {key}, or another kind of it.")
     except ValueError as error:
       raise DataError(
         f"Record {index} of {self.name} in {self.folder} is damaged. {error}"
       ) from error
+    return found
 
 
 def open_split(data_dir: str | None, name: str, split: str) -> PreparedSplit:
@@ -83,16 +113,16 @@ def open_split(data_dir: str | None, name: str, split: str) -> PreparedSplit:
   folder = _newest_version(root / name, advice)
   info = _read_info(folder, advice)
   paths, counts = _shards(folder, info, split)
-  missing = [path for path in paths if not path.is_file()]
+  missing = [path for path in paths if not plain_files.is_file(path)]
   if missing:
     raise DataError(
       f"{missing[0]} is missing; {len(missing)} of {len(paths)} shards are. "
       f"Delete {folder}. {advice}"
     )
-  if info.get("fileFormat", "tfrecord") == "array_record":
-    records = grain.sources.ArrayRecordDataSource([str(path) for path in paths])
-  else:
-    records = TFRecordSource(paths, counts, advice=f"Delete {folder}. {advice}")
+  sources = {"tfrecord": TFRecordSource, "array_record": ArrayRecordSource}
+  records = sources[info.get("fileFormat", "tfrecord")](
+    paths, counts, advice=f"Delete {folder}. {advice}"
+  )
   return PreparedSplit(
     name=f"{name} ({split})",
     folder=folder,
@@ -107,7 +137,7 @@ def _newest_version(folder: pathlib.Path, advice: str) -> pathlib.Path:
   versions = {}
   for path in folder.glob(f"*/{_INFO_NAME}"):
     parts = path.parent.name.split(".")
-    if all(part.isdecimal() for part in parts):
+    if all(part.isdecimal() and len(part) < 10 for part in parts):
       versions[tuple(map(int, parts))] = path.parent
   if not versions:
     raise DataError(
@@ -117,10 +147,10 @@ def _newest_version(folder: pathlib.Path, advice: str) -> pathlib.Path:
   return versions[max(versions)]
 
 
-def _read_info(folder: pathlib.Path, advice: str) -> dict[str, Any]:
+def _read_info(folder: pathlib.Path, advice: str) -> _Info:
   path = folder / _INFO_NAME
   try:
-    info = json.loads(path.read_text())
+    info = json_files.read(path, _Info)
   except (OSError, ValueError) as error:
     raise DataError(
       f"{path} cannot be read ({error}). Delete {folder}. {advice}"
@@ -134,7 +164,7 @@ def _read_info(folder: pathlib.Path, advice: str) -> dict[str, Any]:
 
 
 def _shards(
-  folder: pathlib.Path, info: Mapping[str, Any], split: str
+  folder: pathlib.Path, info: _Info, split: str
 ) -> tuple[list[pathlib.Path], list[int]]:
   """Returns the shards of a split, and how many records each has."""
   splits = {described["name"]: described for described in info["splits"]}
@@ -152,11 +182,15 @@ def _shards(
       "NUM_SHARDS": f"{len(counts):05}",
       "SHARD_X_OF_Y": f"{shard:05}-of-{len(counts):05}",
     }
-    name = template.format(
-      DATASET=info["name"],
-      SPLIT=split,
-      FILEFORMAT=info.get("fileFormat", "tfrecord"),
+    values = {
+      "DATASET": info["name"],
+      "SPLIT": split,
+      "FILEFORMAT": info.get("fileFormat", "tfrecord"),
       **numbers,
-    )
+    }
+    # No `str.format`, in which a text can ask for anything.
+    name = template
+    for key, value in values.items():
+      name = name.replace(f"{{{key}}}", value)
     paths.append(folder / name)
   return paths, counts

@@ -8,17 +8,18 @@ Both have no validation split: it is the test split.
 """
 
 import dataclasses
-import io
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import Image
 
+from data_gen import pictures, plain_files
 from data_gen.errors import DataError
 from data_gen.rgb_images import to_rgb
 from magvit3d.data.videos import tfds_records
 
 _SPLITS = {"train": "train", "validation": "test", "test": "test"}
+_MOST_BYTES_OF_NAMES = 2**20
 BAIR_CAMERAS = ("image_aux1", "image_main")
 
 
@@ -32,12 +33,14 @@ class Ucf101:
     )
     path = self._split.folder / "label.labels.txt"
     try:
-      self.class_names = tuple(path.read_text().split())
-    except OSError as error:
+      text = plain_files.read_bytes(path, _MOST_BYTES_OF_NAMES).decode()
+    except (OSError, UnicodeDecodeError) as error:
       raise DataError(
-        f"{path}, the names of the classes, cannot be read ({error.strerror}): "
-        "the data set is not complete. Prepare it again."
+        f"{path}, the names of the classes, cannot be read "
+        f"({getattr(error, 'strerror', error)}): the data set is not complete. "
+        "Prepare it again."
       ) from error
+    self.class_names = tuple(text.split())
     self.fingerprint = self._split.fingerprint
 
   def __len__(self) -> int:
@@ -45,12 +48,15 @@ class Ucf101:
 
   def open(self, index: int) -> "EncodedVideo":
     """Returns a video."""
-    example = self._split.example(index)
-    return EncodedVideo(
-      name=f"Video {index} of {self._split.name}",
-      label=int(example["label"][0]),
-      images=example["video"],
-    )
+    example = self._split.example(index, {"label": np.ndarray, "video": list})
+    label, name = example["label"], f"Video {index} of {self._split.name}"
+    if len(label) != 1 or not 0 <= label[0] < len(self.class_names):
+      raise DataError(
+        f"{name} has the label {label[:3].tolist()}, and there are "
+        f"{len(self.class_names)} classes: the data set is damaged. Prepare it "
+        "again."
+      )
+    return EncodedVideo(name=name, label=int(label[0]), images=example["video"])
 
 
 class BairRobotPushing:
@@ -80,7 +86,7 @@ class BairRobotPushing:
     return EncodedVideo(
       name=f"Video {index} of {self._split.name}",
       label=0,
-      images=self._split.example(index)[self._camera],
+      images=self._split.example(index, {self._camera: list})[self._camera],
     )
 
 
@@ -105,9 +111,8 @@ class EncodedVideo:
     """
     for number in numbers:
       try:
-        with Image.open(io.BytesIO(self.images[number])) as image:
-          yield to_rgb(image)
-      except (OSError, SyntaxError, ValueError) as error:
+        yield to_rgb(pictures.read(self.images[number]))
+      except ValueError as error:
         raise DataError(
           f"Frame {number} of {self.name} cannot be decoded ({error})."
         ) from error

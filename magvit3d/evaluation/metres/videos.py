@@ -5,22 +5,20 @@ The archive has `scene_id`, integers (n,), and `frames`, uint8 (n, v, t, h, w,
 take more memory than there is, so the frames are never read as a whole.
 """
 
-import contextlib
 import math
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
-from typing import IO
 
 import numpy as np
 from jaxtyping import UInt8
 
+from data_gen import array_files
 from magvit3d.errors import UserError
 
 _KEYS = ("scene_id", "frames")
+_MOST_SCENES = 10**7
 _LAYOUT = "(scenes, cameras, frames, height, width, 3)"
-_READ_ERRORS = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+_READ_ERRORS = (OSError, array_files.ArrayFileError)
 
 
 class SceneVideos:
@@ -41,24 +39,32 @@ class SceneVideos:
     Raises:
       UserError: It cannot be read, or is something else.
     """
-    self._path, self._name = path, f"{flag}={path}"
+    self._name = f"{flag}={path}"
     if not path.is_file():
       raise UserError(f"{self._name} is not there, or is no file.")
     try:
-      with zipfile.ZipFile(path) as archive:
-        self._check_keys(archive.namelist())
-      with self._open("scene_id") as file:
-        scene_ids = np.lib.format.read_array(file, allow_pickle=False)
-      with self._open("frames") as file:
-        self.shape, is_transposed, dtype = _read_header(file)
+      arrays = array_files.open_npz(path)
     except _READ_ERRORS as error:
       raise self._damaged(error) from error
-    if scene_ids.ndim != 1 or not np.issubdtype(scene_ids.dtype, np.integer):
+    self._check_keys(list(arrays))
+    stored, self._frames = (arrays[key] for key in _KEYS)
+    self.shape = self._frames.shape
+    if stored.dtype.hasobject:
+      raise self._damaged(ValueError("scene_id is a pickle, which is not read"))
+    if stored.ndim != 1 or not np.issubdtype(stored.dtype, np.integer):
       raise UserError(
-        f"{self._name}: scene_id is {scene_ids.dtype} {scene_ids.shape}; "
+        f"{self._name}: scene_id is {stored.dtype} {stored.shape}; "
         "expected integers, one a scene, as in the data set's records."
       )
-    self._check_frames(dtype, is_transposed, len(scene_ids))
+    self._check_frames(stored.shape[0])
+    if stored.shape[0] > _MOST_SCENES:
+      raise UserError(
+        f"{self._name} has {stored.shape[0]} scenes, more than any data set."
+      )
+    try:
+      scene_ids = np.asarray(stored)
+    except _READ_ERRORS as error:
+      raise self._damaged(error) from error
     self.scene_ids = [int(scene_id) for scene_id in scene_ids]
     values, counts = np.unique(scene_ids, return_counts=True)
     if (counts > 1).any():
@@ -77,13 +83,11 @@ class SceneVideos:
     shape = self.shape[1:]
     num_bytes = math.prod(shape)
     try:
-      with self._open("frames") as file:
-        _read_header(file)
+      with self._frames.opened() as file:
         for _ in range(self.shape[0]):
           content = file.read(num_bytes)
-          if len(content) < num_bytes:
-            raise EOFError("it ends too early")
           yield np.frombuffer(content, np.uint8).reshape(shape)
+        file.finish()
     except _READ_ERRORS as error:
       raise self._damaged(error) from error
 
@@ -96,8 +100,7 @@ class SceneVideos:
         f"of --data: {_LAYOUT}."
       )
 
-  def _check_keys(self, members: Sequence[str]) -> None:
-    names = [name.removesuffix(".npy") for name in members]
+  def _check_keys(self, names: Sequence[str]) -> None:
     missing = [key for key in _KEYS if key not in names]
     if missing:
       raise UserError(
@@ -106,11 +109,11 @@ class SceneVideos:
         "scene_id=..., frames=...)."
       )
 
-  def _check_frames(self, dtype, is_transposed, num_scenes) -> None:
-    if dtype != np.uint8:
+  def _check_frames(self, num_scenes: int) -> None:
+    if self._frames.dtype != np.uint8:
       raise UserError(
-        f"{self._name}: frames is of type {dtype}; expected uint8 in [0, 255]. "
-        "Multiply floats in [0, 1] by 255 and round them."
+        f"{self._name}: frames is of type {self._frames.dtype}; expected uint8 "
+        "in [0, 255]. Multiply floats in [0, 1] by 255 and round them."
       )
     if len(self.shape) != 6 or self.shape[-1] != 3:
       raise UserError(
@@ -123,28 +126,14 @@ class SceneVideos:
       )
     if not num_scenes:
       raise UserError(f"{self._name} has no scenes.")
-    if is_transposed:
+    if self._frames.is_transposed:
       raise UserError(
         f"{self._name}: frames is stored column by column. Save "
         "np.ascontiguousarray(frames)."
       )
-
-  @contextlib.contextmanager
-  def _open(self, key: str) -> Iterator[IO[bytes]]:
-    with zipfile.ZipFile(self._path) as archive:
-      with archive.open(f"{key}.npy") as file:
-        yield file
 
   def _damaged(self, error: Exception) -> UserError:
     return UserError(
       f"{self._name} cannot be read as a NumPy archive ({error}). Save it "
       "again: np.savez(FILE, scene_id=..., frames=...)."
     )
-
-
-def _read_header(file) -> tuple[tuple[int, ...], bool, np.dtype]:
-  """Returns shape, whether it is in Fortran's order, and type."""
-  version = np.lib.format.read_magic(file)
-  if version == (1, 0):
-    return np.lib.format.read_array_header_1_0(file)
-  return np.lib.format.read_array_header_2_0(file)

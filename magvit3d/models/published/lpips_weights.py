@@ -9,14 +9,13 @@ lpips has both, the former as "net.slice1.0.weight", ...
 import re
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from jaxtyping import PyTree
 
 from magvit3d.errors import UserError
 from magvit3d.models.published import weight_files
 from magvit3d.models.published.lpips import Lpips
 from magvit3d.models.published.lpips_backbones import ARCHITECTURES
-from magvit3d.models.published.weight_files import WeightFile
+from magvit3d.models.published.weight_files import WeightFile, Weights
 
 # torchvision's classifier, and timm's of the same network; of the package lpips
 # its second names of the linear layers, and the scale of pixels.
@@ -47,7 +46,7 @@ def load_lpips(
       not finite.
   """
   files = tuple(weight_files.read(path, "LPIPS") for path in paths)
-  arrays: dict[str, np.ndarray] = {}
+  arrays: dict[str, Weights] = {}
   for file in files:
     named = _by_our_names(file.arrays)
     twice = arrays.keys() & named.keys()
@@ -76,7 +75,7 @@ def load_lpips(
   return backbone, params, files
 
 
-def _by_our_names(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _by_our_names(arrays: Mapping[str, Weights]) -> dict[str, Weights]:
   """torchvision's names in place of those of the package lpips."""
   renamed = {}
   for key, value in arrays.items():
@@ -85,8 +84,8 @@ def _by_our_names(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   return renamed
 
 
-def _find_backbone(arrays: Mapping[str, np.ndarray], path: str) -> str:
-  found = np.shape(arrays.get(_FIRST))
+def _find_backbone(arrays: Mapping[str, Weights], path: str) -> str:
+  found = arrays[_FIRST].shape if _FIRST in arrays else ()
   for name, shape in _FIRST_SHAPES.items():
     if found == shape:
       return name

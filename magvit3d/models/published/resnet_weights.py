@@ -6,7 +6,6 @@ Keys are those of torchvision's state dict ("layer1.0.conv1.weight", ...); see
 
 from collections.abc import Mapping
 
-import numpy as np
 from absl import logging
 from jaxtyping import PyTree
 
@@ -31,7 +30,9 @@ def load_resnet50(path: str) -> PyTree:
   return params
 
 
-def from_torchvision(tensors: Mapping[str, np.ndarray], path: str) -> PyTree:
+def from_torchvision(
+  tensors: Mapping[str, weight_files.Weights], path: str
+) -> PyTree:
   """Converts torchvision's arrays; `path` is what messages call the file.
 
   Raises:

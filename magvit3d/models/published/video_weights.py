@@ -21,7 +21,7 @@ from magvit3d.errors import UserError
 from magvit3d.models.published import c3d, i3d, weight_files
 from magvit3d.models.published.c3d import C3D
 from magvit3d.models.published.i3d import I3D
-from magvit3d.models.published.weight_files import WeightFile
+from magvit3d.models.published.weight_files import WeightFile, Weights
 
 _DOCUMENT = "docs/video_metrics.md says how to make one."
 _TENSORFLOW_SCOPE = "RGB/inception_i3d/"
@@ -60,6 +60,10 @@ _OTHER_C3D = re.compile(
   r"(?:.*\.)?(conv\d[ab]?|fc[678])(/W|/b|\.weight|\.bias)"
 )
 _MEAN_MARGIN = 8  # Pixels.
+_MEAN_SHAPES = tuple(
+  (3, c3d.NUM_FRAMES, *size) for size in ((128, 171), (c3d.FRAME_SIZE,) * 2)
+)
+_MOST_CHANNELS = 2**12
 
 
 def load_i3d(path: str) -> tuple[PyTree, WeightFile]:
@@ -109,7 +113,7 @@ def load_c3d(path: str) -> tuple[PyTree, WeightFile]:
   )
   arrays, convert = file.arrays, np.asarray
   if any(_OTHER_C3D.fullmatch(key) for key in arrays):
-    arrays = _renamed_c3d(arrays)
+    arrays = _renamed_c3d(arrays, path)
     convert = weight_files.from_torch_layout
   params = weight_files.fill(
     shapes,
@@ -125,7 +129,7 @@ def load_c3d(path: str) -> tuple[PyTree, WeightFile]:
 
 
 def _tensorflow_key(
-  leaf: weight_files.Leaf, arrays: Mapping[str, np.ndarray]
+  leaf: weight_files.Leaf, arrays: Mapping[str, Weights]
 ) -> str:
   *modules, name = leaf
   scope = "/".join(modules).replace(".", "/")
@@ -142,7 +146,7 @@ def _from_tensorflow(value: np.ndarray) -> np.ndarray:
 
 
 def _find_torch(
-  arrays: Mapping[str, np.ndarray],
+  arrays: Mapping[str, Weights],
 ) -> tuple[str, Callable[[weight_files.Leaf], str]] | None:
   """The prefix of PyTorch's names ("module."), and what makes them of ours."""
   for first, make_key in (
@@ -177,13 +181,14 @@ def _torch_layer(layer: str, name: str, norm: str) -> tuple[str, str]:
 
 
 def _without_scales(
-  arrays: Mapping[str, np.ndarray], path: str
-) -> dict[str, np.ndarray]:
+  arrays: Mapping[str, Weights], path: str
+) -> dict[str, Weights]:
   """PyTorch's batch norm has a scale, which is 1 here, and counts batches."""
   kept, scaled = {}, set()
   for key, value in arrays.items():
     if key.endswith((".bn.weight", ".batch3d.weight")):
-      if np.any(np.asarray(value, np.float32) != 1):
+      is_long = value.ndim != 1 or value.shape[0] > _MOST_CHANNELS
+      if is_long or np.any(weight_files.array_of(value, path) != 1):
         scaled.add(key)
     elif not key.endswith(".num_batches_tracked"):
       kept[key] = value
@@ -196,7 +201,9 @@ def _without_scales(
   return kept
 
 
-def _renamed_c3d(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _renamed_c3d(
+  arrays: Mapping[str, Weights], path: str
+) -> dict[str, Weights]:
   """Our names, and our offset in place of the mean clip."""
   renamed = {}
   for key, value in arrays.items():
@@ -204,12 +211,13 @@ def _renamed_c3d(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
       layer = {"conv1": "conv1a", "conv2": "conv2a"}.get(found[1], found[1])
       name = "kernel" if found[2] in ("/W", ".weight") else "bias"
       renamed[f"{layer}/{name}"] = value
-    elif key == "mean" and np.ndim(value) == 4:
+    elif key == "mean" and value.shape in _MEAN_SHAPES:
       size = c3d.FRAME_SIZE
       # Of 128 x 171 pixels, TGAN takes these.
       first = _MEAN_MARGIN if value.shape[2] > size else 0
       part = slice(first, first + size)
-      offset = -np.asarray(value, np.float32)[:, :, part, part]
+      mean = weight_files.array_of(value, path).astype(np.float32)
+      offset = -mean[:, :, part, part]
       renamed["x_offset"] = offset.transpose(1, 2, 3, 0)
     else:
       renamed[key] = value

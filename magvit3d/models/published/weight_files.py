@@ -7,26 +7,45 @@ refused: opening one can run any program it holds.
 
 import dataclasses
 import hashlib
+import math
 import pathlib
 import zipfile
-import zlib
 from collections.abc import Callable, Collection, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors
-import safetensors.numpy
 from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import PyTree
 
+from data_gen import array_files, plain_files
 from magvit3d.errors import UserError
 
 Leaf = tuple[str, ...]  # Names of a parameter's modules, and its own.
 
 _PICKLED = (".pth", ".pt", ".bin", ".pkl", ".ckpt", ".tar")
 _NUM_NAMED = 4  # Keys that a message names.
+_MOST_BYTES, _MOST_HEADER_BYTES = 2**32, 2**24  # Of a file, and of its names.
+_ERRORS = (safetensors.SafetensorError, ValueError, TypeError, OSError)
+# Of safetensors; what is none of them holds no numbers for us.
+_DTYPES = {
+  "F16": jnp.float16,
+  "BF16": jnp.bfloat16,
+  "F32": jnp.float32,
+  "F64": np.float64,
+  "I8": np.int8,
+  "I16": np.int16,
+  "I32": np.int32,
+  "I64": np.int64,
+  "U8": np.uint8,
+  "U16": np.uint16,
+  "U32": np.uint32,
+  "U64": np.uint64,
+  "BOOL": np.bool_,
+}
 _TORCH_LEAVES = {
   "kernel": "weight",
   "scale": "weight",
@@ -36,18 +55,31 @@ _TORCH_LEAVES = {
 }
 
 
+@runtime_checkable
+class Weights(Protocol):
+  """An array of a file, which `numpy.asarray` reads; or one that was read."""
+
+  @property
+  def shape(self) -> tuple[int, ...]: ...
+  @property
+  def ndim(self) -> int: ...
+  @property
+  def dtype(self) -> Any: ...
+  def __array__(self, dtype: Any = None) -> np.ndarray: ...
+
+
 @dataclasses.dataclass(frozen=True)
 class WeightFile:
   """What a file holds.
 
   Attributes:
     path: As messages call it.
-    arrays: By name.
+    arrays: By name; none has been read.
     sha256: Of the file, in hexadecimal: says which weights were used.
   """
 
   path: str
-  arrays: Mapping[str, np.ndarray]
+  arrays: Mapping[str, Weights]
   sha256: str
 
 
@@ -61,8 +93,8 @@ def read(path: str, network: str) -> WeightFile:
   Raises:
     UserError: The file is missing, unreadable, or of a type we do not open.
   """
-  arrays = _read_arrays(pathlib.Path(path), network)
-  with open(path, "rb") as file:
+  arrays = _find_arrays(pathlib.Path(path), network)
+  with plain_files.open_file(pathlib.Path(path)) as file:
     digest = hashlib.file_digest(file, "sha256").hexdigest()
   return WeightFile(path, arrays, digest)
 
@@ -78,7 +110,7 @@ def parameter_shapes(
 
 def fill(
   shapes: Mapping[Leaf, tuple[int, ...]],
-  arrays: Mapping[str, np.ndarray],
+  arrays: Mapping[str, Weights],
   keys: Mapping[Leaf, str],
   *,
   path: str,
@@ -113,15 +145,14 @@ def fill(
   text = {key for key in wanted if not _is_numeric(arrays[key])}
   if text:
     raise UserError(f"{path} {listed('has no numbers in', text)}. {advice}")
-  flat = {
-    leaf: np.asarray(convert(np.asarray(arrays[key])), np.float32, order="C")
-    for leaf, key in keys.items()
-  }
-  wrong = {
-    f"{keys[leaf]} (shape {arrays[keys[leaf]].shape})"
-    for leaf, value in flat.items()
-    if value.shape != shapes[leaf]
-  }
+  wrong, flat = set(), {}
+  for leaf, key in keys.items():
+    # One of another size is not even read.
+    if math.prod(arrays[key].shape) == math.prod(shapes[leaf]):
+      value = convert(array_of(arrays[key], path))
+      flat[leaf] = np.asarray(value, np.float32, order="C")
+    if leaf not in flat or flat[leaf].shape != shapes[leaf]:
+      wrong.add(f"{key} (shape {arrays[key].shape})")
   if wrong:
     raise UserError(
       f"{path} holds another network than {network}, or has another layout: "
@@ -136,6 +167,14 @@ def fill(
       "is damaged, or its training had diverged; take another."
     )
   return unflatten_dict(flat)
+
+
+def array_of(array: Weights, path: str) -> np.ndarray:
+  """Reads an array of a file; raises UserError if it is damaged."""
+  try:
+    return np.asarray(array)
+  except _ERRORS as error:
+    raise _unreadable(path, error) from error
 
 
 def torch_key(leaf: Leaf) -> str:
@@ -158,14 +197,14 @@ def listed(verb: str, names: Collection[str]) -> str:
   return f"{verb} {shown}" + (f" and {rest} more" if rest > 0 else "")
 
 
-def _is_numeric(array: np.ndarray) -> bool:
+def _is_numeric(array: Weights) -> bool:
   # JAX's, since it knows bfloat16.
   return jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(
     array.dtype, jnp.integer
   )
 
 
-def _read_arrays(path: pathlib.Path, network: str) -> dict[str, np.ndarray]:
+def _find_arrays(path: pathlib.Path, network: str) -> Mapping[str, Weights]:
   if path.suffix in _PICKLED:
     raise _pickled(path)
   if path.suffix not in (".safetensors", ".npz"):
@@ -176,22 +215,43 @@ def _read_arrays(path: pathlib.Path, network: str) -> dict[str, np.ndarray]:
   if not path.is_file():
     raise UserError(f"{path}: there is no such file of {network} weights.")
   try:
-    if path.suffix == ".safetensors":
-      return safetensors.numpy.load_file(path)
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-      return dict(arrays)
-  except (
-    safetensors.SafetensorError,
-    zipfile.BadZipFile,
-    zlib.error,
-    ValueError,
-    EOFError,
-    OSError,
-  ) as error:
-    raise UserError(
-      f"{path} cannot be read ({error}). It may be cut short; copy or convert "
-      "it again."
-    ) from error
+    if plain_files.check(path).st_size > _MOST_BYTES:
+      raise ValueError("it has more than 4 GiB, as none of these networks has")
+    if path.suffix == ".npz":
+      return array_files.open_npz(path)
+    with plain_files.open_file(path) as file:
+      if int.from_bytes(file.read(8), "little") > _MOST_HEADER_BYTES:
+        raise ValueError("its header is too large")
+    with safetensors.safe_open(path, "np") as file:
+      return {
+        key: _Tensor(path, key, file.get_slice(key)) for key in file.keys()
+      }
+  except _ERRORS as error:
+    raise _unreadable(path, error) from error
+
+
+class _Tensor:
+  """An array of a `.safetensors` file; see `Weights`."""
+
+  def __init__(self, path: pathlib.Path, key: str, part: Any):
+    self._path, self._key = path, key
+    self.shape = tuple(part.get_shape())
+    self.ndim = len(self.shape)
+    self.dtype = np.dtype(_DTYPES.get(part.get_dtype(), "V1"))
+
+  def __array__(
+    self, dtype: Any = None, copy: bool | None = None
+  ) -> np.ndarray:
+    with safetensors.safe_open(self._path, "np") as file:
+      array = file.get_tensor(self._key)
+    return array if dtype is None else array.astype(dtype)
+
+
+def _unreadable(path: pathlib.Path | str, error: Exception) -> UserError:
+  return UserError(
+    f"{path} cannot be read ({error}). It may be cut short; copy or convert it "
+    "again."
+  )
 
 
 def _pickled(path: pathlib.Path) -> UserError:
