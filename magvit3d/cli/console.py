@@ -2,10 +2,20 @@
 
 import logging as python_logging
 import pathlib
+import sys
 
 from absl import logging
 
+from data_gen import terminal
+
 _TALKATIVE = ("orbax", "grain", "jax")
+
+
+def use_streams() -> None:
+  """Lets this program print wherever stdout and stderr go; see `terminal`."""
+  terminal.set_up()
+  logging.use_absl_handler()  # As absl.app does.
+  logging.get_absl_handler().python_handler.stream = sys.stderr
 
 
 def set_up(is_quiet: bool = False) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import orbax.checkpoint as ocp
 from jax.sharding import NamedSharding
 from jaxtyping import PyTree
 
@@ -19,6 +18,7 @@ from data_gen.cameras import Cameras
 from data_gen.options import DatasetOptions
 from data_gen.rigs import shared_rig
 from data_gen.scene_source import read_manifest
+from magvit3d.checkpoints.orbax import check_folder, ocp
 from magvit3d.checkpoints import fit
 from magvit3d.checkpoints import identity as identities
 from magvit3d.checkpoints import record as checkpoint_record
@@ -47,6 +47,7 @@ def load(workdir: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
   Raises:
     UserError: There is no such run, or what it left does not fit together.
   """
+  check_folder(workdir, "The run")
   config = _read_config(workdir)
   folder = _newest(workdir, "tokenizer")
   if folder is None:
@@ -116,12 +117,7 @@ def _read_config(workdir: pathlib.Path) -> RunConfig:
 
 
 def _newest(workdir: pathlib.Path, stage: str) -> pathlib.Path | None:
-  folder = workdir / stage / "checkpoints"
-  if not folder.is_dir():
-    return None
-  # Orbax gives a checkpoint its number once it is complete.
-  steps = [path for path in folder.iterdir() if path.name.isdecimal()]
-  return max(steps, key=lambda path: int(path.name), default=None)
+  return checkpoint_record.newest(workdir / stage / "checkpoints")
 
 
 def _record(folder: pathlib.Path) -> dict[str, Any]:

@@ -146,6 +146,14 @@ class RunData:
       ) from error
     return True
 
+  def outputs(self) -> list[pathlib.Path]:
+    """Returns files of the run's own data that say what the others are."""
+    if self.is_given:
+      return []
+    names = [schema.MANIFEST_NAME]
+    names += [schema.PREVIEW_NAME] * bool(self._options().preview)
+    return [self.folder / name for name in names]
+
   def clips(self, split: str) -> ClipSource:
     """Returns all clips of a split."""
     if split not in self._sources:

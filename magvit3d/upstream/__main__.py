@@ -56,7 +56,7 @@ _CONSEQUENCES = {
 
 def main(argv: list[str]) -> int:
   """Converts; returns the exit status."""
-  terminal.escape_unknown_letters()
+  terminal.set_up()
   if len(argv) > 1:
     return command_line.fail(f"{argv[1]!r} is no flag; --help lists them.")
   for flag in (_CHECKPOINT, _CONFIG, _OUTPUT):

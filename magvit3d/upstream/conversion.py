@@ -15,10 +15,10 @@ from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from flax import traverse_util
 from jaxtyping import PyTree
 
+from magvit3d.checkpoints.orbax import ocp
 from magvit3d.errors import UserError
 from magvit3d.upstream import matching, networks
 from magvit3d.upstream.checkpoint import UpstreamCheckpoint
