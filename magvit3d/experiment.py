@@ -51,7 +51,9 @@ class ReportStage(Stage):
 
   def is_complete(self) -> bool:
     """Returns whether it is there, and of what there is now."""
-    if not self.path.is_file() or not self._record.is_done(self.name):
+    if not self._record.is_done(self.name) or not run_report.is_whole(
+      self.path
+    ):
       return False
     return self._record.key(self.name) in (None, self.key())
 

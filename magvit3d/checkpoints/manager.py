@@ -20,13 +20,13 @@ import jax
 from absl import logging
 from jaxtyping import PyTree
 
-from magvit3d.checkpoints.orbax import ocp
 from data_gen import failpoints
 from magvit3d.checkpoints import damage as damaged_checkpoints
 from magvit3d.checkpoints import fit, readback
 from magvit3d.checkpoints import record as checkpoint_record
 from magvit3d.checkpoints.checksums import checksums
 from magvit3d.checkpoints.fit import listed
+from magvit3d.checkpoints.orbax import ocp
 from magvit3d.checkpoints.readback import STATE
 from magvit3d.checkpoints.record import DamageError
 from magvit3d.checkpoints.retention import CheckpointSettings, check_disk_space

@@ -17,7 +17,7 @@ from magvit3d.evaluation.tables import SCHEMA_VERSION, Column, Row, Table
 from magvit3d.files import atomic_file, output_set
 
 SCORES_NAME = "scores.json"
-CLIPS_NAME = "clips.npz"
+CLIPS_NAME, PATHS_NAME = "clips.npz", "paths.npz"
 SAMPLES_NAME = "samples.webp"
 _OUTPUTS = re.compile(
   rf"{re.escape(SCORES_NAME)}|{re.escape(SAMPLES_NAME)}|"
@@ -146,7 +146,7 @@ class Results:
     }
     _write_arrays(folder / CLIPS_NAME, self.shown)
     if self.paths:
-      _write_arrays(folder / "paths.npz", self.paths)
+      _write_arrays(folder / PATHS_NAME, self.paths)
     write_scores(
       folder, facts, self.tables, self.checks, self.confusions, self.plots
     )

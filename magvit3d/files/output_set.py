@@ -1,7 +1,6 @@
 """Several files that take the place of others together, or not at all."""
 
 import contextlib
-import os
 import pathlib
 from collections.abc import Callable, Iterator
 

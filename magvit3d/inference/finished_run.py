@@ -18,11 +18,11 @@ from data_gen.cameras import Cameras
 from data_gen.options import DatasetOptions
 from data_gen.rigs import shared_rig
 from data_gen.scene_source import read_manifest
-from magvit3d.checkpoints.orbax import check_folder, ocp
 from magvit3d.checkpoints import fit
 from magvit3d.checkpoints import identity as identities
 from magvit3d.checkpoints import record as checkpoint_record
 from magvit3d.checkpoints.checksums import checksums, leaves_by_path
+from magvit3d.checkpoints.orbax import check_folder, ocp
 from magvit3d.config.run import RunConfig
 from magvit3d.config.upstream import is_upstream
 from magvit3d.data.frame_window import scene_window

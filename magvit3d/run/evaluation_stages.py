@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+import zipfile
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -11,8 +12,13 @@ from magvit3d.checkpoints import identity
 from magvit3d.data.scene_tokens import SceneTokens
 from magvit3d.data.token_records import TokenSource
 from magvit3d.evaluation import checks, evaluate, video_scores
+from magvit3d.evaluation.results import (
+  CLIPS_NAME,
+  PATHS_NAME,
+  SCORES_NAME,
+  is_output,
+)
 from magvit3d.monitoring.stage_progress import StageProgress
-from magvit3d.evaluation.results import CLIPS_NAME, SCORES_NAME, is_output
 from magvit3d.parallel import processes
 from magvit3d.run import passport, record
 from magvit3d.run.stages import Stage
@@ -35,7 +41,10 @@ class Evaluation(Stage):
       lambda content: None if isinstance(content, dict) else "it is no object",
       sets_aside=processes.is_main(),
     )
-    if not found or not (folder / CLIPS_NAME).is_file():
+    # Earlier versions noted no outputs.
+    names = [CLIPS_NAME]
+    names += [PATHS_NAME] * ((found or {}).get("why_no_paths") == "")
+    if not found or not all(zipfile.is_zipfile(folder / n) for n in names):
       return False
     return found.get("key") == self._key(self._params())
 

@@ -204,7 +204,10 @@ class _Writer:
     manifest = token_records.read_manifest(self._folder / MANIFEST_NAME)
     described = manifest.pop("shards", [])
     manifest["clips_per_shard"] = self._header["clips_per_shard"]
-    return manifest == self._header and all(
+    if manifest != self._header:
+      return False
+    num_clips = sum(shard["num_clips"] for shard in described)
+    return num_clips == self._header["num_clips"] and all(
       token_records.is_there(self._folder, shard) for shard in described
     )
 

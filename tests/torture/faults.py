@@ -1,0 +1,103 @@
+"""Fails writes of runs, one place after the other, and then lets them go on.
+
+  python -m tests.torture.faults --seed=0 --minutes=15 --output=faults.json
+
+From its first time on a place raises ENOSPC, EIO, EFBIG or EROFS; and the
+system itself lets no file grow beyond a random size (RLIMIT_FSIZE), which is
+also felt in C++. The run must end with exit status 1 and one sentence, or go
+on without its status and metrics. After that the same command must come to the
+same bits as a run that nothing disturbed.
+"""
+
+import math
+import sys
+
+import numpy as np
+
+from tests.torture import campaign, runs
+
+_FAULTS_PER_RUN = 5
+_ERRORS = ("ENOSPC", "EIO", "EFBIG", "EROFS")
+# A run goes on without these.
+_DISPENSABLE = ("status.json", "PROGRESS.txt", "metrics.jsonl", "tensorboard")
+_DISPENSABLE_ENDING = ".webp"
+_FILE_BYTES = (300, 2_000_000)  # Largest files are of 1 MB, about.
+
+
+def main() -> int:
+  """Returns the exit status."""
+  with campaign.Campaign(__doc__) as torture:
+    rng = np.random.default_rng(torture.seed)
+    for stage in runs.STAGES:
+      names = list(dict.fromkeys(torture.runs.passed[stage]))
+      for start in range(0, len(names), _FAULTS_PER_RUN):
+        if torture.has_time():
+          some = names[start : start + _FAULTS_PER_RUN]
+          _fail_at(torture, stage, some, start, rng)
+    while torture.has_time():
+      _limit_files(torture, str(rng.choice(runs.STAGES)), rng)
+  return torture.status
+
+
+def _fail_at(torture, stage, names, start, rng) -> None:
+  first = rng.integers(len(_ERRORS))
+  workdir, failed = torture.runs.begin(stage), []
+  for number, name in enumerate(names):
+    error = _ERRORS[(first + start + number) % len(_ERRORS)]
+    failpoint = f"{name}={error}@1+"
+    end = runs.live(workdir, last=stage, failpoint=failpoint)
+    if _has_passed(torture, stage, f"{error} at {name}", end, name):
+      torture.reach(name)
+      _compare_the_rest(torture, stage, workdir, name)
+      workdir = torture.runs.begin(stage)
+    else:
+      failed.append(name)
+  torture.finish(workdir, stage, "fault", failed)
+
+
+def _compare_the_rest(torture, stage, workdir, name) -> None:
+  """Compares a run that went on without a file, but for such files."""
+  torture.count("gone on without")
+  differing = [
+    path
+    for path in torture.runs.differences(workdir, stage)
+    if not path.endswith((*_DISPENSABLE, _DISPENSABLE_ENDING))
+  ]
+  if differing:
+    torture.note_wrong(f"{stage}, without {name}: others: {differing[:8]}")
+  torture.runs.forget(workdir)
+
+
+def _has_passed(torture, stage, what, end, name="") -> bool:
+  """Returns whether a run came to its end; notes what was wrong."""
+  if end.has_traceback or end.status not in (0, 1):
+    tail = end.error.strip().splitlines()[-3:]
+    torture.note_wrong(f"{stage}, {what}: status {end.status}, {tail}")
+  elif end.status == 1 and len(end.sentences) != 1:
+    torture.note_wrong(f"{stage}, {what}: sentences {end.sentences}")
+  elif end.status == 0 and name and not _is_dispensable(name):
+    torture.note_wrong(f"{stage}, {what}: nobody noticed")
+  elif end.status == 1:
+    torture.count("one sentence")
+  return end.status == 0
+
+
+def _is_dispensable(name: str) -> bool:
+  file = name.split(" ", 1)[1]
+  return file in _DISPENSABLE or file.endswith(_DISPENSABLE_ENDING)
+
+
+def _limit_files(torture, stage, rng) -> None:
+  least, most = map(math.log, _FILE_BYTES)
+  size = int(math.exp(rng.uniform(least, most)))
+  workdir = torture.runs.begin(stage)
+  end = runs.live(workdir, last=stage, max_file_bytes=size)
+  what = f"files of {size} bytes"
+  if _has_passed(torture, stage, what, end):
+    _compare_the_rest(torture, stage, workdir, what)
+  else:
+    torture.finish(workdir, stage, "limited files", [what])
+
+
+if __name__ == "__main__":
+  sys.exit(main())
