@@ -159,8 +159,9 @@ def _lines_until(path: pathlib.Path, step: int) -> bytes:
     for line in text.splitlines():
       try:
         record = json.loads(line)
-      except json.JSONDecodeError:
+      except (ValueError, RecursionError):
         continue  # The process was killed while it wrote this line.
-      if isinstance(record, dict) and record.get("step", step + 1) <= step:
+      found = record.get("step") if isinstance(record, dict) else None
+      if isinstance(found, int) and found <= step:
         kept.append(line + "\n")
   return "".join(kept).encode("utf-8", "backslashreplace")

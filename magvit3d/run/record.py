@@ -118,7 +118,7 @@ class StageRecord:
     if not self._is_writing:
       return {"status": DONE}
     described = {
-      str(path.relative_to(self._workdir)): _describe(path)
+      path.relative_to(self._workdir).as_posix(): _describe(path)
       for path in sorted(stage.outputs())
     }
     return {"status": DONE, "key": stage.key(), "outputs": described}
@@ -183,11 +183,18 @@ def _damage_of_stages(content: Any) -> str | None:
       return f"{name} has a status or seconds that are none"
     outputs = entry.get("outputs", {})
     if not isinstance(outputs, dict) or not all(
-      isinstance(output, dict) and output.keys() == {"bytes", "sha256"}
-      for output in outputs.values()
+      map(_is_output, outputs.items())
     ):
       return f"{name} has outputs that are none"
   return None
+
+
+def _is_output(entry: tuple[str, Any]) -> bool:
+  """Whether it is a path in the work folder, and what is said of the file."""
+  path, described = entry
+  is_inside = not path.startswith("/") and ".." not in path.split("/")
+  keys = described.keys() if isinstance(described, dict) else ()
+  return is_inside and "\0" not in path and set(keys) == {"bytes", "sha256"}
 
 
 def read_json(

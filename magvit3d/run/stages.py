@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from jax.sharding import Mesh
 
+from magvit3d.checkpoints import identity
 from magvit3d.config.run import RunConfig
 from magvit3d.monitoring.profiling import StepSpan
 from magvit3d.parallel import processes
@@ -72,9 +73,9 @@ class Stage(abc.ABC):
   def outputs(self) -> Sequence[pathlib.Path]:
     """Returns files in the work folder without which it is not complete."""
 
-  def key(self) -> str | None:
-    """Returns a hash of what they were made with; None where they say it."""
-    return None
+  def key(self) -> str:
+    """Returns a hash of what they were made with."""
+    return identity.key_of(self._run.config.given)
 
   @abc.abstractmethod
   def run(self) -> None:

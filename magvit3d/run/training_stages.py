@@ -79,8 +79,9 @@ class TransformerTraining(Stage):
     return self._run.networks.is_transformer_complete()
 
   def outputs(self) -> list[pathlib.Path]:
-    """Returns the record of the last checkpoint."""
-    return self._run.networks.newest_records(self.name)
+    """Returns the record of the last checkpoint, and tokens that are kept."""
+    records = self._run.networks.newest_records(self.name)
+    return records + token_cache.files(_token_folder(self._run))
 
   def run(self) -> None:
     """Trains it from its newest checkpoint, if any."""
@@ -157,10 +158,14 @@ class TransformerTraining(Stage):
     oracle_gate.check(scores, len(clips["frames"]), run.config)
 
 
+def _token_folder(run: Run) -> pathlib.Path:
+  return run.workdir / "transformer" / "tokens"
+
+
 def cached_tokens(run: Run, model: TokenModel, params: PyTree) -> TokenSource:
   """Returns the tokens of all training clips, made once."""
   return token_cache.load_or_make(
-    run.workdir / "transformer" / "tokens",
+    _token_folder(run),
     run.data.clips("train"),
     model,
     params,
