@@ -50,7 +50,7 @@ _held: list[_Held] = []
 
 
 @contextlib.contextmanager
-def owned(workdir: pathlib.Path, name: str = "--workdir") -> Iterator[None]:
+def owned(workdir: pathlib.Path, name: str = "--workdir=") -> Iterator[None]:
   """Makes a work folder that is there this process's own.
 
   Within it the same thread may do so again. Whatever fails once the folder has
@@ -74,10 +74,10 @@ def owned(workdir: pathlib.Path, name: str = "--workdir") -> Iterator[None]:
       stack.enter_context(lock)
       held = _Held(workdir)
     except folder_lock.InUseError as error:
-      raise _in_use(f"{name}={workdir}", error.owner) from error
+      raise _in_use(f"{name}{workdir}", error.owner) from error
     except OSError as error:
       raise UserError(
-        f"{name}={workdir} cannot be written ({error.strerror}). Name a "
+        f"{name}{workdir} cannot be written ({error.strerror}). Name a "
         "folder that you may write to."
       ) from error
     _held.append(held)
@@ -105,7 +105,7 @@ def owned_around(paths: Iterable[pathlib.Path | None]) -> Iterator[None]:
     for path in filter(None, paths):
       for folder in path.absolute().parents:
         if any((folder / name).is_file() for name in (LOCK_NAME, _MARK)):
-          stack.enter_context(owned(folder, "work folder"))
+          stack.enter_context(owned(folder, "work folder "))
     yield
 
 
@@ -125,7 +125,7 @@ def _in_use(folder: str, owner: folder_lock.Owner | None) -> UserError:
     who, stop = str(owner), f"stop it (kill {owner.process} on {owner.host})"
   return UserError(
     f"{folder} is in use by {who}. Wait until it has ended, {stop}, or name "
-    f"another {folder.partition('=')[0]}."
+    f"another {'--workdir' if folder.startswith('--') else 'place'}."
   )
 
 

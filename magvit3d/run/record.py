@@ -218,7 +218,9 @@ def read_json(
     damage = find_damage(content)
   except (FileNotFoundError, NotADirectoryError):
     return None
-  except (IsADirectoryError, ValueError, RecursionError) as error:
+  except IsADirectoryError:
+    damage = "it is a folder"
+  except (ValueError, RecursionError) as error:
     damage = str(error)
   except OSError as error:
     raise UserError(
