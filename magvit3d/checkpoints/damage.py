@@ -80,7 +80,8 @@ def is_damage(folder: pathlib.Path, error: Exception) -> bool:
     return False
   if isinstance(error, OSError):
     return error.errno is None or error.errno in _NOT_FOUND
-  texts = (*_OF_THE_MACHINE, *map(os.strerror, _NUMBERS))
+  codes = (f"[OS error {number}:" for number in _NUMBERS)
+  texts = (*_OF_THE_MACHINE, *map(os.strerror, _NUMBERS), *codes)
   return not any(text in str(error) for text in texts)
 
 

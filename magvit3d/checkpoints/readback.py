@@ -15,6 +15,8 @@ import tensorstore as ts
 
 from magvit3d.checkpoints import record as checkpoint_record
 from magvit3d.checkpoints.fit import listed
+from magvit3d.errors import UserError
+from magvit3d.files import write_errors
 
 STATE = "state"  # The item of a checkpoint that holds the arrays.
 _DESCRIPTION = ".zarray"
@@ -28,14 +30,25 @@ def find_damage(
   Args:
     folder: Of the checkpoint.
     leaves: Shape and dtype of each, by path; see `record`.
+
+  Raises:
+    UserError: The machine cannot read it, whatever is there.
   """
+  place = {"driver": "file", "path": f"{(folder / STATE).absolute()}/"}
+  store = ts.KvStore.open({"driver": "ocdbt", "base": place}).result()
   try:
     checkpoint_record.read(folder)
-    found = _read(folder / STATE)
+    found = _read(store)
   except checkpoint_record.DamageError as error:
     return str(error)
   except (OSError, ValueError, KeyError, TypeError) as error:
-    return " ".join(str(error).split())[:300]
+    reason = " ".join(str(error).split())[:300]
+    if write_errors.told_of(error):
+      raise UserError(
+        f"{folder} cannot be read ({reason}). Look what is wrong there, then "
+        "run the same command again."
+      ) from error
+    return reason
   wanted = {
     path.replace("/", "."): (leaf["shape"], leaf["dtype"])
     for path, leaf in leaves.items()
@@ -45,10 +58,8 @@ def find_damage(
   return f"other arrays are there: {listed(differing)}" if differing else None
 
 
-def _read(folder: pathlib.Path) -> dict[str, tuple[list[int], str]]:
+def _read(store: ts.KvStore) -> dict[str, tuple[list[int], str]]:
   """Shape and dtype of each array; reads the last byte of each value."""
-  spec = {"driver": "ocdbt", "base": f"file://{folder.absolute()}/"}
-  store = ts.KvStore.open(spec).result()
   keys = [key.decode() for key in store.list().result()]
   ends = [store.read(key, byte_range=slice(-1, None)) for key in keys]
   for end in ends:
