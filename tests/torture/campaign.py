@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 
 from tests.torture import runs
@@ -89,6 +89,10 @@ class Campaign:
     self._counts["wrong"] += 1
     self._wrong.append(what)
     self._tell(f"WRONG: {what}")
+
+  def left(self, names: Iterable[str]) -> list[str]:
+    """Returns the places, each once, that had no turn yet."""
+    return [name for name in dict.fromkeys(names) if name not in self._places]
 
   def reach(self, place: str) -> None:
     """Notes that a place had its turn."""

@@ -29,7 +29,7 @@ def main() -> int:
   with campaign.Campaign(__doc__) as torture:
     rng = np.random.default_rng(torture.seed)
     for stage in runs.STAGES:
-      names = list(dict.fromkeys(torture.runs.passed[stage]))
+      names = torture.left(torture.runs.passed[stage])
       for start in range(0, len(names), _FAULTS_PER_RUN):
         if torture.has_time():
           some = names[start : start + _FAULTS_PER_RUN]
