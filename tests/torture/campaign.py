@@ -23,6 +23,7 @@ class Campaign:
 
   Attributes:
     seed: Of what is random.
+    stages: To disturb.
     runs: The run that nothing disturbs.
     status: Exit status, at the end.
   """
@@ -35,7 +36,9 @@ class Campaign:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--output", type=pathlib.Path, metavar="FILE.json")
+    parser.add_argument("--stages", default=",".join(runs.STAGES))
     self._flags = parser.parse_args()
+    self.stages = self._flags.stages.split(",")
     self.seed = self._flags.seed
     self.status = 1
     self._begun_s = time.monotonic()
@@ -57,7 +60,8 @@ class Campaign:
     self._folder.cleanup()
     if kind not in (None, KeyboardInterrupt):
       return
-    names = {name for passed in self.runs.passed.values() for name in passed}
+    passed = (self.runs.passed[stage] for stage in self.stages)
+    names = set().union(*passed)
     missed = sorted(names - self._places)
     program = pathlib.Path(sys.argv[0]).stem
     result = {

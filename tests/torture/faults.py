@@ -28,14 +28,14 @@ def main() -> int:
   """Returns the exit status."""
   with campaign.Campaign(__doc__) as torture:
     rng = np.random.default_rng(torture.seed)
-    for stage in runs.STAGES:
+    for stage in torture.stages:
       names = torture.left(torture.runs.passed[stage])
       for start in range(0, len(names), _FAULTS_PER_RUN):
         if torture.has_time():
           some = names[start : start + _FAULTS_PER_RUN]
           _fail_at(torture, stage, some, start, rng)
     while torture.has_time():
-      _limit_files(torture, str(rng.choice(runs.STAGES)), rng)
+      _limit_files(torture, str(rng.choice(torture.stages)), rng)
   return torture.status
 
 

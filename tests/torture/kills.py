@@ -22,13 +22,13 @@ def main() -> int:
   """Returns the exit status."""
   with campaign.Campaign(__doc__) as torture:
     rng = np.random.default_rng(torture.seed)
-    for stage in runs.STAGES:
+    for stage in torture.stages:
       names = list(dict.fromkeys(torture.runs.passed[stage]))
       for start in range(0, len(names), _KILLS_PER_RUN):
         if torture.has_time():
           _kill_at(torture, stage, names[start : start + _KILLS_PER_RUN])
     while torture.has_time():
-      stage = str(rng.choice(runs.STAGES))
+      stage = str(rng.choice(torture.stages))
       limit_s = torture.runs.seconds[stage]
       delays_s = rng.uniform(0, limit_s, rng.integers(1, 4)).tolist()
       _kill_after(torture, stage, delays_s)
