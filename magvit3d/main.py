@@ -120,7 +120,8 @@ def _run(argv: list[str]) -> int:
       if error.errno not in write_errors.NUMBERS:
         raise
       path = error.filename or f"A file of --workdir={workdir}"
-      return fail(str(write_errors.WriteError(path, error)))
+      told = write_errors.WriteError(path, error, "read or written")
+      return fail(str(told))
   return 1
 
 

@@ -243,7 +243,7 @@ class Checkpoints:
     except Exception as error:
       work_folder.check_there()
       machine_error = write_errors.told_of(error)
-      if machine_error is None:
+      if machine_error is None or isinstance(error, UserError):
         raise
       raise UserError(
         f"{write_errors.WriteError(self._folder, machine_error)} The "

@@ -13,9 +13,11 @@ _TALKATIVE = ("orbax", "grain", "jax")
 
 def use_streams() -> None:
   """Lets this program print wherever stdout and stderr go; see `terminal`."""
-  terminal.set_up()
   logging.use_absl_handler()  # As absl.app does.
-  logging.get_absl_handler().python_handler.stream = sys.stderr
+  before = sys.stderr
+  terminal.set_up()
+  if sys.stderr is not before:
+    logging.get_absl_handler().python_handler.stream = sys.stderr
 
 
 def set_up(is_quiet: bool = False) -> None:

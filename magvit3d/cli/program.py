@@ -84,7 +84,8 @@ def run(
     if error.errno not in write_errors.NUMBERS:
       raise
     path = error.filename or "A file"
-    return fail(str(write_errors.WriteError(path, error)))
+    told = write_errors.WriteError(path, error, "read or written")
+    return fail(str(told))
   except KeyboardInterrupt:
     return fail(f"interrupted. {advice}".strip(), _INTERRUPTED)
   return 0

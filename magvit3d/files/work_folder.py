@@ -82,7 +82,8 @@ def owned(workdir: pathlib.Path, name: str = "--workdir=") -> Iterator[None]:
       ) from error
     _held.append(held)
     stack.callback(_held.remove, held)
-    temporary_files.remove_left(workdir)
+    with contextlib.suppress(OSError):  # Of a folder that is not ours.
+      temporary_files.remove_left(workdir)
     try:
       yield
     except Exception as error:

@@ -20,11 +20,14 @@ class WriteError(UserError, OSError):
   Args:
     path: Of the file, or of a folder for what is in it.
     error: What the system said.
+    verb: What cannot be done.
   """
 
-  def __init__(self, path: str | os.PathLike, error: OSError):
+  def __init__(
+    self, path: str | os.PathLike, error: OSError, verb: str = "written"
+  ):
     strerror = error.strerror or str(error)
-    super().__init__(f"{path} cannot be written ({strerror}). {_advice(error)}")
+    super().__init__(f"{path} cannot be {verb} ({strerror}). {_advice(error)}")
     self.errno, self.strerror = error.errno, strerror
 
   def __str__(self) -> str:
