@@ -208,11 +208,31 @@ class Checkpoints:
     failpoints.reach("read back", self._name(step))
     self._read_back(step)
     failpoints.reach("delete", self._name(step))
+    self._delete(self._old_steps())
+
+  def delete_left(self) -> None:
+    """Deletes what a killed process of this very config had no time to.
+
+    Raises:
+      UserError: The newest checkpoint is not as it was written.
+    """
+    step = self.latest_step()
+    config = json.loads(json.dumps(self._given.get("config")))
+    if step is None or self._record(step)["given"].get("config") != config:
+      return
+    old = self._old_steps()
+    if old:
+      self._read_back(step)
+      self._delete(old)
+
+  def _old_steps(self) -> list[int]:
     steps = self._manager.all_steps()
-    metrics = {step: self._metrics(step) for step in steps}
-    for old in self._settings.to_delete(metrics):
-      self._manager.delete(old)
-      self._records.pop(old, None)
+    return self._settings.to_delete({s: self._metrics(s) for s in steps})
+
+  def _delete(self, steps: list[int]) -> None:
+    for step in steps:
+      self._manager.delete(step)
+      self._records.pop(step, None)
 
   def _name(self, step: int) -> str:
     return f"{self._folder.parent.name}/{step}"
@@ -220,7 +240,7 @@ class Checkpoints:
   def _read_back(self, step: int) -> None:
     folder, damage = self._folder / str(step), None
     if is_main():
-      damage = readback.find_damage(folder, self._records[step]["leaves"])
+      damage = readback.find_damage(folder, self._record(step)["leaves"])
     if is_true_anywhere(damage is not None):
       target = self._move_away(step)
       raise UserError(

@@ -171,9 +171,12 @@ class RunNetworks:
       if step is None:
         return False
       checkpoints.check_identity()
+      if step < self.num_steps(stage):
+        return False
+      checkpoints.delete_left()
+      return True
     finally:
       checkpoints.close()
-    return step >= self.num_steps(stage)
 
   def tokenizer_params(self) -> PyTree:
     """The generator that the transformer reads, and scores are of.

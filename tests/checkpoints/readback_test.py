@@ -95,6 +95,23 @@ def test_a_save_that_went_wrong_leaves_what_is_older(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+  ("config", "steps"), [({"seed": 0}, [2]), ({"seed": 1}, [1, 2])]
+)
+def test_what_a_killed_process_did_not_delete_goes(tmp_path, config, steps):
+  """Under its own config: another one may keep fewer."""
+  folder = tmp_path / "tokenizer" / "checkpoints"
+  record = {"config": {"seed": 0}}
+  with checkpoints_in(folder, record=record) as opened:
+    for step in (1, 2):
+      opened.save(step, make_state(step), make_batches_of_numbers())
+  settings = CheckpointSettings(num_to_keep=1)
+  record = {"config": config}
+  with checkpoints_in(folder, record=record, settings=settings) as opened:
+    opened.delete_left()
+  assert steps_in(folder) == steps
+
+
+@pytest.mark.parametrize(
   "name", ["a[1]", "a]", "*", "a?b", "{a,b}", "[!a]", "a b", "a%20#b", "é:'\""]
 )
 def test_folders_of_any_name_keep_checkpoints(tmp_path, name):

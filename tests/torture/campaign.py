@@ -43,7 +43,7 @@ class Campaign:
     self.status = 1
     self._begun_s = time.monotonic()
     self._counts: collections.Counter[str] = collections.Counter()
-    self._places: set[str] = set()
+    self._places: set[tuple[str, str]] = set()  # Kind, name.
     self._wrong: list[str] = []
 
   def __enter__(self) -> "Campaign":
@@ -62,7 +62,10 @@ class Campaign:
       return
     passed = (self.runs.passed[stage] for stage in self.stages)
     names = set().union(*passed)
-    missed = sorted(names - self._places)
+    missed = {
+      kind: [name for name in sorted(names) if (kind, name) not in self._places]
+      for kind in ("kill", "fault")
+    }
     program = pathlib.Path(sys.argv[0]).stem
     result = {
       "command": f"python -m tests.torture.{program} "
@@ -72,14 +75,14 @@ class Campaign:
       "minutes": round((time.monotonic() - self._begun_s) / 60, 1),
       "counts": dict(self._counts),
       "failpoints": len(names),
-      "failpoints_reached": len(names) - len(missed),
+      "reached": {k: len(names) - len(m) for k, m in missed.items()},
       "not_reached": missed,
       "wrong": self._wrong,
     }
     self._tell(json.dumps(result, indent=2))
     if self._flags.output:
       self._flags.output.write_text(json.dumps(result, indent=2) + "\n")
-    self.status = int(bool(self._wrong or missed))
+    self.status = int(bool(self._wrong or any(missed.values())))
 
   def _tell(self, line: str) -> None:
     print(f"{time.monotonic() - self._begun_s:6.0f} s  {line}", flush=True)
@@ -94,13 +97,15 @@ class Campaign:
     self._wrong.append(what)
     self._tell(f"WRONG: {what}")
 
-  def left(self, names: Iterable[str]) -> list[str]:
-    """Returns the places, each once, that had no turn yet."""
-    return [name for name in dict.fromkeys(names) if name not in self._places]
+  def left(self, kind: str, names: Iterable[str]) -> list[str]:
+    """Returns the places, each once, that had no 'kill' or 'fault' yet."""
+    return [
+      name for name in dict.fromkeys(names) if (kind, name) not in self._places
+    ]
 
-  def reach(self, place: str) -> None:
+  def reach(self, kind: str, name: str) -> None:
     """Notes that a place had its turn."""
-    self._places.add(place)
+    self._places.add((kind, name))
 
   def count(self, kind: str) -> None:
     """Counts an outcome."""
@@ -135,7 +140,7 @@ class Campaign:
     """
     self._counts[kind] += len(places)
     self._counts["runs compared"] += 1
-    self._places |= set(places)
+    self._places |= {(kind, place) for place in places}
     where = f"{stage}, {kind} at {', '.join(places)}"
     if end.status != 0 or end.has_traceback:
       tail = end.error.strip().splitlines()[-3:]

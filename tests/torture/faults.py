@@ -1,20 +1,17 @@
-"""Fails writes of runs, one place after the other, and then lets them go on.
-
-  python -m tests.torture.faults --seed=0 --minutes=15 --output=faults.json
+"""Fails writes of runs, one place after the other, and lets them go on.
 
 From its first time on a place raises ENOSPC, EIO, EFBIG or EROFS; and the
 system itself lets no file grow beyond a random size (RLIMIT_FSIZE), which is
-also felt in C++. The run must end with exit status 1 and one sentence, or go
-on without its status and metrics. After that the same command must come to the
-same bits as a run that nothing disturbed.
+also felt in C++. A run must end with exit status 1 and one sentence, or go on
+without its status and metrics.
 """
 
 import math
-import sys
 
 import numpy as np
 
-from tests.torture import campaign, runs
+from tests.torture import runs
+from tests.torture.campaign import Campaign
 
 _FAULTS_PER_RUN = 5
 _ERRORS = ("ENOSPC", "EIO", "EFBIG", "EROFS")
@@ -24,34 +21,27 @@ _DISPENSABLE_ENDING = ".webp"
 _FILE_BYTES = (300, 2_000_000)  # Largest files are of 1 MB, about.
 
 
-def main() -> int:
-  """Returns the exit status."""
-  with campaign.Campaign(__doc__) as torture:
-    rng = np.random.default_rng(torture.seed)
-    for stage in torture.stages:
-      names = torture.left(torture.runs.passed[stage])
-      for start in range(0, len(names), _FAULTS_PER_RUN):
-        if torture.has_time():
-          some = names[start : start + _FAULTS_PER_RUN]
-          _fail_at(torture, stage, some, start, rng)
-    while torture.has_time():
-      _limit_files(torture, str(rng.choice(torture.stages)), rng)
-  return torture.status
-
-
-def _fail_at(torture, stage, names, start, rng) -> None:
-  first = rng.integers(len(_ERRORS))
+def at_every_place(
+  torture: Campaign, stage: str, rng: np.random.Generator
+) -> None:
+  """Fails runs at all failpoints of a stage that had no fault yet."""
+  first = int(rng.integers(len(_ERRORS)))
   workdir, failed = torture.runs.begin(stage), []
-  for number, name in enumerate(names):
-    error = _ERRORS[(first + start + number) % len(_ERRORS)]
-    failpoint = f"{name}={error}@1+"
-    end = runs.live(workdir, last=stage, failpoint=failpoint)
+  places = torture.left("fault", torture.runs.passed[stage])
+  for number, name in enumerate(places):
+    if not torture.has_time():
+      break
+    error = _ERRORS[(first + number) % len(_ERRORS)]
+    end = runs.live(workdir, last=stage, failpoint=f"{name}={error}@1+")
     if _has_passed(torture, stage, f"{error} at {name}", end, name):
-      torture.reach(name)
+      torture.reach("fault", name)
       _compare_the_rest(torture, stage, workdir, name)
       workdir = torture.runs.begin(stage)
     else:
       failed.append(name)
+    if len(failed) == _FAULTS_PER_RUN:
+      torture.finish(workdir, stage, "fault", failed)
+      workdir, failed = torture.runs.begin(stage), []
   torture.finish(workdir, stage, "fault", failed)
 
 
@@ -87,7 +77,10 @@ def _is_dispensable(name: str) -> bool:
   return file in _DISPENSABLE or file.endswith(_DISPENSABLE_ENDING)
 
 
-def _limit_files(torture, stage, rng) -> None:
+def of_file_sizes(
+  torture: Campaign, stage: str, rng: np.random.Generator
+) -> None:
+  """Lets the files of a run grow to a random size only."""
   least, most = map(math.log, _FILE_BYTES)
   size = int(math.exp(rng.uniform(least, most)))
   workdir = torture.runs.begin(stage)
@@ -97,7 +90,3 @@ def _limit_files(torture, stage, rng) -> None:
     _compare_the_rest(torture, stage, workdir, what)
   else:
     torture.finish(workdir, stage, "limited files", [what])
-
-
-if __name__ == "__main__":
-  sys.exit(main())

@@ -30,7 +30,10 @@ def main() -> int:
         f"`{_without_files(found['command'])}`",
         found["commit"],
         str(found["minutes"]),
-        f"{found['failpoints_reached']} of {found['failpoints']}",
+        ", ".join(
+          f"{kind} {number} of {found['failpoints']}"
+          for kind, number in found["reached"].items()
+        ),
         ", ".join(texts),
         str(len(found["wrong"])),
       )
