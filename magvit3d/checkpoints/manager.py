@@ -67,6 +67,7 @@ class Checkpoints:
     self._records: dict[int, dict[str, Any]] = {}  # Of sound ones, by step.
     self._is_metric_missing = False
     self._unread_step: int | None = None  # Saved, and not read back yet.
+    work_folder.check_there()  # Orbax would make it anew.
     self._manager = ocp.CheckpointManager(
       folder.absolute(),
       options=ocp.CheckpointManagerOptions(

@@ -45,6 +45,16 @@ class _Held:
       "checkpoint."
     )
 
+  @contextlib.contextmanager
+  def telling(self) -> Iterator[None]:
+    """Whatever fails once the folder is gone is told as that."""
+    try:
+      yield
+    except Exception as error:
+      if not isinstance(error, WorkFolderGoneError):
+        self.check()
+      raise
+
 
 _held: list[_Held] = []
 
@@ -66,7 +76,8 @@ def owned(workdir: pathlib.Path, name: str = "--workdir=") -> Iterator[None]:
   """
   found = _find(workdir)
   if found is not None and found.thread == threading.get_ident():
-    yield
+    with found.telling():
+      yield
     return
   with contextlib.ExitStack() as stack:
     try:
@@ -84,12 +95,8 @@ def owned(workdir: pathlib.Path, name: str = "--workdir=") -> Iterator[None]:
     stack.callback(_held.remove, held)
     with contextlib.suppress(OSError):  # Of a folder that is not ours.
       temporary_files.remove_left(workdir)
-    try:
+    with held.telling():
       yield
-    except Exception as error:
-      if not isinstance(error, WorkFolderGoneError):
-        held.check()
-      raise
 
 
 @contextlib.contextmanager
@@ -137,7 +144,10 @@ def check_there() -> None:
 
 
 def make_folder(path: pathlib.Path) -> None:
-  """Makes a folder and those above it, but no owned one that is gone."""
-  if not path.is_dir():
-    check_there()
-    path.mkdir(parents=True, exist_ok=True)
+  """Makes a folder and those above it, if need be.
+
+  Raises:
+    WorkFolderGoneError: One that this process owns is gone.
+  """
+  check_there()
+  path.mkdir(parents=True, exist_ok=True)
