@@ -46,6 +46,8 @@ def _tell_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
 def _is_ours_or_grave(record: python_logging.LogRecord) -> bool:
   parts = pathlib.PurePath(record.pathname).parts
   is_foreign = any(name in parts for name in _TALKATIVE)
+  if is_foreign and record.exc_info:
+    return False  # What Orbax's threads raise comes to us as well.
   # Orbax warns of items that a caller did not ask to restore.
   least = python_logging.ERROR if is_foreign else python_logging.INFO
   return record.levelno >= least
