@@ -30,17 +30,18 @@ def set_up(is_quiet: bool = False) -> None:
   # Orbax reads and writes arrays together; where one fails it leaves the others
   # alone, and asyncio tells of each. The error itself comes to us.
   python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
-  sys.unraisablehook = _tell_unraisable
+  tell = sys.unraisablehook
+
+  def tell_others(unraisable: "sys.UnraisableHookArgs") -> None:
+    if "Event loop is closed" not in str(unraisable.exc_value):
+      tell(unraisable)
+
+  sys.unraisablehook = tell_others
   handler = logging.get_absl_handler()
   handler.addFilter(_is_ours_or_grave)
   handler.setFormatter(
     python_logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S")
   )
-
-
-def _tell_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
-  if "Event loop is closed" not in str(unraisable.exc_value):
-    sys.__unraisablehook__(unraisable)
 
 
 def _is_ours_or_grave(record: python_logging.LogRecord) -> bool:
