@@ -180,12 +180,12 @@ def _print_plan(config: "RunConfig", workdir: pathlib.Path) -> int:
     if _PLAN_JSON.value:
       path = user_paths.read(_PLAN_JSON.value)
       record.write_json(path, made.to_json())
-  except UserError as error:
-    return fail(str(error))
   except OSError as error:
     return fail(
       f"--plan_json={_PLAN_JSON.value} cannot be written ({error.strerror})."
     )
+  except UserError as error:
+    return fail(str(error))
   print(table.to_text(made))
   return 0
 
