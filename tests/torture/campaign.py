@@ -119,7 +119,11 @@ class Campaign:
     places: Sequence[str],
   ) -> None:
     """Starts a run again after it was disturbed; see `settle`."""
-    self.settle(workdir, stage, kind, places, runs.live(workdir, last=stage))
+    if places:
+      end = runs.live(workdir, last=stage)
+      self.settle(workdir, stage, kind, places, end)
+    elif workdir.exists():
+      self.runs.forget(workdir)
 
   def settle(
     self,
