@@ -5,8 +5,8 @@
 
 Each case of `benchmarks.cases` is computed by this project, in the operations
 that MAGVIT's description suggests, and, where PyTorch is installed, in PyTorch.
-Each has a process of its own; they take turns, and medians are compared, so that
-what else the machine does meets all alike. The peak is that of products of
+Each has a process of its own; they take turns, and medians are compared, so
+that what else the machine does meets all alike. The peak is that of products of
 matrices, measured between the cases of the same run.
 
 `--history` adds a line to benchmarks/history.jsonl, of which
@@ -221,8 +221,8 @@ def _processor() -> str:
   if not path.is_file():
     return platform.processor()
   lines = path.read_text().splitlines()
-  names = [l.split(":")[1].strip() for l in lines if l.startswith("model name")]
-  return names[0] if names else platform.processor()
+  names = [text.split(":")[1] for text in lines if "model name" in text]
+  return names[0].strip() if names else platform.processor()
 
 
 def _commit() -> str | None:

@@ -51,7 +51,7 @@ def run(function: Callable[[], object]) -> None:
 
   SIGTERM and SIGHUP count as Ctrl-C, and twice or thrice as once.
   """
-  terminal.escape_unknown_letters()
+  terminal.set_up()
   for name in _SIGNALS & signal.Signals.__members__.keys():
     number = signal.Signals[name]
     if signal.getsignal(number) != signal.SIG_IGN:

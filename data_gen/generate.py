@@ -59,7 +59,8 @@ def generate(
     array_records.import_array_record()
   found = manifest.read(path, manifest_types.Complete)
   missing = _missing_shards(options, folder, found)
-  if found and not missing:
+  has_preview = (folder / schema.PREVIEW_NAME).is_file()
+  if found and not missing and (has_preview or not options.preview):
     log(f"The data set is complete already: {path}")
     return path
 

@@ -170,7 +170,7 @@ def main(arguments: list[str]) -> None:
   """Makes what the flags say, and prints where it is."""
   if len(arguments) > 1:
     sys.exit(f"preview takes only flags, but got {arguments[1:]}.")
-  terminal.escape_unknown_letters()
+  terminal.set_up()
   values = flags.FLAGS
   try:
     if values.scene is None:

@@ -19,6 +19,8 @@ from collections.abc import Iterable, Iterator
 import crc32c
 import numpy as np
 
+from data_gen import failpoints
+
 HEADER_BYTES = 12  # Length and its check.
 FOOTER_BYTES = 4
 INDEX_SUFFIX = ".index"
@@ -104,9 +106,11 @@ def complete_or_absent(path: pathlib.Path) -> Iterator[pathlib.Path]:
   """
   temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
   try:
+    failpoints.reach("write", path.name)
     yield temporary
     with open(temporary, "rb") as file:
       os.fsync(file.fileno())
+    failpoints.reach("replace", path.name)
     os.replace(temporary, path)
   finally:
     temporary.unlink(missing_ok=True)

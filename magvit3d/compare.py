@@ -16,7 +16,7 @@ from magvit3d.cli import program
 def main(argv: Sequence[str] | None = None) -> int:
   """Writes the page; returns the exit status."""
   flags = _make_parser().parse_args(argv)
-  return program.run(lambda: _compare(flags))
+  return program.run(lambda: _compare(flags), outputs=[flags.output])
 
 
 def _make_parser() -> argparse.ArgumentParser:

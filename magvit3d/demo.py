@@ -22,7 +22,9 @@ _MOST_CHANCE = 10**6  # Seeds that are easy to type.
 def main(argv: Sequence[str] | None = None) -> int:
   """Makes the page; returns the exit status."""
   flags = _make_parser().parse_args(argv)
-  return program.run(lambda: _show(flags))
+  return program.run(
+    lambda: _show(flags), outputs=[flags.output, flags.picture]
+  )
 
 
 def _make_parser() -> argparse.ArgumentParser:

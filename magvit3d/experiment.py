@@ -14,6 +14,7 @@ import jax
 from absl import logging
 
 from data_gen import user_paths
+from magvit3d.checkpoints.orbax import check_folder
 from magvit3d.cli import interruption
 from magvit3d.config.run import RunConfig, chosen_stages
 from magvit3d.evaluation import checks
@@ -49,8 +50,20 @@ class ReportStage(Stage):
     return self._run.workdir / "report" / "index.html"
 
   def is_complete(self) -> bool:
-    """Returns whether it is there, and no stage ran since."""
-    return self.path.exists() and self._record.is_done(self.name)
+    """Returns whether it is there, and of what there is now."""
+    if not self._record.is_done(self.name) or not run_report.is_whole(
+      self.path
+    ):
+      return False
+    return self._record.key(self.name) in (None, self.key())
+
+  def outputs(self) -> list[pathlib.Path]:
+    """Returns the page."""
+    return [self.path]
+
+  def key(self) -> str:
+    """Returns a hash of the config and of what the other stages made."""
+    return self._record.key_of_others(self.name, self._run.config.document)
 
   def run(self) -> None:
     """Writes it."""
@@ -91,6 +104,7 @@ class Experiment:
     if not isinstance(config, RunConfig):
       config = RunConfig.from_dict(config)
     workdir = user_paths.read(workdir)
+    check_folder(workdir)
     check_wandb(config.monitoring.wandb_project)
     if config.evaluation:
       config.evaluation.check_weights()
@@ -152,6 +166,7 @@ class Experiment:
       jax.process_count(),
       devices[0].device_kind,
     )
+    self._record.read()
     run.data.check_fits()
     run.networks.check_fits()
     processes.wait_for_all("checks")
@@ -160,23 +175,32 @@ class Experiment:
     has_worked = False
     for stage in self._stages:
       interruption.check()
-      if stage.is_complete():
+      if self._is_complete(stage):
         logging.info("Stage %s is complete.", stage.name)
-        self._record.note_done(stage.name)
+        self._record.note_done(stage)
       else:
         has_worked = True
         self._record.note_outdated("report")
-        with self._record.running(stage.name):
+        with self._record.running(stage):
           stage.run()
       processes.wait_for_all(stage.name)
     report = self._stages[-1]
     if has_worked and isinstance(report, ReportStage):
       report.write()  # Again, with its own duration in it.
+      self._record.note_outputs(report)
     elif not has_worked:
       logging.info("All is done: %s.", ", ".join(run.stages))
     if {"evaluate", "report"} & set(run.stages) and processes.is_main():
       checks.log_missed(run.evaluation_folder)
     return run.workdir / "report" / "index.html"
+
+  def _is_complete(self, stage: Stage) -> bool:
+    """Whether nothing is left to do, and what was made is as it was written."""
+    damage = self._record.find_damage(stage.name)
+    if damage is not None:
+      logging.warning("Stage %s: %s, and is made again.", stage.name, damage)
+    is_complete = stage.is_complete() and damage is None
+    return not processes.is_true_anywhere(not is_complete)
 
   @in_own_types
   def overfit(self) -> list[overfit.Verdict]:

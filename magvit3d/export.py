@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     help="what the files shall run on (%(default)s)",
   )
   flags = parser.parse_args(argv)
-  return program.run(lambda: _export(flags))
+  return program.run(lambda: _export(flags), outputs=[flags.output])
 
 
 def _export(flags: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ from magvit3d.cli import program
 def main(argv: Sequence[str] | None = None) -> int:
   """Makes the clips; returns the exit status."""
   flags = _make_parser().parse_args(argv)
-  return program.run(lambda: _generate(flags))
+  return program.run(lambda: _generate(flags), outputs=[flags.output])
 
 
 def _make_parser() -> argparse.ArgumentParser:

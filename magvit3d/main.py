@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING
 
 from absl import app, flags
 
-from data_gen import terminal, user_paths
+from data_gen import user_paths
 from data_gen.errors import DataError
-from magvit3d.cli import command_line, environment, host_memory, interruption
+from magvit3d.cli import (
+  command_line,
+  console,
+  environment,
+  host_memory,
+  interruption,
+)
 from magvit3d.cli.command_line import fail
 from magvit3d.errors import UserError
-from magvit3d.files import work_folder
+from magvit3d.files import work_folder, write_errors
 from magvit3d.parallel import cluster
 
 if TYPE_CHECKING:
@@ -85,7 +91,7 @@ def main(argv: list[str]) -> int:
 
 
 def _run(argv: list[str]) -> int:
-  terminal.escape_unknown_letters()
+  console.use_streams()
   if len(argv) > 1:
     return fail(f"{argv[1]!r} is no flag; --help lists them.")
   if _CONFIG.value is None:
@@ -110,6 +116,12 @@ def _run(argv: list[str]) -> int:
       return _run_config(config, workdir)
     except (UserError, DataError) as error:
       return fail(str(error))
+    except OSError as error:
+      if error.errno not in write_errors.NUMBERS:
+        raise
+      path = error.filename or f"A file of --workdir={workdir}"
+      told = write_errors.WriteError(path, error, "read or written")
+      return fail(str(told))
   return 1
 
 
@@ -121,7 +133,7 @@ def _is_one_of_several() -> bool:
 def _run_config(config: "RunConfig", workdir: pathlib.Path) -> int:
   """Runs what a config says; returns the exit status."""
   host_memory.keep_freed()
-  from magvit3d.cli import console, jax_setup
+  from magvit3d.cli import jax_setup
   from magvit3d.experiment import Experiment
   from magvit3d.monitoring import profiling
   from magvit3d.parallel import devices, processes
@@ -168,12 +180,12 @@ def _print_plan(config: "RunConfig", workdir: pathlib.Path) -> int:
     if _PLAN_JSON.value:
       path = user_paths.read(_PLAN_JSON.value)
       record.write_json(path, made.to_json())
-  except UserError as error:
-    return fail(str(error))
   except OSError as error:
     return fail(
       f"--plan_json={_PLAN_JSON.value} cannot be written ({error.strerror})."
     )
+  except UserError as error:
+    return fail(str(error))
   print(table.to_text(made))
   return 0
 

@@ -268,7 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     "--json", action="store_true", help="print JSON, for programs"
   )
   options = parser.parse_args(arguments)
-  terminal.escape_unknown_letters()
+  terminal.set_up()
   try:
     folders = [run for folder in options.folders for run in find_runs(folder)]
   except (ValueError, OSError) as error:

@@ -29,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   )
   flags = parser.parse_args(argv)
   return program.run(
-    lambda: _tokenize(flags), "Run the same command again to continue."
+    lambda: _tokenize(flags),
+    "Run the same command again to continue.",
+    [flags.output],
   )
 
 

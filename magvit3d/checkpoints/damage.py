@@ -8,34 +8,37 @@ import errno
 import os
 import pathlib
 
-from data_gen import plain_files
+from data_gen import failpoints, plain_files
 from magvit3d.errors import UserError
+from magvit3d.files import write_errors
 
 _NAME = "damaged_checkpoints"
 _NOT_FOUND = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+_NUMBERS = write_errors.NUMBERS | {errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+_NEVER_OF_BYTES = (MemoryError, RecursionError, ImportError, TimeoutError)
 # Status codes in the texts of TensorStore and XLA that are of the machine.
 _OF_THE_MACHINE = ("RESOURCE_EXHAUSTED", "PERMISSION_DENIED", "UNAVAILABLE")
 
 
-def set_aside(folder: pathlib.Path) -> pathlib.Path:
-  """Moves the folder of a checkpoint away; returns where it is then.
+def set_aside(folder: pathlib.Path, target: pathlib.Path) -> None:
+  """Moves the folder of a checkpoint to `target`, see `destination`.
 
   Raises:
     UserError: It cannot be moved.
   """
-  target = _destination(folder)
   try:
     target.parent.mkdir(exist_ok=True)
+    failpoints.reach("set aside", folder.name)
     os.rename(folder, target)
   except OSError as error:
     raise UserError(
       f"The checkpoint {folder} is damaged, and cannot be moved to {target} "
       f"({error.strerror}). Move it away, then run the same command again."
     ) from error
-  return target
 
 
-def _destination(folder: pathlib.Path) -> pathlib.Path:
+def destination(folder: pathlib.Path) -> pathlib.Path:
+  """Returns where the folder of a damaged checkpoint goes."""
   aside = folder.parent.parent / _NAME
   target, number = aside / folder.name, 0
   while target.exists():
@@ -73,11 +76,13 @@ def is_damage(folder: pathlib.Path, error: Exception) -> bool:
     UserError: A file is there, but cannot be read.
   """
   _check_readable(folder)
+  if isinstance(error, _NEVER_OF_BYTES) or type(error) is RuntimeError:
+    return False
   if isinstance(error, OSError):
     return error.errno is None or error.errno in _NOT_FOUND
-  if isinstance(error, MemoryError):
-    return False
-  return not any(code in str(error) for code in _OF_THE_MACHINE)
+  codes = (f"[OS error {number}:" for number in _NUMBERS)
+  texts = (*_OF_THE_MACHINE, *map(os.strerror, _NUMBERS), *codes)
+  return not any(text in str(error) for text in texts)
 
 
 def _check_readable(folder: pathlib.Path) -> None:

@@ -9,7 +9,6 @@ With several processes every method is a collective call, on a file system that
 all of them see; process 0 alone moves folders.
 """
 
-import errno
 import json
 import pathlib
 from collections.abc import Collection, Iterator, Mapping
@@ -18,22 +17,23 @@ from typing import Any, SupportsFloat
 
 import grain
 import jax
-import orbax.checkpoint as ocp
 from absl import logging
 from jaxtyping import PyTree
 
+from data_gen import failpoints
 from magvit3d.checkpoints import damage as damaged_checkpoints
-from magvit3d.checkpoints import fit
+from magvit3d.checkpoints import fit, readback
 from magvit3d.checkpoints import record as checkpoint_record
 from magvit3d.checkpoints.checksums import checksums
 from magvit3d.checkpoints.fit import listed
+from magvit3d.checkpoints.orbax import ocp
+from magvit3d.checkpoints.readback import STATE
 from magvit3d.checkpoints.record import DamageError
 from magvit3d.checkpoints.retention import CheckpointSettings, check_disk_space
 from magvit3d.errors import UserError
-from magvit3d.files import work_folder
-from magvit3d.parallel.processes import by_main, is_true_anywhere
+from magvit3d.files import work_folder, write_errors
+from magvit3d.parallel.processes import by_main, is_main, is_true_anywhere
 
-_STATE = "state"
 _MAX_CHARACTERS = 300  # Of another library's error.
 
 
@@ -66,15 +66,17 @@ class Checkpoints:
     self._given = dict(record or {})
     self._records: dict[int, dict[str, Any]] = {}  # Of sound ones, by step.
     self._is_metric_missing = False
+    self._unread_step: int | None = None  # Saved, and not read back yet.
+    work_folder.check_there()  # Orbax would make it anew.
     self._manager = ocp.CheckpointManager(
       folder.absolute(),
       options=ocp.CheckpointManagerOptions(
-        preservation_policy=self._settings.make_policy(self._metrics),
+        max_to_keep=None,  # We delete, once what is newer was read back.
         cleanup_tmp_directories=True,
         lightweight_initialize=True,  # Its metadata may be damaged.
       ),
       item_handlers={
-        _STATE: ocp.StandardCheckpointHandler(),
+        STATE: ocp.StandardCheckpointHandler(),
         checkpoint_record.ITEM: ocp.JsonCheckpointHandler(),
       },
     )
@@ -145,11 +147,13 @@ class Checkpoints:
       metrics: Scores of this very state; empty or None without any.
 
     Raises:
-      UserError: The disk is full, or the work folder is gone.
+      UserError: The disk is full, or the work folder is gone, or what was saved
+        before is not as it was written.
     """
     if step == self._manager.latest_step():
       return
     work_folder.check_there()
+    self.wait()
     metrics = metrics or {}
     self._check_metric(metrics)
     record = checkpoint_record.make(
@@ -162,17 +166,19 @@ class Checkpoints:
     )
     self._records[step] = record
     with self._naming_full_disks():
+      failpoints.reach("save", self._name(step))
       is_saved = self._manager.save(
         step,
         args=ocp.args.Composite(
           **{
-            _STATE: ocp.args.StandardSave(state),
+            STATE: ocp.args.StandardSave(state),
             checkpoint_record.ITEM: ocp.args.JsonSave(
               checkpoint_record.seal(record)
             ),
           }
         ),
       )
+    self._unread_step = step
     if not is_saved:
       raise RuntimeError(f"Orbax did not save step {step} to {self._folder}.")
 
@@ -189,13 +195,60 @@ class Checkpoints:
       )
 
   def wait(self) -> None:
-    """Waits until everything is written.
+    """Waits until everything is written, and deletes what is not kept.
 
     Raises:
-      UserError: The disk is full.
+      UserError: The disk is full, or what was saved is not as it was written;
+        then it is set aside, and what is older stays.
     """
+    step, self._unread_step = self._unread_step, None
     with self._naming_full_disks():
       self._manager.wait_until_finished()
+    if step is None:
+      return
+    failpoints.reach("read back", self._name(step))
+    self._read_back(step)
+    failpoints.reach("delete", self._name(step))
+    self._delete(self._old_steps())
+
+  def delete_left(self) -> None:
+    """Deletes what a killed process of this very config had no time to.
+
+    Raises:
+      UserError: The newest checkpoint is not as it was written.
+    """
+    step = self.latest_step()
+    config = json.loads(json.dumps(self._given.get("config")))
+    if step is None or self._record(step)["given"].get("config") != config:
+      return
+    old = self._old_steps()
+    if old:
+      self._read_back(step)
+      self._delete(old)
+
+  def _old_steps(self) -> list[int]:
+    steps = self._manager.all_steps()
+    return self._settings.to_delete({s: self._metrics(s) for s in steps})
+
+  def _delete(self, steps: list[int]) -> None:
+    for step in steps:
+      self._manager.delete(step)
+      self._records.pop(step, None)
+
+  def _name(self, step: int) -> str:
+    return f"{self._folder.parent.name}/{step}"
+
+  def _read_back(self, step: int) -> None:
+    folder, damage = self._folder / str(step), None
+    if is_main():
+      damage = readback.find_damage(folder, self._record(step)["leaves"])
+    if is_true_anywhere(damage is not None):
+      target = self._move_away(step)
+      raise UserError(
+        f"The checkpoint {folder} is not on the disk as it was written "
+        f"({damage}) and was moved to {target}; those before it are kept. Look "
+        "whether the disk is sound, then run the same command again."
+      )
 
   def close(self) -> None:
     """Waits until everything is written, and lets go of the folder."""
@@ -209,14 +262,13 @@ class Checkpoints:
     try:
       yield
     except Exception as error:
-      codes = (errno.ENOSPC, errno.EDQUOT)
-      is_full = isinstance(error, OSError) and error.errno in codes
-      if not is_full and "No space left" not in str(error):
+      work_folder.check_there()
+      machine_error = write_errors.told_of(error)
+      if machine_error is None or isinstance(error, UserError):
         raise
       raise UserError(
-        f"The disk is full, so that {self._folder} has no further checkpoint; "
-        "those from before are as they were. Free some space, then run the "
-        "same command again."
+        f"{write_errors.WriteError(self._folder, machine_error)} The "
+        "checkpoints from before are as they were."
       ) from error
 
   # Restoring.
@@ -291,7 +343,7 @@ class Checkpoints:
       # Not by the manager, whose processes wait for each other: one of them
       # may fail alone.
       state = ocp.StandardCheckpointHandler().restore(
-        (folder / _STATE).absolute(), args=ocp.args.StandardRestore(abstract)
+        (folder / STATE).absolute(), args=ocp.args.StandardRestore(abstract)
       )
     except Exception as error:
       try:
@@ -320,19 +372,21 @@ class Checkpoints:
     return state, None
 
   def _set_aside(self, step: int, damage: str) -> None:
-    folder = self._folder / str(step)
-
-    def act():
-      target = damaged_checkpoints.set_aside(folder)
+    target = self._move_away(step)
+    if is_main():
       logging.warning(
         "The checkpoint %s is damaged (%s) and was moved to %s. The one before "
         "takes its place.",
-        *(folder, damage, target),
+        *(self._folder / str(step), damage, target),
       )
 
-    by_main(act)
+  def _move_away(self, step: int) -> pathlib.Path:
+    folder = self._folder / str(step)
+    target = damaged_checkpoints.destination(folder)
+    by_main(lambda: damaged_checkpoints.set_aside(folder, target))
     self._records.pop(step, None)
     self._manager.reload()
+    return target
 
   def _fail_without_any(self) -> None:
     stage = self._folder.absolute().parent

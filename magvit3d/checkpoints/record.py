@@ -103,6 +103,20 @@ def seal(content: Mapping[str, Any], schema: int = SCHEMA) -> dict[str, Any]:
   }
 
 
+def newest(checkpoints: pathlib.Path) -> pathlib.Path | None:
+  """Returns the newest of a folder of complete checkpoints, if there is one."""
+  if not checkpoints.is_dir():
+    return None
+  # Orbax gives a checkpoint its number once it is complete.
+  steps = [path for path in checkpoints.iterdir() if path.name.isdecimal()]
+  return max(steps, key=lambda path: int(path.name), default=None)
+
+
+def path_in(folder: pathlib.Path) -> pathlib.Path:
+  """Returns where the record of a checkpoint is."""
+  return folder / ITEM / _FILE_NAME
+
+
 def read(folder: pathlib.Path) -> dict[str, Any]:
   """Returns the content of a checkpoint's record.
 
@@ -113,7 +127,7 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
     DamageError: It is missing or not as it was written.
     UserError: It cannot be read, or is of another schema.
   """
-  path = folder / ITEM / _FILE_NAME
+  path = path_in(folder)
   try:
     sealed = json_files.read(path)
     schema, content = sealed["schema"], sealed["content"]

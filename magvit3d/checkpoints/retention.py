@@ -4,13 +4,11 @@ import dataclasses
 import math
 import pathlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import jax
 import numpy as np
 from jaxtyping import PyTree
-from orbax.checkpoint import checkpoint_managers
 
 from magvit3d.errors import UserError
 
@@ -71,41 +69,11 @@ class CheckpointSettings:
     }
     return max(scores, key=lambda step: (scores[step], step), default=None)
 
-  def make_policy(
-    self, metrics_of: Callable[[int], Mapping[str, float]]
-  ) -> checkpoint_managers.AnyPreservationPolicy:
-    """Returns what Orbax keeps; `metrics_of` gives those of a step."""
-    return checkpoint_managers.AnyPreservationPolicy(
-      [
-        checkpoint_managers.LatestN(self.num_to_keep),
-        _Best(self, metrics_of),
-      ]
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Best:
-  """Keeps the best checkpoint.
-
-  Orbax's `BestN` reads metrics from files of its own, without a checksum, and
-  keeps every checkpoint that has none.
-  """
-
-  settings: CheckpointSettings
-  metrics_of: Callable[[int], Mapping[str, float]]
-
-  def should_preserve(
-    self,
-    checkpoints: Sequence[Any],
-    *,
-    context: Any,
-  ) -> list[bool]:
-    del context
-    steps = [info.step for info in checkpoints]
-    best = self.settings.best_of(
-      {step: self.metrics_of(step) for step in steps}
-    )
-    return [step == best for step in steps]
+  def to_delete(self, metrics: Mapping[int, Mapping[str, float]]) -> list[int]:
+    """Returns the steps, of those with some metrics, that are not kept."""
+    newest = sorted(metrics)[-self.num_to_keep :]
+    kept = {*newest, self.best_of(metrics)}
+    return [step for step in sorted(metrics) if step not in kept]
 
 
 def check_disk_space(

@@ -1,11 +1,10 @@
 """What programs that use a trained run have in common: flags and errors."""
 
 import argparse
-from collections.abc import Callable
+import pathlib
+from collections.abc import Callable, Sequence
 
-from absl import logging
-
-from data_gen import terminal, user_paths
+from data_gen import user_paths
 from magvit3d.cli import environment
 from magvit3d.cli.command_line import fail
 
@@ -54,26 +53,39 @@ def make_parser(
   return parser
 
 
-def run(function: Callable[[], None], advice: str = "") -> int:
+def run(
+  function: Callable[[], None],
+  advice: str = "",
+  outputs: Sequence[pathlib.Path | None] = (),
+) -> int:
   """Calls a function; returns the exit status of a program that does just that.
 
   Args:
     function: Its errors of the user's are printed without a traceback.
     advice: What to do after Ctrl-C.
+    outputs: What it writes. No run may write meanwhile where these lie in its
+      work folder.
   """
   # Here, so that mistakes in the flags are told at once.
   from data_gen.errors import DataError
   from magvit3d.cli import console
   from magvit3d.errors import UserError
+  from magvit3d.files import work_folder, write_errors
 
   environment.set_up()
-  terminal.escape_unknown_letters()
-  logging.use_absl_handler()  # As absl.app does.
+  console.use_streams()
   console.set_up()
   try:
-    function()
+    with work_folder.owned_around(outputs):
+      function()
   except (UserError, DataError) as error:
     return fail(str(error))
+  except OSError as error:
+    if error.errno not in write_errors.NUMBERS:
+      raise
+    path = error.filename or "A file"
+    told = write_errors.WriteError(path, error, "read or written")
+    return fail(str(told))
   except KeyboardInterrupt:
     return fail(f"interrupted. {advice}".strip(), _INTERRUPTED)
   return 0

@@ -22,8 +22,7 @@ from magvit3d.evaluation.outputs import RunOutputs, to_uint8
 from magvit3d.evaluation.probing import probes, samples
 from magvit3d.evaluation.published import clips
 from magvit3d.evaluation.published.networks import MetricNetworks
-from magvit3d.evaluation.results import Results
-from magvit3d.files import work_folder
+from magvit3d.evaluation.results import Results, exchanged
 from magvit3d.monitoring import stage_progress
 from magvit3d.parallel import processes
 from magvit3d.tokens.masked_model import TokenModel
@@ -123,14 +122,14 @@ def evaluate(
     return
   stage_progress.begin("tables")
   results.check(settings, held_out.motion_names)
-  work_folder.make_folder(folder)
-  for name, tally in tallies.items():
-    _write_paths(folder / f"paths_{name}.json", tally, outputs)
   why = held_out.why_not_scored()
   if not why and not results.paths:
     why = "The run has no task frame_prediction."
   facts = {"key": key, "run": dict(run), "why_no_paths": why}
-  results.write(folder, facts)
+  with exchanged(folder) as new:
+    for name, tally in tallies.items():
+      _write_paths(new / f"paths_{name}.json", tally, outputs)
+    results.write(new, facts)
 
 
 def _score(

@@ -1,7 +1,10 @@
 """What an evaluation finds: tables, checks, matrices, plots, arrays to show."""
 
+import contextlib
+import io
 import json
 import pathlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,9 +14,15 @@ from absl import logging
 from magvit3d.config.evaluation import EvaluationConfig
 from magvit3d.evaluation import checks as run_checks
 from magvit3d.evaluation.tables import SCHEMA_VERSION, Column, Row, Table
-from magvit3d.files import atomic_file, work_folder
+from magvit3d.files import atomic_file, output_set
 
 SCORES_NAME = "scores.json"
+CLIPS_NAME, PATHS_NAME = "clips.npz", "paths.npz"
+SAMPLES_NAME = "samples.webp"
+_OUTPUTS = re.compile(
+  rf"{re.escape(SCORES_NAME)}|{re.escape(SAMPLES_NAME)}|"
+  r"(clips|paths)\.npz|paths_.+\.(json|csv)"
+)
 NO_OBJECTS = (
   "No clip has a mask, so there are no scores of the foreground (n = 0)."
 )
@@ -126,24 +135,39 @@ class Results:
     )
 
   def write(self, folder: pathlib.Path, facts: Mapping[str, Any]) -> None:
-    """Writes clips.npz, paths.npz, and last scores.json.
+    """Writes clips.npz, paths.npz and scores.json.
 
     Args:
-      folder: `evaluation` of a run.
+      folder: Of new files, see `exchanged`.
       facts: What scores.json says besides.
     """
     facts = dict(facts) | {
       "warning": run_checks.worse_than_copying(self.measured)
     }
-    work_folder.make_folder(folder)
-    np.savez_compressed(folder / "clips.npz", **self.shown)
+    _write_arrays(folder / CLIPS_NAME, self.shown)
     if self.paths:
-      np.savez_compressed(folder / "paths.npz", **self.paths)
-    else:
-      (folder / "paths.npz").unlink(missing_ok=True)
+      _write_arrays(folder / PATHS_NAME, self.paths)
     write_scores(
       folder, facts, self.tables, self.checks, self.confusions, self.plots
     )
+
+
+def exchanged(
+  folder: pathlib.Path,
+) -> contextlib.AbstractContextManager[pathlib.Path]:
+  """Yields a folder for all files of an evaluation; see `output_set`."""
+  return output_set.exchanged(folder, SCORES_NAME, is_output)
+
+
+def is_output(name: str) -> bool:
+  """Whether a file of this name in `evaluation` is the evaluation's."""
+  return bool(_OUTPUTS.fullmatch(name))
+
+
+def _write_arrays(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
+  file = io.BytesIO()
+  np.savez_compressed(file, **arrays)
+  atomic_file.write_bytes(path, file.getvalue())
 
 
 def write_scores(

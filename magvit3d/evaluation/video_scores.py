@@ -23,17 +23,17 @@ from magvit3d.evaluation import (
   transformer_scores,
 )
 from magvit3d.evaluation.outputs import to_uint8
-from magvit3d.evaluation.results import Results
+from magvit3d.evaluation.results import SAMPLES_NAME, Results, exchanged
 from magvit3d.evaluation.tables import Column, Role, Row, Table
 from magvit3d.files import atomic_file
 from magvit3d.inference.batched import map_batches
 from magvit3d.media import animations
 from magvit3d.models.tokenizer import Tokenizer
+from magvit3d.parallel import processes
 from magvit3d.tokens.autoregressive_model import LanguageModel
 from magvit3d.tokens.masked_model import TokenModel
 from magvit3d.tokens.tasks import Task
 
-SAMPLES_NAME = "samples.webp"
 _NUM_SHOWN = 8
 
 
@@ -72,8 +72,11 @@ def evaluate(
     )
   for table in results.tables:
     _log(table)
-  results.write(folder, {**facts, "columns_of_samples": list(shown)})
-  _write_samples(folder / SAMPLES_NAME, list(shown.values()))
+  if not processes.is_main():
+    return
+  with exchanged(folder) as new:
+    _write_samples(new / SAMPLES_NAME, list(shown.values()))
+    results.write(new, {**facts, "columns_of_samples": list(shown)})
 
 
 def _log(table: Table) -> None:

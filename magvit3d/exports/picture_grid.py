@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from magvit3d.errors import UserError
-from magvit3d.files import output_file
+from magvit3d.files import atomic_file, output_file
 from magvit3d.media import animations
 
 _CELL_PX = 112
@@ -136,6 +136,6 @@ def write(path: pathlib.Path, data: bytes) -> None:
     UserError: It cannot be written.
   """
   try:
-    path.write_bytes(data)
+    atomic_file.write_bytes(path, data)
   except OSError as error:
     raise output_file.not_writable(path, error, "--picture") from error

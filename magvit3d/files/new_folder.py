@@ -6,7 +6,9 @@ import pathlib
 import shutil
 from collections.abc import Iterator
 
+from data_gen import failpoints
 from magvit3d.errors import UserError
+from magvit3d.files import temporary_files
 
 
 def check(output: pathlib.Path) -> None:
@@ -28,10 +30,13 @@ def written_whole(output: pathlib.Path) -> Iterator[pathlib.Path]:
   """
   output = output.absolute()
   check(output)
-  temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+  temporary = temporary_files.beside(output)
   try:
+    temporary_files.remove_left_beside(output)
+    failpoints.reach("write", output.name)
     temporary.mkdir(parents=True)
     yield temporary
+    failpoints.reach("replace", output.name)
     os.replace(temporary, output)
   except OSError as error:
     raise UserError(

@@ -1,9 +1,11 @@
 """Files named by flags, checked before the work that fills them."""
 
 import pathlib
+import tempfile
 from collections.abc import Sequence
 
 from magvit3d.errors import UserError
+from magvit3d.files import temporary_files
 
 
 def check(
@@ -24,9 +26,9 @@ def check(
   try:
     output.parent.mkdir(parents=True, exist_ok=True)
     # The work takes minutes: that it cannot be kept is better known before.
-    trial = output.with_name(f".{output.name}.trial")
-    trial.touch()
-    trial.unlink()
+    tempfile.TemporaryFile(dir=output.parent).close()
+    for path in (output, *beside):
+      temporary_files.remove_left_beside(path)
   except OSError as error:
     raise not_writable(output, error, flag) from error
 

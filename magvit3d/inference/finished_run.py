@@ -7,12 +7,10 @@ import dataclasses
 import json
 import os
 import pathlib
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import jax
-import orbax.checkpoint as ocp
 from jax.sharding import NamedSharding
 from jaxtyping import PyTree
 
@@ -25,6 +23,7 @@ from magvit3d.checkpoints import fit
 from magvit3d.checkpoints import identity as identities
 from magvit3d.checkpoints import record as checkpoint_record
 from magvit3d.checkpoints.checksums import checksums, leaves_by_path
+from magvit3d.checkpoints.orbax import check_folder, ocp
 from magvit3d.config.run import RunConfig
 from magvit3d.config.upstream import is_upstream
 from magvit3d.data.frame_window import scene_window
@@ -35,7 +34,6 @@ from magvit3d.inference.trained import (
 )
 from magvit3d.upstream import orbax_folder
 
-_STEP = re.compile(r"[0-9]{1,18}")
 _NEEDED = ("data", "input", "vqvae", "transformer", "tasks", "maskgvt")
 
 
@@ -49,6 +47,7 @@ def load(workdir: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
   Raises:
     UserError: There is no such run, or what it left does not fit together.
   """
+  check_folder(workdir, "The run")
   config = _read_config(workdir)
   folder = _newest(workdir, "tokenizer")
   if folder is None:
@@ -141,12 +140,7 @@ def _read_config(workdir: pathlib.Path) -> RunConfig:
 
 
 def _newest(workdir: pathlib.Path, stage: str) -> pathlib.Path | None:
-  folder = workdir / stage / "checkpoints"
-  if not folder.is_dir():
-    return None
-  # Orbax gives a checkpoint its number once it is complete.
-  steps = [path for path in folder.iterdir() if _STEP.fullmatch(path.name)]
-  newest = max(steps, key=lambda path: int(path.name), default=None)
+  newest = checkpoint_record.newest(workdir / stage / "checkpoints")
   if newest is not None:
     _check_links(workdir, newest)
   return newest

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 ENTROPY_LOSS_TYPES = ("softmax", "argmax")
+_LOSSES = "quantizer_loss", "e_latent_loss", "q_latent_loss", "entropy_loss"
 
 
 @flax.struct.dataclass
@@ -41,10 +42,8 @@ def squared_distances(
   )
 
 
-def look_up(
-  codebook: Float[Array, "k d"], tokens: Int[Array, "*cells"]
-) -> Float[Array, "*cells d"]:
-  """Returns the codebook's rows; `tokens` in [0, k)."""
+def look_up(codebook: Array, tokens: Array) -> Array:
+  """Returns the rows (*cells, d) of `tokens` (*cells) in [0, k)."""
   return codebook[tokens]
 
 
@@ -125,9 +124,9 @@ class VectorQuantizer(nn.Module):
     tokens = jnp.argmin(distances, axis=-1).astype(jnp.int32)
     tokens = tokens.reshape(features.shape[:-1])
     codes = look_up(codebook, tokens)
-
-    losses = self._losses(latents, codes, distances) if train else _no_losses()
+    losses = dict.fromkeys(_LOSSES, jnp.zeros(()))
     if train:
+      losses = self._losses(latents, codes, distances)
       codes = latents + jax.lax.stop_gradient(codes - latents)
     return Quantized(codes, tokens, latents, losses)
 
@@ -151,8 +150,3 @@ class VectorQuantizer(nn.Module):
   ) -> Float[Array, "b *cells d"]:
     """Looks up the codebook's rows; `tokens` in [0, codebook_size)."""
     return look_up(self.get_variable("params", "codebook"), tokens)
-
-
-def _no_losses() -> dict[str, Array]:
-  names = "quantizer_loss", "e_latent_loss", "q_latent_loss", "entropy_loss"
-  return {name: jnp.zeros(()) for name in names}

@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tensorboardX
 from jaxtyping import UInt8
 
 from data_gen import json_files
 from magvit3d.errors import UserError
 from magvit3d.files import atomic_file
 from magvit3d.media.animations import encode_webp
+from magvit3d.monitoring import event_files
+from magvit3d.monitoring.best_effort import BestEffort
 from magvit3d.monitoring.status_files import finite_or_none
 
 _WANDB_FIELD = "config.monitoring.wandb_project"
@@ -34,7 +35,8 @@ class MetricWriters:
     step: Steps done; what lies after them is dropped, since the run that wrote
       it was killed past its last checkpoint, and these steps come again.
     wandb_project: Project of Weights & Biases; None: do without.
-    config: The run's, for Weights & Biases.
+    document: The run's config, for Weights & Biases.
+    best_effort: What to do where a file cannot be written.
 
   Raises:
     UserError: Weights & Biases was asked for and cannot be used.
@@ -47,38 +49,51 @@ class MetricWriters:
     step: int,
     wandb_project: str | None = None,
     document: Mapping[str, Any] | None = None,
+    best_effort: BestEffort | None = None,
   ):
+    self._best_effort = best_effort or BestEffort()
     folder = workdir / stage
     self._metrics_path = folder / "metrics.jsonl"
     self._samples = folder / "samples"
     self._wandb = None
     if wandb_project is not None:
       self._wandb = _start_wandb(workdir, stage, wandb_project, document or {})
-    _drop_lines_after(self._metrics_path, step)
-    self._tensorboard = tensorboardX.SummaryWriter(
-      str(folder / "tensorboard"), purge_step=step + 1
+    self._unwritten = b""
+    self._kept: bytes | None = _lines_until(self._metrics_path, step)
+    self._best_effort.attempt(self._write_metrics)
+    self._tensorboard = event_files.open_writer(
+      folder / "tensorboard", step + 1, self._best_effort
     )
 
   def write(self, step: int, time_s: float, values: dict[str, float]) -> None:
     """Writes the scalars of a step."""
     record = {"step": step, "time": time_s}
     record |= {name: finite_or_none(value) for name, value in values.items()}
-    # Opened each time: nothing stays in a buffer when the run is killed.
-    with self._metrics_path.open("a", encoding="utf-8") as file:
-      file.write(json.dumps(record, allow_nan=False) + "\n")
+    self._unwritten += json.dumps(record, allow_nan=False).encode() + b"\n"
+    self._best_effort.attempt(self._write_metrics)
     finite = {name: v for name, v in values.items() if math.isfinite(v)}
     for name, value in finite.items():
       self._tensorboard.add_scalar(name, value, step, walltime=time_s)
     if self._wandb is not None:
       self._wandb.log(finite, step=step)
 
+  def _write_metrics(self) -> None:
+    """Writes the lines that are not written yet."""
+    if self._kept is not None:
+      content = self._kept + self._unwritten
+      atomic_file.write_bytes(self._metrics_path, content)
+    else:
+      # Opened each time: nothing stays in a buffer when the run is killed.
+      atomic_file.append(self._metrics_path, self._unwritten)
+    self._kept, self._unwritten = None, b""
+
   def write_samples(
     self, step: int, time_s: float, frames: UInt8[np.ndarray, "t h w 3"]
   ) -> None:
     """Writes an animation into `samples`; TensorBoard gets its middle frame."""
-    atomic_file.write_bytes(
-      self._samples / f"{step:07d}.webp", encode_webp(frames, lossless=True)
-    )
+    path = self._samples / f"{step:07d}.webp"
+    picture = encode_webp(frames, lossless=True)
+    self._best_effort.attempt(lambda: atomic_file.write_bytes(path, picture))
     self._tensorboard.add_image(
       "samples", frames[len(frames) // 2], step, time_s, dataformats="HWC"
     )
@@ -137,10 +152,10 @@ def _start_wandb(
     ) from error
 
 
-def _drop_lines_after(path: pathlib.Path, step: int) -> None:
-  """Keeps the records up to `step` of a metrics.jsonl; none where it is 0."""
+def _lines_until(path: pathlib.Path, step: int) -> bytes:
+  """Returns the lines up to `step` of a metrics.jsonl; none where it is 0."""
   kept = []
-  if step > 0 and path.exists():
+  if step > 0 and path.is_file():
     text = path.read_text(encoding="utf-8", errors="replace")
     for line in text.splitlines():
       try:
@@ -150,4 +165,4 @@ def _drop_lines_after(path: pathlib.Path, step: int) -> None:
       found = record.get("step")
       if isinstance(found, int) and found <= step:
         kept.append(line + "\n")
-  atomic_file.write_text(path, "".join(kept))
+  return "".join(kept).encode("utf-8", "backslashreplace")

@@ -21,6 +21,7 @@ from magvit3d.config.run import MonitoringConfig
 from magvit3d.files import atomic_file, work_folder
 from magvit3d.files.work_folder import WorkFolderGoneError
 from magvit3d.monitoring import progress, watchdog
+from magvit3d.monitoring.best_effort import BestEffort
 from magvit3d.monitoring.heartbeat import TRAINING, Heartbeat
 from magvit3d.monitoring.metric_writers import MetricWriters
 from magvit3d.monitoring.screen import Screen
@@ -93,7 +94,8 @@ class Monitor:
     self._screen = self._writers = self._watchdog = None
     self._loss: tuple[str, float] | None = None
     self._lock = threading.RLock()  # Of the files and of what is shown.
-    self._is_finished = self._has_write_failed = False
+    self._is_finished = False
+    self._best_effort = BestEffort(self._say)
 
   def __enter__(self) -> "Monitor":
     return self
@@ -120,8 +122,6 @@ class Monitor:
       self.finish(INTERRUPTED if is_interrupt else FAILED, reason)
     except WorkFolderGoneError:
       pass  # Nothing is left to write to.
-    except OSError as status_error:  # A full disk must not hide the cause.
-      error.add_note(f"The run's status was not written: {status_error}")
 
   def start(self, step: int) -> None:
     """Begins, or resumes, after `step` steps; see `MetricWriters`.
@@ -138,6 +138,7 @@ class Monitor:
       step,
       self._options.wandb_project,
       self._document,
+      self._best_effort,
     )
     self._screen = Screen(self._stage, self._total_steps, step)
     self._write_status()
@@ -171,22 +172,16 @@ class Monitor:
   def check(self) -> None:
     """Refreshes the files, and tells if steps stopped or go on again.
 
-    The watchdog calls it; it never raises what a full disk does.
+    The watchdog calls it.
     """
     with self._lock:
       if self._is_finished:
         return
       has_stalled = self._judge()
       self._break_silence()
-      try:
-        self._write_status()
-        if has_stalled:
-          self._write_stalled()
-        self._has_write_failed = False
-      except OSError as error:
-        if not self._has_write_failed:  # Once; the run itself may go on.
-          self._screen.say(f"The run's status was not written: {error}")
-        self._has_write_failed = True
+      self._write_status()
+      if has_stalled:
+        self._best_effort.attempt(self._write_stalled)
 
   def _break_silence(self) -> None:
     """Says what is done in place of steps, every few seconds."""
@@ -308,6 +303,12 @@ class Monitor:
     if self._writers is not None:
       self._writers.close(has_failed=state == FAILED)
 
+  def _say(self, line: str) -> None:
+    if self._screen is not None:
+      self._screen.say(line)
+    else:
+      print(line, flush=True)
+
   def _write_status(self, state: str | None = None, reason: str = "") -> None:
     beat = self._heartbeat
     if state is None:
@@ -315,7 +316,7 @@ class Monitor:
     if state == STALLED:
       reason = f"no step since {local_time(beat.last_step_s)}"
     loss_name, loss = self._loss or (None, None)
-    Status(
+    status = Status(
       state=state,
       reason=reason,
       stage=self._stage,
@@ -329,7 +330,8 @@ class Monitor:
       started_s=self._started_s,
       last_step_s=beat.last_step_s,
       now_s=self._clock(),
-    ).write(self._workdir)
+    )
+    self._best_effort.attempt(lambda: status.write(self._workdir))
 
   def _write_stalled(self) -> None:
     beat = self._heartbeat

@@ -19,6 +19,7 @@ from magvit3d.cli import interruption
 from magvit3d.files import work_folder
 from magvit3d.files.work_folder import WorkFolderGoneError
 from magvit3d.monitoring import progress, status_files, watchdog
+from magvit3d.monitoring.best_effort import BestEffort
 from magvit3d.monitoring.screen import Screen
 from magvit3d.monitoring.status_files import DONE, FAILED, INTERRUPTED, RUNNING
 from magvit3d.parallel import processes
@@ -42,6 +43,8 @@ class StageProgress:
       any unit. A part that does not come counts as done once a later one does.
     is_main_process: Whether this process speaks for the run; None: if it is
       the first one.
+    needs_status: Whether it fails at once where its status cannot be written:
+      then its outputs could not be written either.
     clock: Returns seconds since 1970.
     make_watchdog: Called with `look` and the seconds between its calls.
 
@@ -56,6 +59,7 @@ class StageProgress:
     parts: Mapping[str, float],
     *,
     is_main_process: bool | None = None,
+    needs_status: bool = True,
     clock: Callable[[], float] = time.time,
     make_watchdog: Callable[..., Any] = watchdog.Watchdog,
   ):
@@ -66,6 +70,8 @@ class StageProgress:
     if is_main_process is None:
       is_main_process = processes.is_main()
     self._is_main_process = is_main_process
+    self._needs_status = needs_status
+    self._best_effort = BestEffort()
     self._clock = clock
     self._make_watchdog = make_watchdog
     self._lock = threading.Lock()
@@ -75,6 +81,8 @@ class StageProgress:
 
   def __enter__(self) -> "StageProgress":
     self._began_s = self._part_s = self._noted_s = self._clock()
+    if self._is_main_process and self._needs_status:
+      self._status(RUNNING).write(self._workdir)
     _current.append(self)
     if self._is_main_process:
       self._screen = Screen(self._stage, _PERCENT, 0)
@@ -144,9 +152,13 @@ class StageProgress:
     self._write(RUNNING)
 
   def _write(self, state: str, reason: str = "") -> None:
+    status = self._status(state, reason)
+    self._best_effort.attempt(lambda: status.write(self._workdir))
+
+  def _status(self, state: str, reason: str = "") -> status_files.Status:
     now_s = self._clock()
     spent_s = self._noted_s - self._began_s
-    status_files.Status(
+    return status_files.Status(
       state=state,
       reason=reason,
       stage=self._stage,
@@ -160,7 +172,7 @@ class StageProgress:
       started_s=self._began_s,
       last_step_s=self._noted_s,
       now_s=now_s,
-    ).write(self._workdir)
+    )
 
 
 def begin(part: str) -> None:

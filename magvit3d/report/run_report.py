@@ -124,6 +124,11 @@ def write_report(
   return path
 
 
+def is_whole(path: pathlib.Path) -> bool:
+  """Whether there is a page at `path`, up to its end."""
+  return path.is_file() and path.read_bytes().rstrip().endswith(b"</html>")
+
+
 def _is_on_videos(stages: dict) -> bool:
   """Whether it is a run of one network, which has no scenes."""
   return bool(stages) and "data" not in stages

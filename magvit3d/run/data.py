@@ -35,6 +35,7 @@ from magvit3d.data.scene_clips import (
 )
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.evaluation.held_out import HeldOutScenes
+from magvit3d.files import write_errors
 from magvit3d.models import cameras
 
 _SCENE_KEYS = ("frames", "masks", "labels", "background", *cameras.KEYS)
@@ -96,8 +97,14 @@ class RunData:
 
   def generate(self) -> None:
     """Makes the data set, or what is missing of it."""
-    with as_user_errors(ValueError, OSError):
-      generate(self._options(), log=logging.info, write_shards=_write_shards)
+    try:
+      with as_user_errors(ValueError):
+        generate(self._options(), log=logging.info, write_shards=_write_shards)
+    except OSError as error:
+      if error.errno is None:  # data_gen says it in its own words.
+        raise UserError(str(error)) from error
+      path = error.filename or self.folder
+      raise write_errors.WriteError(path, error) from error
 
   def _options(self) -> DatasetOptions:
     return self._config.options(str(self.folder))
@@ -145,6 +152,14 @@ class RunData:
         f"{error} Or run this command once with --config.stages=data."
       ) from error
     return True
+
+  def outputs(self) -> list[pathlib.Path]:
+    """Returns files of the run's own data that say what the others are."""
+    if self.is_given:
+      return []
+    names = [schema.MANIFEST_NAME]
+    names += [schema.PREVIEW_NAME] * bool(self._options().preview)
+    return [self.folder / name for name in names]
 
   def clips(self, split: str) -> ClipSource:
     """Returns all clips of a split."""

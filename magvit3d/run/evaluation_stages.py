@@ -1,7 +1,8 @@
 """The stages that score: of rendered scenes, and of any videos."""
 
-import json
 import math
+import pathlib
+import zipfile
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -11,8 +12,15 @@ from magvit3d.checkpoints import identity
 from magvit3d.data.scene_tokens import SceneTokens
 from magvit3d.data.token_records import TokenSource
 from magvit3d.evaluation import checks, evaluate, video_scores
+from magvit3d.evaluation.results import (
+  CLIPS_NAME,
+  PATHS_NAME,
+  SCORES_NAME,
+  is_output,
+)
 from magvit3d.monitoring.stage_progress import StageProgress
-from magvit3d.run import passport
+from magvit3d.parallel import processes
+from magvit3d.run import passport, record
 from magvit3d.run.stages import Stage
 from magvit3d.run.training_stages import cached_tokens
 from magvit3d.tokens.masked_model import TokenModel
@@ -27,10 +35,23 @@ class Evaluation(Stage):
 
   def is_complete(self) -> bool:
     """Returns whether there are scores of these networks on these data."""
-    path = self._run.evaluation_folder / "scores.json"
-    if not path.exists():
+    folder = self._run.evaluation_folder
+    found = record.read_json(
+      folder / SCORES_NAME,
+      lambda content: None if isinstance(content, dict) else "it is no object",
+      sets_aside=processes.is_main(),
+    )
+    # Earlier versions noted no outputs.
+    names = [CLIPS_NAME]
+    names += [PATHS_NAME] * ((found or {}).get("why_no_paths") == "")
+    if not found or not all(zipfile.is_zipfile(folder / n) for n in names):
       return False
-    return json.loads(path.read_text()).get("key") == self._key(self._params())
+    return found.get("key") == self._key(self._params())
+
+  def outputs(self) -> list[pathlib.Path]:
+    """Returns all files that it wrote."""
+    folder = self._run.evaluation_folder
+    return [path for path in folder.iterdir() if is_output(path.name)]
 
   def run(self) -> None:
     """Writes `evaluation/`."""

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from jaxtyping import PyTree
 
 from magvit3d.checkpoints import identity as identities
+from magvit3d.checkpoints import record as checkpoint_record
 from magvit3d.checkpoints.manager import Checkpoints
 from magvit3d.checkpoints.retention import CheckpointSettings
 from magvit3d.config.networks import TransformerConfig
@@ -170,9 +171,12 @@ class RunNetworks:
       if step is None:
         return False
       checkpoints.check_identity()
+      if step < self.num_steps(stage):
+        return False
+      checkpoints.delete_left()
+      return True
     finally:
       checkpoints.close()
-    return step >= self.num_steps(stage)
 
   def tokenizer_params(self) -> PyTree:
     """The generator that the transformer reads, and scores are of.
@@ -326,6 +330,11 @@ class RunNetworks:
       ) as checkpoints:
         if checkpoints.latest_step() is not None:
           checkpoints.check_identity(sections=sections)
+
+  def newest_records(self, stage: str) -> list[pathlib.Path]:
+    """Returns the file that says what the newest checkpoint is, if any."""
+    folder = checkpoint_record.newest(self._workdir / stage / "checkpoints")
+    return [checkpoint_record.path_in(folder)] if folder else []
 
   def _has_checkpoint_folder(self, stage: str) -> bool:
     return (self._workdir / stage / "checkpoints").exists()

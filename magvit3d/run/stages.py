@@ -7,10 +7,11 @@ Each stage finds out by itself what is done already. Those that train are in
 import abc
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from jax.sharding import Mesh
 
+from magvit3d.checkpoints import identity
 from magvit3d.config.run import RunConfig
 from magvit3d.monitoring.profiling import StepSpan
 from magvit3d.parallel import processes
@@ -69,6 +70,14 @@ class Stage(abc.ABC):
     """Returns whether nothing is left to do, with what there is now."""
 
   @abc.abstractmethod
+  def outputs(self) -> Sequence[pathlib.Path]:
+    """Returns files in the work folder without which it is not complete."""
+
+  def key(self) -> str:
+    """Returns a hash of what they were made with."""
+    return identity.key_of(self._run.config.given)
+
+  @abc.abstractmethod
   def run(self) -> None:
     """Does what is left.
 
@@ -86,6 +95,10 @@ class DataStage(Stage):
   def is_complete(self) -> bool:
     """Returns whether all shards are there; see `RunData.is_complete`."""
     return self._run.data.is_complete(may_mend=self._run.stages == ("data",))
+
+  def outputs(self) -> Sequence[pathlib.Path]:
+    """Returns the manifest, which names the shards."""
+    return self._run.data.outputs()
 
   def run(self) -> None:
     """Makes what is missing."""

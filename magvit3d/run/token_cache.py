@@ -99,6 +99,13 @@ def load_or_make(
   return TokenSource(folder, key)
 
 
+def files(folder: pathlib.Path) -> list[pathlib.Path]:
+  """Returns the files of tokens in a folder, if any are complete."""
+  if not (folder / MANIFEST_NAME).is_file():
+    return []
+  return [folder / MANIFEST_NAME, *folder.glob("tokens-*.tfrecord")]
+
+
 def _encoded_clips(
   source: ClipSource,
   numbers: range,

@@ -1,6 +1,7 @@
 """The stages that train: tokenizer, transformer."""
 
 import math
+import pathlib
 from collections.abc import Callable, Mapping
 
 import jax
@@ -36,6 +37,10 @@ class TokenizerTraining(Stage):
   def is_complete(self) -> bool:
     """Returns whether it is trained to its last step."""
     return self._run.networks.is_tokenizer_complete()
+
+  def outputs(self) -> list[pathlib.Path]:
+    """Returns the record of the last checkpoint."""
+    return self._run.networks.newest_records(self.name)
 
   def run(self) -> None:
     """Trains it from its newest checkpoint, if any."""
@@ -73,6 +78,11 @@ class TransformerTraining(Stage):
     """Returns whether it is trained to its last step, on this tokenizer."""
     return self._run.networks.is_transformer_complete()
 
+  def outputs(self) -> list[pathlib.Path]:
+    """Returns the record of the last checkpoint, and tokens that are kept."""
+    records = self._run.networks.newest_records(self.name)
+    return records + token_cache.files(_token_folder(self._run))
+
   def run(self) -> None:
     """Trains it from its newest checkpoint, if any."""
     run, networks = self._run, self._run.networks
@@ -100,7 +110,9 @@ class TransformerTraining(Stage):
     num_views = run.networks.num_views(self.name)
     if not (isinstance(run.data, RunData) and run.config.tokenizer_cache):
       return run.data.training_samples(num_views)
-    with StageProgress(run.workdir, "tokens", {"training clips": 1.0}):
+    with StageProgress(
+      run.workdir, "tokens", {"training clips": 1.0}, needs_status=False
+    ):
       tokens = cached_tokens(run, model, tokenizer_params)
     if num_views > 1:
       cameras = run.data.num_cameras()
@@ -146,10 +158,14 @@ class TransformerTraining(Stage):
     oracle_gate.check(scores, len(clips["frames"]), run.config)
 
 
+def _token_folder(run: Run) -> pathlib.Path:
+  return run.workdir / "transformer" / "tokens"
+
+
 def cached_tokens(run: Run, model: TokenModel, params: PyTree) -> TokenSource:
   """Returns the tokens of all training clips, made once."""
   return token_cache.load_or_make(
-    run.workdir / "transformer" / "tokens",
+    _token_folder(run),
     run.data.clips("train"),
     model,
     params,

@@ -12,6 +12,7 @@ from absl import app, flags
 from data_gen import terminal, user_paths
 from magvit3d.cli import command_line, console
 from magvit3d.errors import UserError
+from magvit3d.files import new_folder
 from magvit3d.upstream import checkpoint, conversion, layouts, matching
 from magvit3d.upstream.inflation import MODES
 
@@ -56,7 +57,7 @@ _CONSEQUENCES = {
 
 def main(argv: list[str]) -> int:
   """Converts; returns the exit status."""
-  terminal.escape_unknown_letters()
+  terminal.set_up()
   if len(argv) > 1:
     return command_line.fail(f"{argv[1]!r} is no flag; --help lists them.")
   for flag in (_CHECKPOINT, _CONFIG, _OUTPUT):
@@ -78,7 +79,7 @@ def main(argv: list[str]) -> int:
 
 
 def _convert(config: dict, output: pathlib.Path) -> None:
-  conversion.check_output(output)
+  new_folder.check(output)
   loaded = checkpoint.load(_CHECKPOINT.value)
   print(f"File     {loaded.source}")
   print(f"SHA-256  {loaded.sha256}")

@@ -7,19 +7,18 @@ The folder appears complete or not at all.
 """
 
 import json
-import os
 import pathlib
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from flax import traverse_util
 from jaxtyping import PyTree
 
+from magvit3d.checkpoints.orbax import ocp
 from magvit3d.errors import UserError
+from magvit3d.files import new_folder
 from magvit3d.upstream import matching, networks
 from magvit3d.upstream.checkpoint import UpstreamCheckpoint
 from magvit3d.upstream.locations import CONVERTED_NOTE, CONVERTED_PARAMS
@@ -96,16 +95,6 @@ def describe(
   }
 
 
-def check_output(output: pathlib.Path) -> None:
-  """Raises UserError unless `output` is free to be made."""
-  if output.is_dir() and not any(output.iterdir()):
-    return
-  if output.exists() or output.is_symlink():
-    raise UserError(
-      f"--output={output} exists already. Name another folder, or remove it."
-    )
-
-
 def write(
   output: pathlib.Path, trees: Mapping[str, PyTree], note: Mapping[str, Any]
 ) -> None:
@@ -114,23 +103,16 @@ def write(
   Raises:
     UserError: It exists and is not empty, or cannot be written.
   """
-  output = output.absolute()
-  check_output(output)
-  temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
   try:
-    temporary.mkdir(parents=True)
-    with ocp.StandardCheckpointer() as writer:
-      step = note["step"]
-      item = {} if step is None else {"step": np.asarray(step)}
-      writer.save(temporary / CONVERTED_PARAMS, item | dict(trees))
-    text = json.dumps(note, indent=2) + "\n"
-    (temporary / CONVERTED_NOTE).write_text(text, encoding="utf-8")
-    temporary.rename(output)
-  except (OSError, ValueError) as error:  # The latter are of Orbax's storage.
-    reason = getattr(error, "strerror", None) or error
+    with new_folder.written_whole(output) as temporary:
+      with ocp.StandardCheckpointer() as writer:
+        step = note["step"]
+        item = {} if step is None else {"step": np.asarray(step)}
+        writer.save(temporary / CONVERTED_PARAMS, item | dict(trees))
+      text = json.dumps(note, indent=2) + "\n"
+      (temporary / CONVERTED_NOTE).write_text(text, encoding="utf-8")
+  except ValueError as error:  # Of Orbax's storage.
     raise UserError(
-      f"--output={output} cannot be written ({reason}). Name "
-      "a folder that you may write to."
+      f"--output={output} cannot be written ({error}). Name a folder that you "
+      "may write to."
     ) from error
-  finally:
-    shutil.rmtree(temporary, ignore_errors=True)

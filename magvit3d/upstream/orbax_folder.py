@@ -13,9 +13,9 @@ from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
+from magvit3d.checkpoints.orbax import ocp
 from magvit3d.errors import UserError
 
 # Any of them tells such a folder; `checkpoint` is of the oldest versions.

@@ -242,5 +242,7 @@ def test_full_disk_is_named(tmp_path, monkeypatch):
   with checkpoints_in(tmp_path) as checkpoints:
     with monkeypatch.context() as patched:
       patched.setattr(ocp.CheckpointManager, "save", fail)
-      with pytest.raises(UserError, match="The disk is full"):
+      with pytest.raises(
+        UserError, match=r"cannot be written \(No space left on device\)\. Free"
+      ):
         checkpoints.save(1, make_state(), make_batches_of_numbers())

@@ -9,6 +9,7 @@ import lock_holder
 import pytest
 import shrunk
 
+from magvit3d import compare
 from magvit3d.errors import UserError
 from magvit3d.experiment import Experiment
 from magvit3d.files import atomic_file, work_folder
@@ -139,3 +140,39 @@ def test_other_errors_stay_as_they_are(tmp_path):
   with pytest.raises(ZeroDivisionError):
     with work_folder.owned(tmp_path):
       raise ZeroDivisionError
+
+
+def test_an_error_of_the_inner_owner_is_told_as_that_too(tmp_path):
+  """Although something was made at the old place meanwhile."""
+  folder = tmp_path / "run"
+  folder.mkdir()
+  with pytest.raises(WorkFolderGoneError), work_folder.owned(folder):
+    try:
+      with work_folder.owned(folder):
+        _gone(folder, "made anew")
+        raise UserError("There is no checkpoint.")
+    except UserError as error:
+      assert isinstance(error, WorkFolderGoneError)
+      with pytest.raises(WorkFolderGoneError):
+        atomic_file.write_text(folder / "status.json", "stray")
+      raise
+  assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("name", ["report/mine.html", "mine.json"])
+def test_programs_that_write_into_it_are_refused_too(tmp_path, name):
+  with lock_holder.owning(tmp_path) as process:
+    with pytest.raises(UserError, match="is in use by process") as caught:
+      with work_folder.owned_around([None, tmp_path / name]):
+        pass
+    assert str(process.pid) in str(caught.value)
+    with work_folder.owned_around([tmp_path.with_name("elsewhere.html")]):
+      pass
+
+
+def test_programs_are_refused_in_a_sentence(tmp_path, capsys):
+  with lock_holder.owning(tmp_path):
+    output = f"--output={tmp_path / 'page.html'}"
+    assert compare.main([str(tmp_path), str(tmp_path / "b"), output]) == 1
+  told = capsys.readouterr().err
+  assert told.startswith(f"Error: work folder {tmp_path} is in use by process")
