@@ -218,8 +218,19 @@ def test_an_unusable_file_is_an_error_that_names_it(
   assert str(path) in str(error.value)
 
 
+class _Trap:
+  """Makes a file where it is unpickled."""
+
+  def __init__(self, path):
+    self._path = path
+
+  def __reduce__(self):
+    return open, (self._path, "w")
+
+
 def test_pickled_arrays_inside_npz_are_refused(tmp_path):
-  path = tmp_path / "pickled.npz"
-  np.savez(path, a=np.array([{"any": "object"}], dtype=object))
-  with pytest.raises(UserError, match="cannot be read"):
+  path, made = tmp_path / "pickled.npz", tmp_path / "made"
+  np.savez(path, a=np.array([_Trap(str(made))], dtype=object))
+  with pytest.raises(UserError, match=str(path)):
     resnet_weights.load_resnet50(str(path))
+  assert not made.exists()
