@@ -127,16 +127,12 @@ class RunData:
           f"has {manifest[field]}. Use that, or other data."
         )
 
-  def is_complete(self, *, may_mend: bool) -> bool:
-    """Whether nothing is left to make.
-
-    Args:
-      may_mend: Whether spoilt shards of the run's own data count as not made
-        yet; otherwise they are an error.
+  def is_complete(self) -> bool:
+    """Whether nothing is left to make; says what of the run's own is spoilt.
 
     Raises:
-      DataError, UserError: A shard is missing or has another size than the
-        manifest says.
+      DataError: A shard of a data set that is given is missing, or has another
+        size than the manifest says.
     """
     if not (self.folder / schema.MANIFEST_NAME).exists():
       return False
@@ -146,11 +142,8 @@ class RunData:
     except DataError as error:
       if self.is_given:
         raise  # It is not ours to mend.
-      if may_mend:
-        return False
-      raise UserError(
-        f"{error} Or run this command once with --config.stages=data."
-      ) from error
+      logging.warning("Stage data makes again what is spoilt: %s", error)
+      return False
     return True
 
   def outputs(self) -> list[pathlib.Path]:

@@ -94,7 +94,7 @@ class DataStage(Stage):
 
   def is_complete(self) -> bool:
     """Returns whether all shards are there; see `RunData.is_complete`."""
-    return self._run.data.is_complete(may_mend=self._run.stages == ("data",))
+    return self._run.data.is_complete()
 
   def outputs(self) -> Sequence[pathlib.Path]:
     """Returns the manifest, which names the shards."""
