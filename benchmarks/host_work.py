@@ -53,7 +53,7 @@ def rendering(num_frames: int) -> Callable[[], None]:
 
 
 def reading(num_clips: int) -> Callable[[], None]:
-  """Returns what reads so many clips of 64 pixels, with two threads."""
+  """Returns what reads so many clips of 64 pixels, with one thread."""
   folder = tempfile.TemporaryDirectory()
   options = DatasetOptions(
     output_dir=folder.name,
@@ -66,7 +66,7 @@ def reading(num_clips: int) -> Callable[[], None]:
   generate(options, log=lambda line: None)
   source = ClipSource(SceneSource(folder.name, "train"))
   batches = make_batches(
-    source, batch_size=_BATCH_SIZE, seed=0, num_threads=2, num_workers=0
+    source, batch_size=_BATCH_SIZE, seed=0, num_threads=1, num_workers=0
   )
 
   def read():

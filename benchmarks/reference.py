@@ -3,7 +3,7 @@
 Same modules, parameters and numbers, other operations: each 3D convolution is
 one of XLA's, averages are two reduce-windows (a sum and a count), codes are
 looked up by products with one-hot rows, and attention is a softmax in float32
-with heads behind positions. See benchmarks/README in docs/performance.md.
+with heads behind positions.
 """
 
 import contextlib
