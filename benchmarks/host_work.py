@@ -1,6 +1,5 @@
 """Work of the host alone: drawing frames, and reading clips."""
 
-import os
 import tempfile
 from collections.abc import Callable
 
@@ -42,9 +41,7 @@ def render(solids: list[Solid], rig: cameras.Cameras, **options) -> None:
 
 
 def rendering(num_frames: int) -> Callable[[], None]:
-  """Returns what renders so many frames of 128 pixels, on one core."""
-  if hasattr(os, "sched_setaffinity"):
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+  """Returns what renders so many frames of 128 pixels, in one thread."""
   count = num_frames // FRAMES_PER_SCENE
   options = DatasetOptions(image_size=128, num_train=max(12, count))
   solids = draw_solids(options, count)

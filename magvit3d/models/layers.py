@@ -6,7 +6,6 @@ names are linen's automatic ones, which are also upstream's.
 """
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
@@ -21,7 +20,9 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
   "relu": nn.relu,
 }
 CONV_IMPLEMENTATIONS = ("xla", "frames")
-_GROUP_PIXELS = 4096  # Of frames that are taken together: what caches hold.
+_LARGE_FRAME = (
+  1024  # Pixels; where the kernel's gradient is better by products.
+)
 _FEW_CHANNELS = 8  # Of an input whose frames are joined before a convolution.
 
 
@@ -45,59 +46,77 @@ def _conv(x: Array, kernel: Array, strides, padding) -> Array:
   )
 
 
+def _frames_conv(clips, kernel, padding) -> Array:
+  b, t = clips.shape[:2]
+  frames = _conv(
+    clips.reshape(b * t, *clips.shape[2:]), kernel, (1, 1), padding
+  )
+  return frames.reshape(b, t, *frames.shape[1:])
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def frame_conv(
-  frames: Float[Array, "n h w c"],
+def frames_conv(
+  clips: Float[Array, "b t h w c"],
   kernel: Float[Array, "kh kw c f"],
   padding: tuple[tuple[int, int], tuple[int, int]],
-) -> Float[Array, "n h2 w2 f"]:
-  """A 2D convolution of stride 1 whose gradients are fast on CPUs.
+) -> Float[Array, "b t h2 w2 f"]:
+  """A 2D convolution of frames, stride 1, whose gradients are fast on CPUs.
 
   Zeros are put before and after height and width as `padding` says, fewer than
-  the kernel is wide. XLA's CPU
-  backend takes the kernel's gradient, a sum over all pixels, as a convolution
-  with kernels as large as the frames; products of matrices are up to twice as
-  fast, and many times where the kernel's sides are even (benchmarks/conv3d.py).
+  the kernel is wide. XLA's CPU backend takes the kernel's gradient, a sum over
+  all pixels, as a convolution with kernels as large as the frames. Products of
+  matrices are two to three times as fast where frames are large, and many times
+  where the kernel's sides are even (benchmarks/conv3d.py).
   """
-  return _conv(frames, kernel, (1, 1), padding)
+  return _frames_conv(clips, kernel, padding)
 
 
-def _frame_conv_forward(frames, kernel, padding):
-  return frame_conv(frames, kernel, padding), (frames, kernel)
+def _frames_conv_forward(clips, kernel, padding):
+  return frames_conv(clips, kernel, padding), (clips, kernel)
 
 
-def _frame_conv_backward(padding, saved, gradient):
-  frames, kernel = saved
+def _frames_conv_backward(padding, saved, gradient):
+  clips, kernel = saved
   rest = tuple(
     (size - 1 - before, size - 1 - after)
     for size, (before, after) in zip(kernel.shape, padding, strict=False)
   )
-  to_frames = kernel[::-1, ::-1].swapaxes(-1, -2)
-  return frame_conv(gradient, to_frames, rest), _kernel_gradient(
-    frames, gradient, kernel.shape, padding
-  )
+  to_clips = frames_conv(gradient, kernel[::-1, ::-1].swapaxes(-1, -2), rest)
+  return to_clips, _kernel_gradient(clips, gradient, kernel.shape, padding)
 
 
-frame_conv.defvjp(_frame_conv_forward, _frame_conv_backward)
+frames_conv.defvjp(_frames_conv_forward, _frames_conv_backward)
 
 
-def _kernel_gradient(frames, gradient, shape, padding) -> Array:
+def _kernel_gradient(clips, gradient, shape, padding) -> Array:
   kh, kw, c, f = shape
-  n, h, w, _ = gradient.shape
+  _, _, h, w, _ = gradient.shape
+  is_large = h * w >= _LARGE_FRAME
+  if not is_large and kh % 2 and kw % 2:
+    zeros = jnp.zeros(shape, clips.dtype)
+    _, pull_back = jax.vjp(lambda k: _frames_conv(clips, k, padding), zeros)
+    return pull_back(gradient)[0]
 
-  def add_group(total, group):
-    padded = jnp.pad(group[0], ((0, 0), *padding, (0, 0)))
-    rows = jnp.concatenate([padded[:, :, i : i + w] for i in range(kw)], -1)
-    rows_of_taps = [rows[:, i : i + h].reshape(-1, kw * c) for i in range(kh)]
-    taps = [rows.T @ group[1].reshape(-1, f) for rows in rows_of_taps]
-    return total + jnp.stack(taps), None
+  def taps(frames, gradient):
+    """Of each clip, (b, kh, kw * c, f); frames and gradient are (b, n, ...)."""
+    padded = jnp.pad(frames, ((0, 0), (0, 0), *padding, (0, 0)))
+    rows = jnp.concatenate([padded[..., i : i + w, :] for i in range(kw)], -1)
+    found = [
+      jnp.einsum("bnhwc,bnhwf->bcf", rows[:, :, i : i + h], gradient)
+      for i in range(kh)
+    ]
+    return jnp.stack(found, axis=1)
 
-  size = math.gcd(n, max(1, _GROUP_PIXELS // (h * w)))
-  groups = [
-    x.reshape(n // size, size, *x.shape[1:]) for x in (frames, gradient)
-  ]
-  zeros = jnp.zeros((kh, kw * c, f), frames.dtype)
-  return lax.scan(add_group, zeros, groups)[0].reshape(shape)
+  if not is_large:
+    together = (x.reshape(1, -1, *x.shape[2:]) for x in (clips, gradient))
+    return taps(*together).reshape(shape)
+  # Frame by frame, in the processor's cache; clips may be on several devices.
+  total = jnp.zeros((len(clips), kh, kw * c, f), clips.dtype)
+  frames = [x.swapaxes(0, 1)[:, :, None] for x in (clips, gradient)]
+  total, _ = lax.scan(
+    lambda total, frame: (total + taps(*frame), None), total, frames
+  )
+  return total.sum(axis=0).reshape(shape)
 
 
 def _add_bias(x: Array, bias: Array) -> Array:
@@ -127,7 +146,6 @@ def conv3d_over_frames(
   the order of summation.
   """
   depth, kh, kw, c, f = kernel.shape
-  b, t, h, w, _ = clips.shape
   before = (depth - 1) // 2
   padding = _same_padding(kh), _same_padding(kw)
   if c < _FEW_CHANNELS:
@@ -135,11 +153,9 @@ def conv3d_over_frames(
       [_frames_at(clips, i - before) for i in range(depth)], -1
     )
     taps = kernel.transpose(1, 2, 0, 3, 4).reshape(kh, kw, depth * c, f)
-    out = frame_conv(frames.reshape(b * t, h, w, -1), taps, padding)
-    return out.reshape(b, t, h, w, f)
+    return frames_conv(frames, taps, padding)
   taps = kernel.transpose(1, 2, 3, 0, 4).reshape(kh, kw, c, depth * f)
-  out = frame_conv(clips.reshape(b * t, h, w, c), taps, padding)
-  parts = lax.split(out.reshape(b, t, h, w, depth * f), (f,) * depth, axis=-1)
+  parts = lax.split(frames_conv(clips, taps, padding), (f,) * depth, axis=-1)
   return sum(_frames_at(part, i - before) for i, part in enumerate(parts))
 
 
@@ -210,15 +226,14 @@ def conv_transpose3d_over_frames(
   """
   b, t, h, w, c = clips.shape
   f = kernel.shape[-1]
-  frames = clips.reshape(b * t, h, w, c)
 
   def parity(y: int, x: int) -> Array:
     taps = kernel[:, y::2, x::2].transpose(1, 2, 3, 0, 4)
     padding = ((1 - y, y), (1 - x, x))
-    return frame_conv(frames, taps.reshape(2, 2, c, 4 * f), padding)
+    return frames_conv(clips, taps.reshape(2, 2, c, 4 * f), padding)
 
-  rows = [jnp.stack([parity(y, x) for x in (0, 1)], axis=3) for y in (0, 1)]
-  out = jnp.stack(rows, axis=2).reshape(b, t, 2 * h, 2 * w, 4 * f)
+  rows = [jnp.stack([parity(y, x) for x in (0, 1)], axis=4) for y in (0, 1)]
+  out = jnp.stack(rows, axis=3).reshape(b, t, 2 * h, 2 * w, 4 * f)
   taps = lax.split(out, (f,) * 4, axis=-1)
 
   def shifted(tap: int, offset: int) -> Array:

@@ -32,7 +32,7 @@ def read_structure(folder: pathlib.Path) -> dict[str, Any]:
     UserError: The folder is damaged, or not Orbax's.
   """
   with _make_reader() as reader, _explaining(folder):
-    metadata = reader.metadata(folder).item_metadata
+    metadata = reader.metadata(folder.absolute()).item_metadata
   if metadata is None:  # Orbax logs why.
     raise UserError(_text(folder, "its metadata are missing or damaged"))
   tree = metadata.tree
@@ -58,7 +58,7 @@ def read_parts(
   )
   with _make_reader() as reader, _explaining(folder):
     restored = reader.restore(
-      folder,
+      folder.absolute(),
       args=ocp.args.PyTreeRestore(
         item=item, restore_args=restore_args, partial_restore=True
       ),
