@@ -32,7 +32,13 @@ def at_every_place(
     if not torture.has_time():
       break
     error = _ERRORS[(first + number) % len(_ERRORS)]
-    end = runs.live(workdir, last=stage, failpoint=f"{name}={error}@1+")
+    failpoint = f"{name}={error}@1+"
+    end = runs.live(workdir, last=stage, failpoint=failpoint)
+    if failed and end.status == 0 and not _is_dispensable(name):
+      # What failed before had left this place behind.
+      torture.finish(workdir, stage, "fault", failed)
+      workdir, failed = torture.runs.begin(stage), []
+      end = runs.live(workdir, last=stage, failpoint=failpoint)
     if _has_passed(torture, stage, f"{error} at {name}", end, name):
       torture.reach("fault", name)
       _compare_the_rest(torture, stage, workdir, name)
