@@ -48,23 +48,15 @@ def _look_up(codebook, tokens):
 
 
 def _attend(
-  query,
-  key,
-  value,
-  *,
-  mask=None,
-  dropout_rate=0.0,
-  dropout_rng=None,
-  implementation=None,
+  query, key, value, *, dropout_rate=0.0, implementation=None, **options
 ):
   del implementation
   return nn.dot_product_attention(
     query,
     key,
     value,
-    mask=mask,
-    dropout_rng=dropout_rng,
     dropout_rate=dropout_rate,
     deterministic=not dropout_rate,
     force_fp32_for_softmax=True,
+    **options,
   )

@@ -14,7 +14,9 @@ matrices, measured between the cases of the same run.
 """
 
 import datetime
+import importlib.metadata
 import json
+import os
 import pathlib
 import platform
 import statistics
@@ -26,7 +28,7 @@ from typing import Any
 
 from absl import app, flags
 
-from benchmarks import page
+from benchmarks import page, programs
 from benchmarks.cases import CASES, OURS, TORCH, Case
 from data_gen import cores, user_paths
 from magvit3d.errors import UserError
@@ -117,8 +119,6 @@ class Worker:
 
 
 def _environment(device: str) -> dict[str, str]:
-  import os
-
   platform_name = {"cpu": "cpu", "gpu": "cuda"}[device]
   return os.environ | {
     "JAX_PLATFORMS": platform_name,
@@ -137,8 +137,6 @@ def _order(case: Case, formulation: str, is_small: bool) -> dict[str, Any]:
   }
   if case.kind in ("rendering", "reading"):
     return order
-  from benchmarks import programs
-
   changes = {"dtype": "float32", **case.changes}
   if is_small:
     sizes = programs.SHRUNK.keys() | {"dtype"}
@@ -198,8 +196,6 @@ def measure(
 
 
 def _machine(device: str, found: dict[str, Any]) -> dict[str, Any]:
-  import importlib.metadata
-
   kinds = {
     formulation["device"]
     for case in found.values()
