@@ -22,6 +22,7 @@ def main(arguments: list[str]) -> None:
       command_line.make_options(),
       command_line.log,
       shows_bar=sys.stderr.isatty(),
+      write_shards=command_line.write_shards,
     )
   )
 

@@ -3,19 +3,22 @@
 import dataclasses
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from absl import flags
 
-from data_gen import terminal
+from data_gen import terminal, workers
+from data_gen.disk import Shard
 from data_gen.options import DatasetOptions
+from data_gen.scene_makers import SceneSet
 
 Options = TypeVar("Options")
 _INTERRUPTED = 130  # As shells say of programs that Ctrl-C has ended.
 _SIGNALS = {"SIGTERM", "SIGINT", "SIGHUP"}
 
 _is_interrupted = False
+_is_looked_at = False
 
 
 def define_flags(options: type = DatasetOptions) -> None:
@@ -69,10 +72,36 @@ def run(function: Callable[[], object]) -> None:
     sys.exit(_INTERRUPTED)
 
 
+def write_shards(
+  options: SceneSet,
+  missing: Sequence[Shard],
+  report: Callable[[int], None],
+) -> None:
+  """Writes shards as `workers.write_shards` does; looks for signals meanwhile.
+
+  What a handler raises in the midst of a callback of Python's would be lost.
+
+  Raises:
+    KeyboardInterrupt: A signal has come.
+  """
+  global _is_looked_at
+  _is_looked_at = True
+  try:
+    workers.write_shards(options, missing, report, _check)
+    _check()
+  finally:
+    _is_looked_at = False
+
+
+def _check() -> None:
+  if _is_interrupted:
+    raise KeyboardInterrupt
+
+
 def _interrupt(number, frame) -> None:
   """Another signal would end what cleans up after the first one."""
   global _is_interrupted
   del number, frame
-  if not _is_interrupted:
-    _is_interrupted = True
+  is_first, _is_interrupted = not _is_interrupted, True
+  if is_first and not _is_looked_at:
     raise KeyboardInterrupt

@@ -24,7 +24,7 @@ from data_gen.disk import Shard
 from data_gen.scene_makers import SceneSet
 from data_gen.scene_progress import SceneProgress
 
-Report = Callable[[int], None]
+WriteShards = Callable[[SceneSet, Sequence[Shard], Callable[[int], None]], None]
 
 
 def generate(
@@ -32,9 +32,7 @@ def generate(
   log: Callable[[str], None] = print,
   *,
   shows_bar: bool = False,
-  write_shards: Callable[
-    [SceneSet, Sequence[Shard], Report], None
-  ] = workers.write_shards,
+  write_shards: WriteShards = workers.write_shards,
 ) -> pathlib.Path:
   """Makes a data set, or what is missing of it.
 

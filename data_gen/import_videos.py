@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 from absl import app, flags
 
-from data_gen import command_line
+from data_gen import command_line, workers
 from data_gen.footage import Footage, FootageOptions
-from data_gen.generate import generate
+from data_gen.generate import WriteShards, generate
 
 
 def import_videos(
@@ -22,6 +22,7 @@ def import_videos(
   log: Callable[[str], None] = command_line.log,
   *,
   shows_bar: bool = False,
+  write_shards: WriteShards = workers.write_shards,
 ) -> pathlib.Path:
   """Makes a data set of videos, or what is missing of it.
 
@@ -29,6 +30,7 @@ def import_videos(
     options: What to make. If it is all there already, nothing is done.
     log: Takes lines that tell of the progress.
     shows_bar: Whether to show the progress as a bar on stderr instead.
+    write_shards: See `generate`.
 
   Returns:
     The path of the manifest.
@@ -41,7 +43,7 @@ def import_videos(
   footage = Footage(options)
   for line in footage.notes():
     log(line)
-  return generate(footage, log, shows_bar=shows_bar)
+  return generate(footage, log, shows_bar=shows_bar, write_shards=write_shards)
 
 
 def main(arguments: list[str]) -> None:
@@ -54,6 +56,7 @@ def main(arguments: list[str]) -> None:
     lambda: import_videos(
       command_line.make_options(FootageOptions),
       shows_bar=sys.stderr.isatty(),
+      write_shards=command_line.write_shards,
     )
   )
 

@@ -28,6 +28,7 @@ def write_shards(
   options: SceneSet,
   missing: Sequence[Shard],
   report: Callable[[int], None],
+  check: Callable[[], None] = lambda: None,
 ) -> None:
   """Writes shards in this process or in others.
 
@@ -35,15 +36,22 @@ def write_shards(
     options: Of the data set.
     missing: The shards to write.
     report: Called with numbers of scenes as they are done; 0 is possible.
+    check: Raises where the caller was told to stop. It is called after each
+      scene, and when a process has ended that the same signal may have ended.
 
   Raises:
     OSError: A shard cannot be written. Others may be finished by then.
     ValueError: The options allow no scene.
   """
+
+  def note(count: int) -> None:
+    check()
+    report(count)
+
   num_workers = min(options.num_workers or cores.available(), len(missing))
   if num_workers == 1:
     for shard in missing:
-      write_shard(options, *shard, report=lambda: report(1))
+      write_shard(options, *shard, report=lambda: note(1))
     return
   # Not "fork": the caller may have threads, such as JAX's.
   context = multiprocessing.get_context("spawn")
@@ -57,8 +65,9 @@ def write_shards(
       with _interruptions_put_off():  # Here the processes start.
         for shard in missing:
           tasks.append(pool.submit(_write, options, shard))
-      _wait(tasks, num_done, report)
+      _wait(tasks, num_done, note)
     except BrokenProcessPool as error:
+      check()
       raise ChildProcessError(
         "A process that renders ended unexpectedly: killed for its memory, or "
         'started by a script without `if __name__ == "__main__"`. Run the '

@@ -1,19 +1,18 @@
 """The data set of a run: made by it, or given by `config.data.data_dir`."""
 
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from absl import logging
 
 from data_gen import schema, workers
-from data_gen.disk import Shard
 from data_gen.errors import DataError
 from data_gen.generate import check_options, generate
 from data_gen.options import DatasetOptions
-from data_gen.scene_makers import SceneSet
 from data_gen.scene_source import SceneSource, read_manifest
 from magvit3d.checkpoints import identity
 from magvit3d.cli import interruption
@@ -99,7 +98,13 @@ class RunData:
     """Makes the data set, or what is missing of it."""
     try:
       with as_user_errors(ValueError):
-        generate(self._options(), log=logging.info, write_shards=_write_shards)
+        generate(
+          self._options(),
+          log=logging.info,
+          write_shards=functools.partial(
+            workers.write_shards, check=interruption.check
+          ),
+        )
     except OSError as error:
       if error.errno is None:  # data_gen says it in its own words.
         raise UserError(str(error)) from error
@@ -301,15 +306,3 @@ class RunData:
   def splits(self) -> dict[str, Any]:
     """Returns counts and shards of each split, SHA-256 included."""
     return read_manifest(self.folder)["splits"]
-
-
-def _write_shards(
-  options: SceneSet, missing: Sequence[Shard], report: Callable[[int], None]
-) -> None:
-  """Renders; after each scene a run may stop."""
-
-  def note(count: int) -> None:
-    interruption.check()
-    report(count)
-
-  workers.write_shards(options, missing, note)

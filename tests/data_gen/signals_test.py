@@ -1,5 +1,6 @@
 """A run that is told to stop, or killed, is continued by the same command."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -21,20 +22,21 @@ def _start(workdir, **fields):
       *shrunk.make_arguments(**fields),
     ],
     cwd=shrunk.ROOT,
+    start_new_session=True,
     env=shrunk.make_environment(),
     stdout=subprocess.DEVNULL,
     stderr=subprocess.PIPE,
   )
 
 
-def _stop(process, number, condition):
+def _stop(process, number, condition, send=os.kill):
   """Sends a signal once `condition` holds; returns stderr."""
   try:
     deadline = time.monotonic() + 200
     while not condition() and process.poll() is None:
       assert time.monotonic() < deadline
       time.sleep(0.05)
-    process.send_signal(number)
+    send(process.pid, number)
     return process.communicate(timeout=100)[1]
   finally:
     process.kill()
@@ -45,11 +47,18 @@ def _shards(workdir):
   return list((workdir / "data").glob("*.tfrecord-*[0-9]"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_while_rendering_ends_in_one_sentence(number, tmp_path):
+@pytest.mark.parametrize(
+  ("number", "send"),
+  [
+    (signal.SIGTERM, os.kill),
+    (signal.SIGINT, os.kill),
+    (signal.SIGTERM, os.killpg),  # Which ends the workers, too.
+  ],
+)
+def test_signal_while_rendering_ends_in_one_sentence(number, send, tmp_path):
   fields = {"data__num_train": 5000, "data__num_workers": 2, "stages": "data"}
   process = _start(tmp_path, **fields)
-  error = _stop(process, number, lambda: len(_shards(tmp_path)) > 1)
+  error = _stop(process, number, lambda: len(_shards(tmp_path)) > 1, send)
   assert process.returncode == 130
   assert "Traceback" not in error
   assert error.splitlines()[-1].startswith("Error: interrupted; run the same")
