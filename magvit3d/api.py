@@ -12,6 +12,8 @@ arguments raise `magvit3d.errors.UserError`.
 
 import functools
 import os
+import pathlib
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,7 +35,7 @@ from magvit3d.inference.trained import TrainedNetworks
 from magvit3d.inference.user_scenes import Scenes
 from magvit3d.parallel import sharding
 from magvit3d.parallel.number_types import in_own_types
-from magvit3d.pretrained import files, shipped
+from magvit3d.pretrained import files, hub, shipped
 from magvit3d.tokens.tasks import VIEW_KINDS
 
 BATCH_SIZE = 8
@@ -75,25 +77,41 @@ class Magvit:
   @classmethod
   @in_own_types
   def from_pretrained(
-    cls, name: str | os.PathLike, *, batch_size: int = BATCH_SIZE
+    cls,
+    name: str | os.PathLike,
+    *,
+    batch_size: int = BATCH_SIZE,
+    revision: str | None = None,
   ) -> "Magvit":
-    """Reads one of `pretrained()`, or a folder that `save_pretrained` wrote.
+    """Reads networks by name, or from a folder that `save_pretrained` wrote.
 
-    A name comes before a folder of that name, which is ./NAME.
+    Args:
+      name: One of `pretrained()`; or a folder; or, where there is none,
+        user/model on the Hugging Face Hub. A folder that is called as one of
+        `pretrained()` is ./NAME.
+      batch_size: See `Magvit`.
+      revision: Branch, tag or commit on the hub; None is the newest.
     """
     place = sharding.replicated(sharding.make_mesh())
     if str(name) in shipped.names():
       return cls(shipped.load(str(name), place), batch_size=batch_size)
     folder = user_paths.read(name)
     if not folder.exists():
-      raise shipped.unknown(str(name))
+      if not hub.is_name(str(name)):
+        raise shipped.unknown(str(name))
+      with hub.downloaded(str(name), revision) as folder:
+        return cls(files.load(folder, place), batch_size=batch_size)
     return cls(files.load(folder, place), batch_size=batch_size)
 
   @in_own_types
   def save_pretrained(
-    self, folder: str | os.PathLike, *, dtype: str = "float32"
+    self,
+    folder: str | os.PathLike,
+    *,
+    dtype: str = "float32",
+    license: str | None = None,
   ) -> None:
-    """Writes parameters and config.json, which `from_pretrained` reads.
+    """Writes what `from_pretrained` reads, and a card, README.md.
 
     An earlier export in the folder is replaced in one step; anything else in
     it is an error.
@@ -101,9 +119,34 @@ class Magvit:
     Args:
       folder: New, or with an earlier export.
       dtype: Of the parameters in the file: "float32", or "float16", half of it.
+      license: Of the parameters, for the card, such as "apache-2.0".
     """
     path = user_paths.read(folder)
-    files.save(self.trained, path, dtype)
+    files.save(self.trained, path, dtype, license=license)
+
+  @in_own_types
+  def push_to_hub(
+    self,
+    repo_id: str,
+    *,
+    dtype: str = "float32",
+    license: str | None = None,
+    private: bool = True,
+    message: str = "Networks of magvit3d",
+  ) -> str:
+    """Writes the same to the Hugging Face Hub; returns the commit's address.
+
+    Args:
+      repo_id: user/model; made if there is none.
+      dtype: As of `save_pretrained`.
+      license: The same.
+      private: Whether a new one is seen by its owners alone.
+      message: Of the commit.
+    """
+    with tempfile.TemporaryDirectory(prefix="magvit3d_hub_") as folder:
+      path = pathlib.Path(folder)
+      files.save(self.trained, path, dtype, license=license, title=repo_id)
+      return hub.upload(path, repo_id, private, message)
 
   # What it knows.
 

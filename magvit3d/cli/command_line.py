@@ -1,10 +1,14 @@
 """Flags of a program that takes a config: mistakes end it in one sentence."""
 
+import pathlib
+import re
 import sys
 from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
+
+import configs
 
 
 class _OrNone(flags.ArgumentParser):
@@ -37,9 +41,13 @@ def fail(message: str, status: int = 1) -> int:
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-  """Parses flags; a misspelled one ends the program with status 2."""
+  """Parses flags; a misspelled one ends the program with status 2.
+
+  `--config=configs/NAME.py` is the one that is installed where there is no such
+  file in the working folder.
+  """
   try:
-    return flags.FLAGS(argv, known_only=False)
+    return flags.FLAGS([*map(_with_installed, argv)], known_only=False)
   except (flags.Error, AttributeError, KeyError, ValueError, OSError) as error:
     # The text of a config's own error is a traceback.
     text = _last_line(error) if "Traceback" in str(error) else str(error)
@@ -50,6 +58,18 @@ def parse_flags(argv: list[str]) -> list[str]:
       place = _of_argument(argv, name.strip("'\""))
       text = f"--config has no field {name}{place}. {advice}"
     sys.exit(fail(text.strip(), 2))
+
+
+def _with_installed(argument: str) -> str:
+  """An argument, with the path of an installed config in it."""
+  found = re.fullmatch(r"(--?config=)?(configs/\w+\.py)(:.*)?", argument)
+  if found is None or pathlib.Path(found[2]).exists():
+    return argument
+  folder = pathlib.Path(configs.__path__[0]).absolute()
+  installed = folder / pathlib.Path(found[2]).name
+  if not installed.is_file():
+    return argument
+  return f"{found[1] or ''}{installed}{found[3] or ''}"
 
 
 def _of_argument(argv: list[str], name: str) -> str:

@@ -5,23 +5,18 @@
 
 import importlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from magvit3d.evaluation.tables import SCHEMA_VERSION, Table
+from magvit3d.evaluation.tables import SCHEMA_VERSION
+from magvit3d.pretrained import score_texts
 from magvit3d.report.file_reading import read_tables
-from magvit3d.report.page_texts import cell_text, table_decimals, table_facts
 from magvit3d.report.run_passport import flatten
 
 LICENCE = (
   "Apache-2.0, as magvit3d itself. The parameters were trained from random "
   "ones, on scenes that magvit3d renders; nobody else's data or weights are in "
   "them."
-)
-_TABLES = (
-  "Paths through the tokenizer",
-  "Predicted paths",
-  "Predicted paths: ADE in metres by shape and motion",
 )
 # Fields of a run's config that say where, or when, but not what.
 _PLACES = (
@@ -97,7 +92,9 @@ def make(
       `shipped_check`.
   """
   run = scores["run"]
-  tables = [table for table in read_tables(scores) if table.title in _TABLES]
+  tables = [
+    table for table in read_tables(scores) if table.title in score_texts.TABLES
+  ]
   return {
     "name": name,
     "summary": _summary(trained, run, check),
@@ -176,16 +173,11 @@ def to_markdown(card: Mapping[str, Any]) -> str:
     f"- Steps: {steps}.\n- Parameters: {sizes}; stored as "
     f"{card['stored_as']}.\n- Data, rendered by `python -m data_gen`: {data}.",
     "## Scores of the run",
-    "Mean [95% interval, bootstrap over scenes].",
+    score_texts.INTERVALS,
   ]
-  for table in read_tables({**card, "tables": card["scores"]}):
-    title = f"**{table.title}** ({table_facts(table)})"
-    parts += [title, _scores(table)]
-  missed = [found for found in card["checks"] if not found["passed"]]
-  parts.append(
-    f"Of {len(card['checks'])} checks of the report it misses {len(missed)}"
-    + "".join(f"\n- {_check_text(found)}" for found in missed)
-  )
+  tables = read_tables({**card, "tables": card["scores"]})
+  parts += map(score_texts.score_table, tables)
+  parts.append(score_texts.missed_checks(card["checks"]))
   rows = [
     [name.replace("_", " "), value, check["tolerances"][name]]
     for name, value in check["scores"].items()
@@ -196,7 +188,7 @@ def to_markdown(card: Mapping[str, Any]) -> str:
         *parts,
         f"## Scores of {check['num_scenes']} new scenes",
         _CHECK_NOTE,
-        _table(["", "mean", "tolerance"], rows),
+        score_texts.plain_table(["", "mean", "tolerance"], rows),
         "## Limits",
         "\n".join(f"- {limit}" for limit in card["limits"]),
         "## Licence",
@@ -205,37 +197,3 @@ def to_markdown(card: Mapping[str, Any]) -> str:
     )
     + "\n"
   )
-
-
-def _check_text(found) -> str:
-  if found["value"] is None or found["threshold"] is None:
-    return f"{found['name']}: not measured"
-  wanted = f"{found['comparison']} {found['threshold']:.4g} {found['unit']}"
-  return f"{found['name']}: {found['value']:.4g}, wanted {wanted.strip()}"
-
-
-def _scores(table: Table) -> str:
-  headings = [column.heading for column in table.columns]
-  decimals = table_decimals([table])
-  rows = [
-    [
-      row.name,
-      *(
-        " ".join(cell_text(cell, decimals[heading])).rstrip()
-        for cell, heading in zip(row.cells, headings, strict=True)
-      ),
-    ]
-    for row in table.rows
-  ]
-  return _table([table.row_heading, *headings], rows)
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-  lines = [list(columns), ["---"] * len(columns), *rows]
-  return "\n".join(
-    "| " + " | ".join(_cell(value) for value in line) + " |" for line in lines
-  )
-
-
-def _cell(value: Any) -> str:
-  return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -107,7 +107,20 @@ def load(workdir: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
     params,
     rig,
     data,
+    _read_scores(workdir),
   )
+
+
+def _read_scores(workdir: pathlib.Path) -> dict[str, Any] | None:
+  """Scores of an evaluation that is done: a later one of others is not."""
+  try:
+    stages = json_files.read(plain_files.inside(workdir, "stages.json"))
+    is_done = stages["evaluate"]["status"] == "done"
+    folder = plain_files.inside(workdir, "evaluation")
+    scores = json_files.read(plain_files.inside(folder, "scores.json"))
+  except (OSError, ValueError, KeyError, TypeError):
+    return None
+  return scores if is_done else None
 
 
 def _read_config(workdir: pathlib.Path) -> RunConfig:

@@ -35,6 +35,7 @@ class TrainedNetworks:
     transformer_params: None where there is only the tokenizer.
     data: Options of `python -m data_gen` that made the data of the tokenizer;
       None where nobody knows, or for footage.
+    scores: evaluation/scores.json of their run; None if there is none of them.
   """
 
   config: RunConfig
@@ -48,6 +49,7 @@ class TrainedNetworks:
   transformer_params: PyTree | None = None
   rig: Cameras | None = None
   data: Mapping[str, Any] | None = None
+  scores: Mapping[str, Any] | None = None
 
   @property
   def clip_shape(self) -> tuple[int, int, int, int]:

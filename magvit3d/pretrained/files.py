@@ -15,7 +15,8 @@ asked for; they are float32 again once loaded. `config.json` says what they are:
   sha256          of all of the above, as sorted JSON without spaces around it
 
 Parameters are written first, under a new name; config.json then takes the place
-of an earlier one, so that the folder is complete at any moment.
+of an earlier one, so that the folder is complete at any moment. README.md is
+for people, and hubs.
 """
 
 import hashlib
@@ -50,11 +51,12 @@ from magvit3d.inference.trained import (
   TrainedNetworks,
   network_shapes,
 )
+from magvit3d.pretrained import folder_card
 from magvit3d.run import record
 
 FORMATS = {"float32": 1, "float16": 2}  # By type of the parameters.
 CONFIG_NAME = "config.json"
-_WEIGHTS = "model-*.safetensors"
+WEIGHTS_PATTERN = "model-*.safetensors"
 _MOST_HEADER_BYTES = 2**24  # Of names and shapes in a file of weights.
 _Length = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 _Count = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
@@ -99,15 +101,22 @@ class _Config(TypedDict):
 
 
 def save(
-  trained: TrainedNetworks, folder: pathlib.Path, dtype: str = "float32"
+  trained: TrainedNetworks,
+  folder: pathlib.Path,
+  dtype: str = "float32",
+  *,
+  license: str | None = None,
+  title: str | None = None,
 ) -> None:
-  """Writes networks into a folder.
+  """Writes networks into a folder, with a card.
 
   Args:
     trained: Networks.
     folder: New, or with an earlier export.
     dtype: Of the parameters in the file, one of `FORMATS`. float16 takes half
       of the bytes; its relative error is 2**-11 at most, above 6e-5.
+    license: Of the parameters; see `folder_card.make`.
+    title: Of the card; None is the folder's name.
 
   Raises:
     UserError: The folder holds something else, or cannot be written; or a
@@ -150,9 +159,11 @@ def save(
   content = json.loads(json.dumps(content))
   try:
     atomic_file.write_bytes(folder / name, weights)
+    card = folder_card.make(trained, dtype, license, title or folder.name)
+    atomic_file.write_text(folder / folder_card.NAME, card)
     sealed = content | {"sha256": identity.key_of(content)}
     record.write_json(folder / CONFIG_NAME, sealed)
-    for path in folder.glob(_WEIGHTS):
+    for path in folder.glob(WEIGHTS_PATTERN):
       if path.name != name:
         path.unlink()
   except OSError as error:
@@ -211,7 +222,9 @@ def _check_target(folder: pathlib.Path) -> None:
     raise UserError(f"{folder} is a file; name a folder.")
   if not folder.exists() or not any(folder.iterdir()):
     return
-  known = {CONFIG_NAME, *(path.name for path in folder.glob(_WEIGHTS))}
+  known = {CONFIG_NAME, *(path.name for path in folder.glob(WEIGHTS_PATTERN))}
+  if _is_our_card(folder / folder_card.NAME):
+    known.add(folder_card.NAME)
   foreign = sorted(
     path.name for path in folder.iterdir() if path.name not in known
   )
@@ -226,6 +239,14 @@ def _check_target(folder: pathlib.Path) -> None:
       f"{folder} {what}: nothing was written. Name a new folder, or an export "
       "to replace."
     )
+
+
+def _is_our_card(path: pathlib.Path) -> bool:
+  try:
+    text = plain_files.read_bytes(path, 2**20).decode(errors="replace")
+  except (OSError, ValueError):
+    return False
+  return folder_card.is_ours(text)
 
 
 def load(folder: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
@@ -284,7 +305,7 @@ def load(folder: pathlib.Path, place: NamedSharding) -> TrainedNetworks:
 
 def is_export(folder: pathlib.Path) -> bool:
   """Whether a folder looks like one that `save` wrote; a run's does not."""
-  return any(folder.glob(_WEIGHTS))
+  return any(folder.glob(WEIGHTS_PATTERN))
 
 
 def _read_config(path: pathlib.Path) -> _Config:
