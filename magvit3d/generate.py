@@ -67,6 +67,7 @@ def _make_parser() -> argparse.ArgumentParser:
     help="cameras of new scenes, as for python -m data_gen; by default the "
     "run's own",
   )
+  program.add_format(parser, "clips.rrd")
   return parser
 
 
@@ -80,10 +81,18 @@ def _view_numbers(text: str) -> tuple[int, ...]:
 
 
 def _generate(flags: argparse.Namespace) -> None:
-  from magvit3d.exports import clip_files, clips, opened_models
+  from magvit3d.exports import (
+    clip_files,
+    clips,
+    opened_models,
+    recorded_clips,
+  )
   from magvit3d.files import new_folder
+  from magvit3d.media import recordings
 
   new_folder.check(flags.output)
+  if flags.format == "rrd":
+    recordings.check()
   magvit = opened_models.open_model(flags.run)
   choices = clips.Choices(
     shape=flags.shape,
@@ -104,6 +113,11 @@ def _generate(flags: argparse.Namespace) -> None:
   }
   with new_folder.written_whole(flags.output) as temporary:
     problems = clip_files.write(made, magvit.class_names, facts, temporary)
+    if flags.format == "rrd":
+      scenes = recorded_clips.recorded_scenes(
+        made, magvit.trained, choices.data, choices.split
+      )
+      recordings.write(temporary / "clips.rrd", scenes)
   count = len(made.clips) // made.num_views
   if count < flags.num:
     what = "scenes" if magvit.trained.sees_views else "clips"

@@ -70,6 +70,7 @@ def _make_parser() -> argparse.ArgumentParser:
   add_path(
     "--output", "FILE.json", "file to write; a CSV of the same lies beside it"
   )
+  program.add_format(parser, "FILE.rrd")
   return parser
 
 
@@ -85,6 +86,7 @@ def _score(flags: argparse.Namespace) -> None:
       given_frames=flags.given_frames,
       reconstructions=flags.reconstructions,
       seed=flags.seed,
+      is_recorded=flags.format == "rrd",
     ),
     log=functools.partial(print, file=sys.stderr, flush=True),
   )

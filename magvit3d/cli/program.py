@@ -53,6 +53,16 @@ def make_parser(
   return parser
 
 
+def add_format(parser: argparse.ArgumentParser, name: str) -> None:
+  """Adds --format; `name` is the recording's."""
+  parser.add_argument(
+    "--format",
+    choices=["rrd"],
+    help=f"rrd also writes {name}, a recording of cameras, videos and paths "
+    "for the Rerun viewer (pip install 'magvit3d[rerun]')",
+  )
+
+
 def run(
   function: Callable[[], None],
   advice: str = "",

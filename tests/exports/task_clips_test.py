@@ -9,6 +9,7 @@ import sys
 import generate_command
 import numpy as np
 import pytest
+import recorded
 import shrunk
 from PIL import Image
 
@@ -45,6 +46,23 @@ class _Page(html.parser.HTMLParser):
 
   def handle_data(self, data):
     self.words.append(data.strip())
+
+
+def test_single_clips_are_recorded_with_their_camera(run, tmp_path):
+  pytest.importorskip("rerun")
+  status, text, arrays, folder = run(
+    "--task=frame_prediction", "--num=2", "--format=rrd"
+  )
+  assert status == 0, text
+  found = recorded.rows(folder / "clips.rrd", tmp_path)
+  names = [
+    f"/scene_{scene}_camera_{camera}"
+    for scene, camera in zip(arrays["scenes"], arrays["cameras"], strict=True)
+  ]
+  for name in names:
+    assert found[f"{name}/camera_0@Pinhole:image_from_camera"] == 1
+    assert f"{name}/path/true@LineStrips3D:strips" in found
+    assert f"{name}/path/predicted@LineStrips3D:strips" not in found
 
 
 def test_clips_of_classes_are_written(run, magvit):

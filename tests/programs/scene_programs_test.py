@@ -6,6 +6,7 @@ import json
 import generate_command
 import numpy as np
 import pytest
+import recorded
 from PIL import Image
 
 from data_gen import cameras as rigs
@@ -93,6 +94,22 @@ def test_views_are_predicted_from_given_ones(run, magvit, scenes_run):
   made = magvit.predict_views(real[:, 1:2], rig, [1])
   np.testing.assert_array_equal(_frames(arrays)[:, [0, 2]], made[:, [0, 2]])
   assert f"{scene['caption']}, camera 2" in _words(folder)
+
+
+def test_scenes_are_recorded_with_true_and_predicted_paths(run, tmp_path):
+  pytest.importorskip("rerun")
+  status, text, arrays, folder = run(
+    "--task=view_prediction", "--num=2", "--format=rrd"
+  )
+  assert status == 0, text
+  found = recorded.rows(folder / "clips.rrd", tmp_path)
+  frames = arrays["clips"].shape[1]
+  for scene in set(arrays["scenes"].tolist()):
+    for kind in ("true", "predicted"):
+      place = f"/scene_{scene}/position/{kind}@Points3D:positions"
+      assert found[place] == frames
+      place = f"/scene_{scene}/camera_2/{kind}@EncodedImage:blob"
+      assert found[place] == frames
 
 
 def test_frames_of_views_are_predicted(run, magvit):

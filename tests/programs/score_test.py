@@ -9,6 +9,7 @@ import shutil
 import imported_modules
 import numpy as np
 import pytest
+import recorded
 import shrunk
 import small_scenes
 
@@ -105,6 +106,21 @@ def test_some_scenes_in_any_order_are_scored_by_their_ids(
   assert found["n"] == 3
   assert found["scores"]["all"]["psnr"]["mean"] == 100
   assert set(found["baselines"]) == {"background_only", "copy_first"}
+
+
+def test_a_recording_shows_scenes_by_their_ids(data, true_frames, tmp_path):
+  ids = np.array([7, 2])
+  videos = _save(tmp_path / "videos.npz", _copy_last(true_frames[ids]), ids)
+  pytest.importorskip("rerun")
+  output = tmp_path / "scores.json"
+  assert _run(data, videos, output, "--format=rrd", "--given_frames=4") == 0
+  found = recorded.rows(tmp_path / "scores.rrd", tmp_path)
+  for scene in ids:
+    for kind in ("true", "predicted"):
+      place = f"/scene_{scene}/position/{kind}@Points3D:positions"
+      assert found[place] == true_frames.shape[2]
+      place = f"/scene_{scene}/camera_1/{kind}@EncodedImage:blob"
+      assert found[place] == true_frames.shape[2]
 
 
 @pytest.mark.parametrize(

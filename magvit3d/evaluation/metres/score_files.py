@@ -13,10 +13,13 @@ import magvit3d
 from data_gen.scene_source import SceneSource
 from magvit3d.errors import UserError
 from magvit3d.evaluation.metres import scenes, summary
+from magvit3d.evaluation.metres.scenes import ScoredScene
 from magvit3d.evaluation.metres.summary import VIDEOS, Line
 from magvit3d.evaluation.metres.tally import RECONSTRUCTIONS, SceneTally
 from magvit3d.evaluation.metres.videos import SceneVideos
 from magvit3d.files import atomic_file, output_file
+from magvit3d.media import recordings
+from magvit3d.media.recordings import RecordedScene
 
 _LOG_INTERVAL_S = 10
 # Top-level keys of the JSON, beside n and split.
@@ -49,12 +52,15 @@ class Request:
   given_frames: int = 0
   reconstructions: pathlib.Path | None = None
   seed: int = 0
+  is_recorded: bool = False  # --format=rrd.
 
 
 def score(
   request: Request, log: Callable[[str], None] = lambda line: None
 ) -> list[Line]:
   """Scores the clips, writes the output and a CSV beside it.
+
+  A recording lies there too if that is asked for, of the first scenes.
 
   Args:
     request: What is scored.
@@ -65,6 +71,8 @@ def score(
     DataError: The data set cannot be read.
   """
   check_output(request.output)
+  if request.is_recorded:
+    recordings.check()
   if request.seed < 0:
     raise UserError(f"--seed={request.seed} is negative: give 0 or more.")
   source = SceneSource(request.data, request.split)
@@ -90,10 +98,13 @@ def score(
   )
   others = iter(reconstructions) if reconstructions else None
   told_s = time.monotonic()
+  shown: list[tuple[ScoredScene, np.ndarray]] = []
   for index, clips in zip(indices, videos, strict=True):
     scene = scenes.load_scene(source, index)
     floors = {RECONSTRUCTIONS: next(others)} if others else {}
     tally.add(scene, {VIDEOS: clips}, floors)
+    if request.is_recorded and len(shown) < recordings.MOST_SCENES:
+      shown.append((scene, clips))
     if time.monotonic() - told_s >= _LOG_INTERVAL_S:
       log(f"{len(tally)} of {len(indices)} scenes are scored.")
       told_s = time.monotonic()
@@ -110,9 +121,33 @@ def score(
   }
   try:
     write(request.output, lines, request.seed, content)
+    if request.is_recorded:
+      path = request.output.with_suffix(recordings.SUFFIX)
+      recordings.write(path, _recorded(shown, videos.scene_ids, tally))
   except OSError as error:
     raise output_file.not_writable(request.output, error) from error
   return lines
+
+
+def _recorded(
+  shown: Sequence[tuple[ScoredScene, np.ndarray]],
+  scene_ids: Sequence[int],
+  tally: SceneTally,
+) -> list[RecordedScene]:
+  paths = tally.paths()
+  (place,) = np.flatnonzero(paths["names"] == VIDEOS)
+  return [
+    RecordedScene(
+      f"scene_{scene_id}",
+      {recordings.TRUE: scene.frames, recordings.PREDICTED: clips},
+      {recordings.TRUE: truth, recordings.PREDICTED: found},
+      scene.intrinsics,
+      scene.camera_from_world,
+    )
+    for scene_id, (scene, clips), truth, found in zip(
+      scene_ids, shown, paths["truth"], paths["positions"][place], strict=False
+    )
+  ]
 
 
 def write(
