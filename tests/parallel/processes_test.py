@@ -1,6 +1,7 @@
 """Joining other processes, and what happens when one of them ends."""
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -187,3 +188,37 @@ def test_others_stop_when_one_is_killed_and_the_run_resumes(tmp_path):
   assert "tokenizer DONE at step 40/40" in output
   numbers = [json.loads(x)["step"] for x in metrics.read_text().splitlines()]
   assert numbers == list(range(1, 41))
+
+
+def _cells(scores):
+  """Values of all tables, by table, row and number of the column."""
+  return {
+    (table["title"], row["name"], column): (
+      cell["value"] if isinstance(cell, dict) else cell
+    )
+    for table in scores["tables"]
+    for row in table["rows"]
+    for column, cell in enumerate(row["cells"])
+  }
+
+
+@pytest.mark.slow
+def test_two_processes_run_the_main_job_and_score_as_one_does(tmp_path):
+  fields = {"train_tokenizer__num_steps": 4, "train_transformer__num_steps": 4}
+  for process in _start_two(tmp_path, **fields):
+    assert process.wait(timeout=1200) == 0
+  stages = json.loads((tmp_path / "stages.json").read_text())
+  assert {stage["status"] for stage in stages.values()} == {"done"}
+  assert len(stages) == 5 and (tmp_path / "report" / "index.html").is_file()
+  scores = tmp_path / "evaluation" / "scores.json"
+  found = _cells(json.loads(scores.read_text()))
+  shutil.rmtree(scores.parent)
+  done = shrunk.run_main(
+    *shrunk.make_arguments(**fields), f"--workdir={tmp_path}"
+  )
+  assert done.returncode == 0, done.stderr
+  wanted = _cells(json.loads(scores.read_text()))
+  assert found.keys() == wanted.keys() and len(found) > 100
+  for place, value in wanted.items():
+    # Sums of float32 in another order; tokens drawn are the same ones.
+    assert found[place] == pytest.approx(value, rel=1e-4, abs=1e-5), place
