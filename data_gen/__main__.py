@@ -2,6 +2,7 @@
 
   python -m data_gen --output_dir=data/traj3d
 
+With --violations, pairs of clips in one of which the impossible happens.
 Interrupted, the same command continues with the missing shards.
 """
 
@@ -11,6 +12,15 @@ from absl import app, flags
 
 from data_gen import command_line
 from data_gen.generate import generate
+from data_gen.options import DatasetOptions
+from data_gen.violations import ViolationOptions
+
+_VIOLATIONS = flags.DEFINE_bool(
+  "violations",
+  False,
+  "Makes pairs of clips, equal until in one of them the object vanishes, "
+  "jumps, changes its shape or colour, stops or turns back; or views disagree.",
+)
 
 
 def main(arguments: list[str]) -> None:
@@ -19,7 +29,9 @@ def main(arguments: list[str]) -> None:
     sys.exit(f"data_gen takes only flags, but got {arguments[1:]}.")
   command_line.run(
     lambda: generate(
-      command_line.make_options(),
+      command_line.make_options(
+        ViolationOptions if _VIOLATIONS.value else DatasetOptions
+      ),
       command_line.log,
       shows_bar=sys.stderr.isatty(),
       write_shards=command_line.write_shards,

@@ -123,6 +123,15 @@ def make_features(options: DatasetOptions) -> dict[str, Feature]:
       encoding="raw",
       scale=schema.FLOW_UNIT_PX,
     )
+  if options.has_violations:
+    features |= {
+      schema.VIOLATION_KIND: integer,
+      schema.VIOLATION_FRAME: integer,
+      schema.VIOLATION_VIEW: integer,
+      schema.IMPOSSIBLE_FRAMES: features[schema.FRAMES],
+      schema.IMPOSSIBLE_MASKS: features[schema.MASKS],
+      schema.IMPOSSIBLE_TRAJECTORY: features[schema.TRAJECTORY],
+    }
   count = options.num_scene_objects
   if count > 1:
     integers = Feature("int64", (count,))

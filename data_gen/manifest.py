@@ -10,7 +10,14 @@ import pathlib
 
 import numpy as np
 
-from data_gen import json_files, manifest_types, npz, schema, shards
+from data_gen import (
+  json_files,
+  manifest_types,
+  npz,
+  schema,
+  shards,
+  violations,
+)
 from data_gen.features import make_features
 from data_gen.footage import Footage
 from data_gen.scene_makers import SceneSet, class_of_scene
@@ -37,6 +44,8 @@ def make_header(options: SceneSet) -> dict:
     "image_size": options.image_size,
     "features": {key: feature.to_json() for key, feature in features.items()},
   }
+  if options.has_violations:
+    header["violation_kinds"] = list(violations.KINDS)
   if isinstance(options, Footage):
     header["has_masks"] = options.has_masks
   return header

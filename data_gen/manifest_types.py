@@ -110,6 +110,7 @@ def _expected(
       ground_plane=schema.BACKGROUND_FRAMES in found,
       depths=schema.DEPTHS in found,
       flows=schema.FLOWS in found,
+      has_violations=schema.VIOLATION_KIND in found,
       num_scene_objects=min(objects[0], 2**16) if objects else 1,
     )
   )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import numpy as np
 
@@ -45,6 +46,8 @@ class DatasetOptions(ShardPlan):
   Raises:
     ValueError: A value is out of range; the message names the flag.
   """
+
+  has_violations: ClassVar[bool] = False  # See `data_gen.violations`.
 
   output_dir: str = _field(
     "data/traj3d",

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from data_gen import class_labels, scenes
+from data_gen import class_labels, scenes, violations
 from data_gen.footage import Footage
 from data_gen.options import DatasetOptions
+from data_gen.violations import ViolationOptions
 
 SceneSet = DatasetOptions | Footage
 
@@ -17,6 +18,8 @@ def make_scene(options: SceneSet, split: str, index: int) -> dict[str, Any]:
   """
   if isinstance(options, Footage):
     return options.make_scene(split, index)
+  if isinstance(options, ViolationOptions):
+    return violations.make_scene(options, split, index)
   return scenes.make_scene(options, split, index)
 
 

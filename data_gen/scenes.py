@@ -55,55 +55,65 @@ def make_scene(
   Raises:
     ValueError: No arrangement that keeps the objects in view was found.
   """
-  return _SceneMaker(options, split, index).make()
+  return SceneMaker(options, split, index).make()
 
 
-class _SceneMaker:
-  """Draws one scene; see `make_scene`."""
+class SceneMaker:
+  """Draws one scene; see `make_scene`.
+
+  Attributes:
+    options: Of the data set.
+    backgrounds: All colours that may be seen behind an object, (B, 3).
+    main: The main object, once it is made.
+    rig: The cameras, likewise.
+  """
+
+  main: SceneObject
+  rig: Cameras
 
   def __init__(self, options: DatasetOptions, split: str, index: int):
-    self._options, self._split, self._index = options, split, index
+    self.options, self._split, self._index = options, split, index
     self._label = class_of_scene(options, split, index)
     self._background = self._draw_background()
     self._needs_depths = options.depths or options.flows
     # The last object of the arrangement that was rendered last.
     self._rendered: tuple[SceneObject, renderer.Rendering] | None = None
-    # All colours that may be seen behind an object.
-    self._backgrounds = self._background[None]
+    self.backgrounds = self._background[None]
     if options.ground_plane:
-      self._backgrounds = np.concatenate(
-        [self._backgrounds, ground.ground_colors()]
+      self.backgrounds = np.concatenate(
+        [self.backgrounds, ground.ground_colors()]
       )
 
   def make(self) -> dict[str, Any]:
-    main, rig = self._draw_main()
+    """Returns the scene, rendered."""
+    self.main, self.rig = main, rig = self._draw_main()
     found = [main]
-    if self._options.num_scene_objects > 1:
+    if self.options.num_scene_objects > 1:
       found += self._draw_others(main, rig)
     background = self._background
     scene = [thing.solid for thing in found]
-    if self._options.ground_plane:
+    if self.options.ground_plane:
       empty = ground.render_ground(rig, background)
       background = ground.add_shadows(empty, scene, rig)
       rendering = renderer.render(
         scene, rig, background, with_depths=self._needs_depths
       )
     else:
-      rendering = self._render(found, rig)
+      rendering = self.render(found, rig)
     values = self._labels(main, rig)
     values |= {
       schema.FRAMES: rendering.frames,
       schema.MASKS: rendering.masks,
-      schema.CAPTION: captions.make_caption(self._options, found),
+      schema.CAPTION: captions.make_caption(self.options, found),
     }
-    if self._options.ground_plane:
+    if self.options.ground_plane:
       levels = np.rint(empty * 255).astype(np.uint8)
       values[schema.BACKGROUND_FRAMES] = levels
     else:
       values[schema.BACKGROUND] = self._background
-    if self._options.depths:
+    if self.options.depths:
       values[schema.DEPTHS] = self._encode_depths(rendering, rig)
-    if self._options.flows:
+    if self.options.flows:
       flows = flow.make_flows(rendering.masks, rendering.depths, scene, rig)
       stored = np.clip(np.rint(flows / schema.FLOW_UNIT_PX), -32768, 32767)
       values[schema.FLOWS] = stored.astype(np.int16)
@@ -117,7 +127,7 @@ class _SceneMaker:
       schema.MOTION: main.motion,
       schema.CLASS: self._label,
       schema.SCENE_ID: schema.scene_id(self._split, self._index),
-      schema.SEED: self._options.seed,
+      schema.SEED: self.options.seed,
       schema.TRAJECTORY: main.solid.trajectory,
       schema.TRAJECTORY_CLEAN: main.clean,
       schema.ORIENTATION: main.orientation,
@@ -127,19 +137,18 @@ class _SceneMaker:
       schema.CAMERA_FROM_WORLD: rig.camera_from_world,
     }
 
-  def _rng(self, stream: int) -> np.random.Generator:
+  def rng(self, stream: int) -> np.random.Generator:
+    """Returns a source of randomness that the scene has alone."""
     place = schema.SPLITS.index(self._split)
     return np.random.default_rng(
-      [self._options.seed, place, self._index, stream]
+      [self.options.seed, place, self._index, stream]
     )
 
   def _draw_background(self) -> np.ndarray:
-    if self._options.background != colors.RANDOM_BACKGROUND:
-      return objects.as_stored(
-        colors.parse_background(self._options.background)
-      )
-    rng = self._rng(_BACKGROUND_STREAM)
-    fixed = self._options.fixed_colors
+    if self.options.background != colors.RANDOM_BACKGROUND:
+      return objects.as_stored(colors.parse_background(self.options.background))
+    rng = self.rng(_BACKGROUND_STREAM)
+    fixed = self.options.fixed_colors
     while True:
       background = objects.as_stored(rng.uniform(size=3))
       if all(colors.is_visible(color, background[None]) for color in fixed):
@@ -147,28 +156,28 @@ class _SceneMaker:
 
   def _draw_main(self) -> tuple[SceneObject, Cameras]:
     """Draws the main object, and cameras that see it."""
-    shape, motion = divmod(self._label, len(self._options.motions))
-    rng, rig_rng = self._rng(_SCENE_STREAM), self._rng(_RIG_STREAM)
-    color = objects.draw_color(rng, self._options, shape, self._backgrounds)
-    size = objects.draw_size(rng, self._options)
+    shape, motion = divmod(self._label, len(self.options.motions))
+    rng, rig_rng = self.rng(_SCENE_STREAM), self.rng(_RIG_STREAM)
+    color = objects.draw_color(rng, self.options, shape, self.backgrounds)
+    size = objects.draw_size(rng, self.options)
     for _ in range(MAX_TRIES):
-      rig = rigs.make_rig(self._options, self._split, rig_rng)
+      rig = rigs.make_rig(self.options, self._split, rig_rng)
       pose = objects.draw_pose(
         rng,
-        self._options,
-        self._options.motions[motion],
+        self.options,
+        self.options.motions[motion],
         is_ood_speed=self._split == "ood_speed",
       )
       main = self._make_object(shape, motion, size, color, pose)
-      if not objects.is_placed_well(main.solid, self._options):
+      if not objects.is_placed_well(main.solid, self.options):
         continue
-      if self._are_seen([main], rig) and self._are_large([main], rig):
+      if self.are_seen([main], rig) and self.are_large([main], rig):
         return main, rig
     raise ValueError(self._infeasible_message(size))
 
   def _draw_others(self, main: SceneObject, rig: Cameras) -> list[SceneObject]:
     """Draws the further objects: moving, still and transient ones."""
-    options, rng = self._options, self._rng(_OBJECTS_STREAM)
+    options, rng = self.options, self.rng(_OBJECTS_STREAM)
     kinds = [self._draw_mover] * (options.num_objects - 1)
     kinds += [self._draw_clutter] * options.num_clutter
     kinds += [self._draw_transient] * options.num_transients
@@ -184,7 +193,7 @@ class _SceneMaker:
           break
         found = [*found, new]
       else:
-        if self._are_large(found, rig):
+        if self.are_large(found, rig):
           return found[1:]
     raise ValueError(
       f"{self._split} scene {self._index}: none of {_MAX_ARRANGEMENTS} "
@@ -194,29 +203,29 @@ class _SceneMaker:
     )
 
   def _draw_mover(self, rng, **lifetime) -> SceneObject:
-    allowed = allowed_classes(self._options, self._split)
+    allowed = allowed_classes(self.options, self._split)
     label = int(allowed[rng.integers(len(allowed))])
-    shape, motion = divmod(label, len(self._options.motions))
-    color = objects.draw_color(rng, self._options, shape, self._backgrounds)
-    size = objects.draw_size(rng, self._options)
+    shape, motion = divmod(label, len(self.options.motions))
+    color = objects.draw_color(rng, self.options, shape, self.backgrounds)
+    size = objects.draw_size(rng, self.options)
     pose = objects.draw_pose(
       rng,
-      self._options,
-      self._options.motions[motion],
+      self.options,
+      self.options.motions[motion],
       is_ood_speed=self._split == "ood_speed",
       is_beside=True,
     )
     return self._make_object(shape, motion, size, color, pose, **lifetime)
 
   def _draw_transient(self, rng) -> SceneObject:
-    first, last = objects.draw_lifetime(rng, self._options.num_frames)
+    first, last = objects.draw_lifetime(rng, self.options.num_frames)
     return self._draw_mover(rng, first_frame=first, last_frame=last)
 
   def _draw_clutter(self, rng) -> SceneObject:
-    shape = int(rng.integers(len(self._options.shapes)))
-    color = objects.draw_color(rng, self._options, shape, self._backgrounds)
-    size = objects.draw_size(rng, self._options)
-    pose = objects.draw_still_pose(rng, self._options)
+    shape = int(rng.integers(len(self.options.shapes)))
+    color = objects.draw_color(rng, self.options, shape, self.backgrounds)
+    size = objects.draw_size(rng, self.options)
+    pose = objects.draw_still_pose(rng, self.options)
     return self._make_object(shape, schema.STILL, size, color, pose)
 
   def _make_object(
@@ -230,7 +239,7 @@ class _SceneMaker:
       clean=clean,
       orientation=orientation,
       solid=Solid(
-        shape=self._options.shapes[shape],
+        shape=self.options.shapes[shape],
         size=size,
         trajectory=trajectory,
         rotations=rotations.matrix_from_quaternion(orientation),
@@ -243,7 +252,7 @@ class _SceneMaker:
     self, new: SceneObject, others: Sequence[SceneObject], rig: Cameras
   ) -> bool:
     """Whether an object may join others."""
-    if not objects.is_placed_well(new.solid, self._options):
+    if not objects.is_placed_well(new.solid, self.options):
       return False
     if any(objects.do_touch(new.solid, other.solid) for other in others):
       return False
@@ -252,13 +261,13 @@ class _SceneMaker:
       is_inside = visibility.is_seen(target, [], rig.image_size)
     else:
       is_inside = visibility.is_seen_by_some(
-        target, self._options.num_views, rig.image_size
+        target, self.options.num_views, rig.image_size
       )
     if not is_inside:
       return False
-    return self._are_seen([*others, new], rig)
+    return self.are_seen([*others, new], rig)
 
-  def _are_seen(self, found: Sequence[SceneObject], rig: Cameras) -> bool:
+  def are_seen(self, found: Sequence[SceneObject], rig: Cameras) -> bool:
     """Whether half of each moving object is in sight in every frame."""
     cast = [(thing.solid, make_rays(thing.solid, rig)) for thing in found]
     return all(
@@ -269,16 +278,16 @@ class _SceneMaker:
       if found[i].is_moving
     )
 
-  def _are_large(self, found: Sequence[SceneObject], rig: Cameras) -> bool:
+  def are_large(self, found: Sequence[SceneObject], rig: Cameras) -> bool:
     """Whether each moving object has enough pixels in every frame."""
-    masks = self._render(found, rig).masks
+    masks = self.render(found, rig).masks
     return all(
       (masks == number).sum((2, 3), dtype=int).min() >= visibility.MIN_PIXELS
       for number, thing in enumerate(found, 1)
       if thing.is_moving
     )
 
-  def _render(
+  def render(
     self, found: Sequence[SceneObject], rig: Cameras
   ) -> renderer.Rendering:
     """Renders objects before the plain background; once, if asked again."""
@@ -292,14 +301,14 @@ class _SceneMaker:
 
   def _encode_depths(self, rendering, rig) -> np.ndarray:
     depths = rendering.depths.astype(float)
-    if self._options.ground_plane:
+    if self.options.ground_plane:
       behind = ground.ground_depths(rig)[:, None]
       depths = np.where(rendering.masks > 0, depths, behind)
     stored = np.rint(depths / schema.DEPTH_UNIT_M)
     return np.minimum(stored, 65535).astype(np.uint16)
 
   def _infeasible_message(self, size: float) -> str:
-    options = self._options
+    options = self.options
     return (
       f"{self._split} scene {self._index} "
       f"({options.class_names[self._label]}, scale {size:.2f}): none of "
@@ -315,11 +324,11 @@ class _SceneMaker:
 
   def _camera_advice(self) -> str:
     """Names the flags of cameras that are not at their defaults."""
-    defaults = {f.name: f.default for f in dataclasses.fields(self._options)}
+    defaults = {f.name: f.default for f in dataclasses.fields(self.options)}
     changed = [
-      f"--{name}={getattr(self._options, name)}"
+      f"--{name}={getattr(self.options, name)}"
       for name in _CAMERA_FLAGS
-      if getattr(self._options, name) != defaults[name]
+      if getattr(self.options, name) != defaults[name]
     ]
     if not changed:
       return ""

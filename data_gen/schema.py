@@ -95,6 +95,14 @@ OBJECTS_COLOR = "objects/color"  # float (N,3)*
 OBJECTS_TRAJECTORY = "objects/trajectory"  # float (N,T,3)*
 OBJECTS_ORIENTATION = "objects/orientation"  # float (N,T,4)*
 
+# Of pairs; see `data_gen.violations`.
+VIOLATION_KIND = "violation/kind"  # int64, of `violations.KINDS`.
+VIOLATION_FRAME = "violation/frame"  # int64, the first one that differs.
+VIOLATION_VIEW = "violation/view"  # int64, the camera; -1 for all.
+IMPOSSIBLE_FRAMES = "impossible/frames"  # As FRAMES.
+IMPOSSIBLE_MASKS = "impossible/masks"  # As MASKS.
+IMPOSSIBLE_TRAJECTORY = "impossible/trajectory"  # As TRAJECTORY.
+
 
 def motion_names(preset: str, random_motion: bool) -> tuple[str, ...]:
   """Returns the motions of a preset, by label."""

@@ -409,6 +409,47 @@ class Magvit:
     )
     return self._result(sample, scenes, ~is_hole)
 
+  @in_own_types
+  def surprise(
+    self,
+    video: Any,
+    cameras: Any = None,
+    *,
+    past_alone: bool = False,
+    num_draws: int | None = None,
+    seed: int = 0,
+    shape: str | None = None,
+    motion: str | None = None,
+  ) -> np.ndarray:
+    """Returns how unexpected each latent frame is, in bits: float32 (t',).
+
+    A frame's tokens are hidden, in all views, and cost what the network gives
+    them too little probability, see `magvit3d.tokens.surprise`. A batch of
+    clips or scenes has (b, t').
+
+    Args:
+      video: Clips; for a transformer of several views scenes, see `predict`.
+      cameras: Of a transformer of several views; see `predict_views`.
+      past_alone: Whether later frames are hidden too; the bits of all frames
+        are then those of the clip. Else a frame is told all others.
+      num_draws: None: tokens of a frame count as independent. A number: the
+        mean of so many draws of the bound of masked diffusion
+        (https://arxiv.org/abs/2406.04329), which takes as many times longer.
+      seed: Of these; the same one hides the same tokens.
+      shape: Told to a run whose generation knows classes.
+      motion: The same.
+    """
+    scenes = user_scenes.read_scenes(self.trained, video, cameras)
+    bits = self.sampler.frame_bits(
+      scenes.clips,
+      self._labels(shape, motion, scenes.count),
+      seed,
+      scenes.cameras,
+      past_alone=past_alone,
+      num_draws=num_draws,
+    )
+    return scenes.videos.like_given(bits)
+
   def _find(self, kind: str, what: str) -> int:
     """The task of a kind."""
     task = self.sampler.find(kind)

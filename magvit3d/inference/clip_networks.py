@@ -18,6 +18,7 @@ from magvit3d.inference.trained import TrainedNetworks
 from magvit3d.models.cameras import Cameras
 from magvit3d.parallel import sharding
 from magvit3d.parallel.number_types import in_own_types
+from magvit3d.tokens import surprise
 
 
 class ClipNetworks:
@@ -127,6 +128,52 @@ class ClipNetworks:
       return steps.tokens[-1]
 
     return jax.jit(complete, static_argnames=("task_index", "condition_mode"))
+
+  @in_own_types
+  def frame_bits(
+    self,
+    task_index: int,
+    labels: Int[np.ndarray, " b"],
+    tokens: Int[np.ndarray, "b s y x"],
+    seed: int,
+    cameras: Cameras | None = None,
+    *,
+    past_alone: bool = False,
+    num_draws: int | None = None,
+  ) -> Float[np.ndarray, "b t"]:
+    """Returns the bits of each latent frame; see `surprise.frame_bits`."""
+    arrays = {
+      "labels": labels.astype(np.int32),
+      "tokens": tokens,
+      "number": np.arange(len(labels), dtype=np.int32),
+    }
+    if cameras is not None:
+      arrays |= dataclasses.asdict(cameras)
+    frame_bits = functools.partial(
+      self._frame_bits,
+      task_index=task_index,
+      past_alone=past_alone,
+      num_draws=num_draws,
+    )
+    key = jax.random.key(seed)
+    return self._map(frame_bits, (self._transformer_params, key), arrays)
+
+  @functools.cached_property
+  def _frame_bits(self):
+    def frame_bits(params_and_key, batch, **options):
+      params, key = params_and_key
+      return surprise.frame_bits(
+        self.model,
+        params,
+        jax.random.fold_in(key, batch["number"][0]),
+        batch["tokens"],
+        batch["labels"],
+        cameras=Cameras.from_batch(batch),
+        **options,
+      )
+
+    options = ("task_index", "past_alone", "num_draws")
+    return jax.jit(frame_bits, static_argnames=options)
 
   def _map(self, function, params: Any, arrays: dict[str, np.ndarray]) -> Any:
     with jax.default_matmul_precision(self._precision):

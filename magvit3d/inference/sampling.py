@@ -151,6 +151,55 @@ class TaskSampler:
     )
     return Sample(made, shown)
 
+  def frame_bits(
+    self,
+    clips: Float[np.ndarray, "b t h w 3"],
+    labels: Int[np.ndarray, " n"],
+    seed: int,
+    cameras: Cameras | None = None,
+    *,
+    past_alone: bool = False,
+    num_draws: int | None = None,
+  ) -> Float[np.ndarray, "n s"]:
+    """Returns how unexpected each latent frame of scenes is, in bits.
+
+    Asked in the words of a task that is told the class, where one is given,
+    or none, where none is: full generation, if it can be.
+
+    Args:
+      clips: Clips.
+      labels: Classes of the scenes, or `no_class` for all.
+      seed: Of the draws.
+      cameras: See `sample`.
+      past_alone: See `surprise.frame_bits`.
+      num_draws: The same.
+    """
+    check_seed(seed)
+    if num_draws is not None and num_draws < 1:
+      raise UserError(f"num_draws={num_draws} must be 1 or more, or None.")
+    has_class = bool(np.any(labels != self.no_class))
+    kinds = ("full_generation", "frame_prediction")
+    places = [self.find(kind, with_class=has_class) for kind in kinds]
+    task_index = next((i for i in places if i is not None), 0)
+    if self._model.tasks[task_index].condition_mode == "prefix":
+      raise UserError(
+        "This run's only task stands before the clip (condition mode "
+        "'prefix'), so nothing but what follows it has a likelihood. Train "
+        "full_generation for that."
+      )
+    num_views = 1 if cameras is None else cameras.views.shape[1]
+    tokens = self._networks.encode(clips)
+    tokens = tokens.reshape(len(labels), num_views, *tokens.shape[1:])
+    return self._networks.frame_bits(
+      task_index,
+      labels,
+      join_views(tokens),
+      seed,
+      cameras,
+      past_alone=past_alone,
+      num_draws=num_draws,
+    )
+
   def _filled_up(self, clips: np.ndarray) -> np.ndarray:
     """Clips of all frames; of those that are missing it is not said what."""
     missing = self._num_frames - clips.shape[1]
