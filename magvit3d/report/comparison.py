@@ -4,7 +4,7 @@ import html
 import os
 import pathlib
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from magvit3d.errors import UserError
 from magvit3d.files import atomic_file
@@ -15,6 +15,7 @@ from magvit3d.report import (
   page_texts,
   pages,
   run_passport,
+  swept_fields,
 )
 from magvit3d.report.compared_runs import Run
 from magvit3d.report.compared_scores import MISSING, Block
@@ -38,12 +39,17 @@ def check_output(runs: Sequence[Run], output: pathlib.Path) -> None:
       )
 
 
-def write(runs: Sequence[Run], output: pathlib.Path) -> None:
+def write(
+  runs: Sequence[Run],
+  output: pathlib.Path,
+  swept: Mapping[str, Mapping[str, str]] | None = None,
+) -> None:
   """Writes the page.
 
   Args:
     runs: To compare; two or more.
     output: The file. Links to the runs' reports are relative to it.
+    swept: Values of the fields of a sweep, by name of a run.
   """
   data_warnings = compared_scores.data_warnings(runs)
   blocks = compared_scores.align(runs, may_mark=not data_warnings)
@@ -56,6 +62,7 @@ def write(runs: Sequence[Run], output: pathlib.Path) -> None:
   ]
   sections = {
     "Runs": _warnings(warnings) + _links(runs, output),
+    **({"Swept fields": swept_fields.section(runs, swept)} if swept else {}),
     "Checks": _checks(runs),
     "Scores": _scores(runs, blocks, is_marked=not data_warnings),
     "Training": _training(runs),

@@ -1,0 +1,186 @@
+"""The work folder of a task: how it begins, and how it ended.
+
+Besides what `magvit3d.main` writes there are
+
+task.json   flags, values of the swept fields, and where stages are from
+log.txt     what all attempts printed
+end.json    exit status and last words of the last attempt, once it has ended
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from data_gen import folder_lock, json_files
+from launch.points import Task
+from magvit3d.files import atomic_file, new_folder, work_folder, write_errors
+
+LOG_NAME, END_NAME, TASK_NAME = "log.txt", "end.json", "task.json"
+INTERRUPTED = 130  # Exit status of a run that saved and stopped.
+# What belongs to one run alone: its own start writes it anew.
+_OWN = ("config.json", "status.json", "PROGRESS.txt", "stalled.txt")
+_LOG_END = 20_000  # Bytes in which the last words are looked for.
+
+
+class End(TypedDict):
+  """What end.json says: exit status, and the last words of the log."""
+
+  status: int
+  words: str
+
+
+def is_done(output: pathlib.Path, task: Task) -> bool:
+  """Returns whether all stages of a task are noted as done."""
+  try:
+    stages = json_files.read(output / task.name / "stages.json")
+  except (OSError, ValueError):
+    return False
+  entries = [stages.get(name) for name in task.stages]
+  return all(isinstance(e, dict) and e.get("status") == "done" for e in entries)
+
+
+def read_end(output: pathlib.Path, task: Task) -> End | None:
+  """Returns how the last attempt ended; None before that, or if it was killed.
+
+  Of one that was asked to stop that is None as well.
+  """
+  try:
+    end = json_files.read(output / task.name / END_NAME, End)
+  except (OSError, ValueError):
+    return None
+  return None if end["status"] == INTERRUPTED else end
+
+
+def forget_end(output: pathlib.Path, task: Task) -> None:
+  """Makes a failed task one that has not ended."""
+  (output / task.name / END_NAME).unlink(missing_ok=True)
+
+
+def prepare(output: pathlib.Path, task: Task) -> None:
+  """Makes the folder of a task, with the stages that it takes from another.
+
+  It is there whole or not at all. What there is already stays as it is.
+
+  Raises:
+    UserError: It cannot be written.
+  """
+  folder = output / task.name
+  if (folder / TASK_NAME).exists():
+    return
+  with new_folder.written_whole(folder) as aside:
+    if task.source:
+      shutil.copytree(
+        output / task.source,
+        aside,
+        ignore=_ignored,
+        copy_function=_link_or_copy,
+        dirs_exist_ok=True,
+      )
+    content = {
+      "flags": task.flags,
+      "values": task.values,
+      "stages_from": task.source,
+    }
+    text = json.dumps(content, indent=2) + "\n"
+    (aside / TASK_NAME).write_text(text, encoding="utf-8")
+
+
+def _ignored(folder: str, names: list[str]) -> set[str]:
+  own = {*_OWN, LOG_NAME, END_NAME, TASK_NAME}
+  locks = {work_folder.LOCK_NAME, folder_lock.LOCK_NAME}
+  return {
+    name
+    for name in names
+    if name in own | locks or name.endswith((".tmp", ".damaged"))
+  }
+
+
+def _link_or_copy(source: str, target: str) -> None:
+  """Links what is never written to again: data, and saved checkpoints."""
+  path = pathlib.Path(source)
+  if path.parent.name == "data" or "checkpoints" in path.parts:
+    try:
+      os.link(source, target)
+      return
+    except OSError:
+      pass  # Of file systems without links; a full one says so again.
+  shutil.copy2(source, target)
+
+
+def owner(folder: pathlib.Path) -> folder_lock.Owner | None:
+  """Returns the process that runs in a work folder, if one does.
+
+  Raises:
+    UserError: The folder cannot be written.
+  """
+  path = folder / work_folder.LOCK_NAME
+  try:
+    if path.exists():
+      with folder_lock.held(path):
+        pass
+  except folder_lock.InUseError as error:
+    return error.owner or folder_lock.Owner("unknown", 0, "", "")
+  except OSError as error:
+    raise write_errors.WriteError(folder, error) from error
+  return None
+
+
+def start(
+  output: pathlib.Path, task: Task, environment: Mapping[str, str]
+) -> subprocess.Popen:
+  """Starts `magvit3d.main` on a prepared task; its words go to log.txt.
+
+  Signals of the terminal do not reach it.
+  """
+  folder = output / task.name
+  forget_end(output, task)
+  with (folder / LOG_NAME).open("ab") as log:
+    return subprocess.Popen(
+      [
+        *(sys.executable, "-m", "magvit3d.main", f"--workdir={folder}"),
+        *task.flags,
+      ],
+      env=dict(environment),
+      stdin=subprocess.DEVNULL,
+      stdout=log,
+      stderr=subprocess.STDOUT,
+      start_new_session=True,
+    )
+
+
+def note_end(output: pathlib.Path, task: Task, status: int) -> None:
+  """Writes end.json.
+
+  Args:
+    output: Folder of the sweep.
+    task: That has ended.
+    status: As of `subprocess.Popen`: a signal's number, negative, if one
+      killed it.
+  """
+  folder = output / task.name
+  words = _last_words(folder / LOG_NAME)
+  if status < 0:
+    words = f"it was killed by {signal.Signals(-status).name}"
+  elif status == 0 and not is_done(output, task):
+    status, words = 1, "it ended before its stages were done"
+  end: Any = {"status": status, "words": words}
+  atomic_file.write_text(folder / END_NAME, json.dumps(end) + "\n")
+
+
+def _last_words(log: pathlib.Path) -> str:
+  """The last error that a log tells, or else its last line."""
+  try:
+    with log.open("rb") as file:
+      file.seek(max(0, log.stat().st_size - _LOG_END))
+      text = file.read().decode(errors="replace")
+  except OSError as error:
+    return f"its log cannot be read ({error.strerror})"
+  lines = [line.strip() for line in text.splitlines() if line.strip()]
+  errors = [line for line in lines if line.startswith("Error: ")]
+  return (errors or lines or ["it said nothing"])[-1].removeprefix("Error: ")
