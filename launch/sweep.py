@@ -3,9 +3,9 @@
   python -m launch.sweep --config=configs/traj3d.py:tiny --output=runs/lr \\
     --sweep='train_transformer.learning_rate=1e-3,2e-3;vqvae.codebook_size=96,128'
 
-Every point is a run of magvit3d.main in OUTPUT/points. The same command goes on
-after an interruption, and skips what is done. --config.FIELD=VALUE holds for all
-points. More: docs/sweeps.md.
+Every point is a run of magvit3d.main in OUTPUT/points. The same command goes
+on after an interruption, and skips what is done. --config.FIELD=VALUE holds for
+all points. More: docs/sweeps.md.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import pathlib
 import sys
 from collections.abc import Iterator, Sequence
 
+from absl import flags as absl_flags
 from absl import logging
 
 from data_gen import folder_lock, user_paths
@@ -42,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = "config" if flags.config is None else "sweep"
     return fail(f"--{name} is missing; --help shows a command.", 2)
   interruption.install()
+  absl_flags.FLAGS.mark_as_parsed()  # absl warns of each log before that.
   states: dict[Task, schedule.State] = {}
   status = program.run(
     lambda: states.update(_sweep(flags, others)),

@@ -84,12 +84,12 @@ def figure(
   )
   x_at = _scale(xs, is_log_x, _LEFT, _WIDTH - _RIGHT)
   parts = []
-  for tick in y_ticks:
+  for tick, label in zip(y_ticks, _tick_labels(y_ticks), strict=True):
     y = f"{y_at(tick):.1f}"
     parts.append(
       f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}" '
       f'class="grid"/><text x="{_LEFT - 6}" y="{y}" dy="4" '
-      f'text-anchor="end">{_tick_label(tick)}</text>'
+      f'text-anchor="end">{label}</text>'
     )
   for tick, name in x_names.items():
     if min(xs) <= tick <= max(xs):
@@ -195,9 +195,18 @@ def _log_ticks(values: list[float]) -> list[float]:
   return [10.0**e for e in range(first, last + 1, stride)]
 
 
-def _tick_label(value: float) -> str:
+def _tick_labels(ticks: list[float]) -> list[str]:
+  """With as many digits as tell them apart."""
+  for digits in range(4, 10):
+    labels = [_tick_label(tick, digits) for tick in ticks]
+    if len(set(labels)) == len(ticks):
+      break
+  return labels
+
+
+def _tick_label(value: float, digits: int = 4) -> str:
   if abs(value) >= 1e6:
     return f"{value / 1e6:g}M"
   if abs(value) >= 1e4:
     return f"{value / 1e3:g}k"
-  return f"{value:.4g}"
+  return f"{value:.{digits}g}"

@@ -28,8 +28,9 @@ _MAX_LETTERS = 48  # Of all of these.
 _LOG_RATIO = 10  # Values of a field that span more are logarithmic.
 _NOTE = (
   "A line for each setting of the other swept fields, by its mean over seeds; "
-  "circles are single runs, bars 95% intervals of the mean over seeds (Student's "
-  "t). Without bars there is one seed, and how far chance moves it is not known."
+  "circles are single runs, bars 95% intervals of the mean over seeds "
+  "(Student's t). Where there are no bars there is one seed, and how far "
+  "chance moves it is not known."
 )
 _SCATTER_NOTE = (
   "No line joins points where the other swept fields differ from run to run."

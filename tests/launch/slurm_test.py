@@ -1,0 +1,151 @@
+"""Jobs of a real Slurm, started on this machine: preempted, and on to the end.
+
+Slurm lets a job that is queued again wait for two minutes; the tests do not.
+"""
+
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import pytest
+import shrunk
+import slurm_cluster
+
+from magvit3d.checkpoints import record as checkpoint_record
+
+pytestmark = pytest.mark.slow
+_NUM_STEPS = 300
+_FIELDS = {
+  "data__num_colors": 2,
+  "stages": "data,tokenizer,transformer",
+  "train_transformer__num_steps": _NUM_STEPS,
+  "train_transformer__validate_every_steps": _NUM_STEPS,
+}
+_FIELD = "train_transformer.checkpoint_every_steps"
+_TIMEOUT_S = 900
+
+
+@pytest.fixture(scope="module")
+def slurm():
+  """Its environment; it ends with the tests."""
+  pytest.importorskip("submitit", reason="pip install submitit")
+  why_not = slurm_cluster.why_not()
+  if why_not:
+    pytest.skip(why_not)
+  # A path of pytest's would be too long for a socket.
+  with tempfile.TemporaryDirectory(prefix="slurm") as folder:
+    with slurm_cluster.running(pathlib.Path(folder), cpus=2) as environment:
+      cache = shrunk.ROOT / ".cache" / "xla"
+      yield (
+        shrunk.make_environment()
+        | environment
+        | {
+          "JAX_COMPILATION_CACHE_DIR": str(cache),
+          "PYTHON": sys.executable,
+        }
+      )
+
+
+def _call(slurm, *command):
+  done = subprocess.run(
+    command, env=slurm, cwd=shrunk.ROOT, capture_output=True, text=True
+  )
+  assert done.returncode == 0, done.stderr
+  return done.stdout
+
+
+def _wait_for(condition):
+  deadline = time.monotonic() + _TIMEOUT_S
+  while not condition():
+    assert time.monotonic() < deadline
+    time.sleep(0.1)
+
+
+def _has_steps(workdir, stage="transformer", num=5):
+  path = workdir / stage / "metrics.jsonl"
+  return path.exists() and path.read_bytes().count(b"\n") >= num
+
+
+def _requeued(slurm, job):
+  """Waits until a job is queued again, and starts it at once."""
+  _wait_for(
+    lambda: "PENDING" in _call(slurm, "squeue", "-h", "-j", job, "-o", "%T")
+  )
+  _call(slurm, "scontrol", "update", f"JobId={job}", "StartTime=now")
+
+
+def _last_record(workdir):
+  folder = workdir / "transformer" / "checkpoints" / str(_NUM_STEPS)
+  found = checkpoint_record.read(folder)
+  return found["leaves"], found["iterator"]
+
+
+def test_a_point_that_is_preempted_ends_with_the_same_bits(slurm, tmp_path):
+  output = tmp_path / "sweep"
+  fields = {k: v for k, v in _FIELDS.items()}
+  arguments = [a for a in shrunk.make_arguments(**fields) if _FIELD not in a]
+  command = [
+    *(sys.executable, "-m", "launch.sweep", "--executor=slurm", *arguments),
+    # What differs does not change what is computed.
+    *(f"--sweep={_FIELD}=1000,1001,1002,1003", f"--output={output}"),
+    *("--slurm=cpus_per_task=1", "--slurm=time=30"),
+  ]
+  log = (tmp_path / "log.txt").open("w+")
+  sweep = subprocess.Popen(
+    command, env=slurm, cwd=shrunk.ROOT, stdout=log, stderr=subprocess.STDOUT
+  )
+  try:
+    point = output / "points" / "0-checkpoint_every_steps=1000"
+    _wait_for(lambda: _has_steps(point) or sweep.poll() is not None)
+    jobs = dict(
+      line.split()[::-1]
+      for line in _call(slurm, "squeue", "-h", "-o", "%i %j").splitlines()
+    )
+    job = jobs[f"points_{point.name}"]
+    _call(slurm, "scontrol", "requeue", job)
+    _requeued(slurm, job)
+    assert sweep.wait(timeout=_TIMEOUT_S) == 0
+  finally:
+    sweep.kill()
+    sweep.wait()
+    log.seek(0)
+    told = log.read()
+    print(told)
+  assert "4 of 4 points are done." in told
+  preempted, *others = sorted((output / "points").glob("?-*"))
+  assert preempted == point and len(others) == 3
+  words = (preempted / "log.txt").read_text()
+  assert words.count("transformer stopped at step") == 1
+  assert "SIGTERM" in words
+  for other in others:
+    assert "stopped at step" not in (other / "log.txt").read_text()
+    assert _last_record(other) == _last_record(preempted)
+  (share,) = (output / "shared").iterdir()
+  assert share.name.startswith("tokenizer-")
+
+
+def test_a_large_run_is_queued_again_before_its_time_is_over(slurm, tmp_path):
+  workdir, log = tmp_path / "run", tmp_path / "log.txt"
+  fields = _FIELDS | {
+    "train_transformer__checkpoint_every_steps": 1000,
+    # Several processes have a device each.
+    "train_tokenizer__num_steps": 2,
+  }
+  told = _call(
+    *(slurm, "sbatch", "--parsable", f"--output={log}", "--ntasks=2"),
+    *("launch/slurm.sbatch", *shrunk.make_arguments(**fields)),
+    f"--workdir={workdir}",
+  )
+  job = told.strip()
+  _wait_for(lambda: _has_steps(workdir))
+  _call(slurm, "scancel", "--signal=USR1", job)  # As Slurm does in time.
+  _requeued(slurm, job)
+  _wait_for(lambda: not _call(slurm, "squeue", "-h", "-o", "%i"))
+  words = log.read_text()
+  assert "to be queued again (SIGUSR1)" in words
+  assert f"Job {job} is queued again." in words
+  assert "2 process(es)" in words
+  checkpoints = workdir / "transformer" / "checkpoints"
+  assert (checkpoints / str(_NUM_STEPS)).is_dir()
