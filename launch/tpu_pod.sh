@@ -18,10 +18,10 @@
 #   xpk       instead of all of these: submits the run to a GKE cluster that
 #             xpk made, in a container (launch/Dockerfile)
 #
-# A slice of several hosts needs no other flags: JAX finds the others. A spot
-# slice that was taken away is made again with create, install and run, and the
-# run goes on where it had saved. --dry_run prints the commands, and does
-# nothing. Tried: with --dry_run alone.
+# The hosts of a slice find each other without other flags. A spot slice that was
+# taken away is made again with create, install and run, and the run goes on
+# where it had saved. --dry_run prints the commands, and does nothing. Nobody has
+# tried them on a TPU yet.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 
@@ -78,6 +78,9 @@ place=(--project="$project" --zone="$zone")
 vm=(gcloud compute tpus tpu-vm)
 queue=(gcloud compute tpus queued-resources)
 
+# Says to a host which it is, as GKE does; elsewhere the VM's metadata know.
+find_others='attribute() { curl -sf -H "Metadata-Flavor: Google" "http://metadata.google.internal/computeMetadata/v1/instance/attributes/$1"; }; export TPU_WORKER_ID=$(attribute agent-worker-number) TPU_WORKER_HOSTNAMES=$(attribute worker-network-endpoints | sed "s/[^,]*://g")'
+
 # on WORKER COMMAND: a shell command on one host, or on all.
 on() {
   call "${vm[@]}" ssh "$name" "${place[@]}" --worker="$1" --command="$2"
@@ -96,13 +99,13 @@ case $command in
       --file=/tmp/magvit3d.tar.gz .
     call "${vm[@]}" scp /tmp/magvit3d.tar.gz "$name:/tmp/magvit3d.tar.gz" \
       "${place[@]}" --worker=all
-    on all "mkdir -p ~/magvit3d && tar -xzf /tmp/magvit3d.tar.gz -C ~/magvit3d && cd ~/magvit3d && python3 -m venv .venv && .venv/bin/pip install --quiet --editable '.[tpu]'"
+    on all "mkdir -p ~/magvit3d && tar -xzf /tmp/magvit3d.tar.gz -C ~/magvit3d && cd ~/magvit3d && python3 -m pip install --quiet uv && python3 -m uv venv --clear --python=3.12 .venv && python3 -m uv pip install --quiet --python=.venv --editable '.[tpu]'"
     ;;
   run)
     [[ ${flags[*]-} == *--workdir=* ]] ||
       fail "--workdir=DIR is missing behind --: a folder that all hosts see."
     quoted=$(printf '%q ' "${flags[@]}")
-    on all "cd ~/magvit3d && nohup .venv/bin/python -u -m magvit3d.main ${quoted% } >>~/magvit3d.log 2>&1 </dev/null & echo \$! >~/magvit3d.pid"
+    on all "$find_others; cd ~/magvit3d || exit; nohup .venv/bin/python -u -m magvit3d.main ${quoted% } >>~/magvit3d.log 2>&1 </dev/null & echo \$! >~/magvit3d.pid"
     ;;
   log) on 0 "tail -n 50 -F ~/magvit3d.log" ;;
   stop) on all "kill -TERM \$(cat ~/magvit3d.pid)" ;;

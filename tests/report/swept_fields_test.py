@@ -67,9 +67,7 @@ def test_random_points_are_not_joined(tmp_path):
     for number in range(8)
   }
   scores = {name: 0.1 + 0.01 * i for i, name in enumerate(swept)}
-  first, second = _figures(
-    swept_fields.section(_runs(tmp_path, scores), swept)
-  )
+  first, second = _figures(swept_fields.section(_runs(tmp_path, scores), swept))
   assert _names(first) == _names(second) == ["single runs"]
   assert first.count('fill="#fff"') == 8 and 'd=""' in first
 
