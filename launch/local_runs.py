@@ -6,11 +6,10 @@ import pathlib
 import signal
 import socket
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from absl import logging
 
-from data_gen import folder_lock
 from launch import task_folder
 from launch.points import Task
 from magvit3d.errors import UserError
@@ -33,7 +32,7 @@ class LocalRuns:
     UserError: There are GPUs, but fewer than that.
   """
 
-  poll_s = 0.2
+  poll_s = 0.5
 
   def __init__(self, output: pathlib.Path, max_parallel: int):
     self._output, self.max_parallel = output, max_parallel
@@ -46,21 +45,16 @@ class LocalRuns:
         f"--max_parallel={len(gpus)} or less."
       )
     self._gpus = gpus if max_parallel > 1 else []
-    self._left: dict[Task, folder_lock.Owner] = {}
+    self._left: list[Task] = []
 
   def adopt(self, tasks: Sequence[Task]) -> None:
-    """Waits for runs that a sweep left which was killed."""
-    self._left = self._find_left(tasks)
-    for task, owner in self._left.items():
-      logging.info(
-        "%s: still runs, from an earlier start: %s.", task.name, owner
-      )
+    """Waits for runs of a sweep that was killed."""
+    self._left = [task for task in tasks if self._is_left(task)]
+    for task in self._left:
+      logging.info("%s: still runs, from an earlier start.", task.name)
 
-  def _find_left(self, tasks: Iterable[Task]) -> dict[Task, folder_lock.Owner]:
-    owners = {
-      task: task_folder.owner(self._output / task.name) for task in tasks
-    }
-    return {task: owner for task, owner in owners.items() if owner}
+  def _is_left(self, task: Task) -> bool:
+    return task_folder.is_running(self._output / task.name)
 
   def start(self, task: Task) -> None:
     """Starts a task that is prepared."""
@@ -77,15 +71,16 @@ class LocalRuns:
       if status is not None:
         del self._running[task]
         task_folder.note_end(self._output, task, status)
-    self._left = self._find_left(self._left)
+    self._left = [task for task in self._left if self._is_left(task)]
     return [*self._running, *self._left]
 
   def stop(self) -> str:
     """Asks all tasks to save and stop, and waits; returns what to say."""
     for process, _ in self._running.values():
       process.send_signal(signal.SIGTERM)
-    for owner in self._left.values():
-      if owner.host == socket.gethostname():
+    for task in self._left:
+      owner = task_folder.find_owner(self._output / task.name)
+      if owner and owner.host == socket.gethostname():
         with contextlib.suppress(ProcessLookupError):
           os.kill(owner.process, signal.SIGTERM)
     for process, _ in self._running.values():

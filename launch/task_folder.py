@@ -15,11 +15,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import IO, Any, TypedDict
 
 from data_gen import folder_lock, json_files
 from launch.points import Task
-from magvit3d.files import atomic_file, new_folder, work_folder, write_errors
+from magvit3d.errors import UserError
+from magvit3d.files import atomic_file, new_folder, work_folder
 
 LOG_NAME, END_NAME, TASK_NAME = "log.txt", "end.json", "task.json"
 INTERRUPTED = 130  # Exit status of a run that saved and stopped.
@@ -113,22 +114,39 @@ def _link_or_copy(source: str, target: str) -> None:
   shutil.copy2(source, target)
 
 
-def owner(folder: pathlib.Path) -> folder_lock.Owner | None:
-  """Returns the process that runs in a work folder, if one does.
-
-  Raises:
-    UserError: The folder cannot be written.
-  """
-  path = folder / work_folder.LOCK_NAME
+def is_running(folder: pathlib.Path) -> bool:
+  """Returns whether a process of an earlier start still writes the log."""
   try:
-    if path.exists():
-      with folder_lock.held(path):
-        pass
-  except folder_lock.InUseError as error:
-    return error.owner or folder_lock.Owner("unknown", 0, "", "")
-  except OSError as error:
-    raise write_errors.WriteError(folder, error) from error
-  return None
+    with (folder / LOG_NAME).open("rb") as log:
+      return not _lock(log)
+  except FileNotFoundError:
+    return False
+
+
+def _lock(log: IO[bytes]) -> bool:
+  """Locks a log, for its process and what that starts with it.
+
+  Returns:
+    False if another one has it. Where there are no such locks, True.
+  """
+  try:
+    import fcntl
+
+    fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError:
+    return False
+  except (ImportError, OSError):
+    pass
+  return True
+
+
+def find_owner(folder: pathlib.Path) -> folder_lock.Owner | None:
+  """Returns the process that has said that the work folder is its own."""
+  try:
+    text = (folder / work_folder.LOCK_NAME).read_text(encoding="utf-8")
+  except OSError:
+    return None
+  return folder_lock.Owner.read(text)
 
 
 def start(
@@ -137,10 +155,18 @@ def start(
   """Starts `magvit3d.main` on a prepared task; its words go to log.txt.
 
   Signals of the terminal do not reach it.
+
+  Raises:
+    UserError: It runs already.
   """
   folder = output / task.name
-  forget_end(output, task)
   with (folder / LOG_NAME).open("ab") as log:
+    if not _lock(log):
+      raise UserError(
+        f"{folder} is in use by another run, which writes its {LOG_NAME}. Wait "
+        "until that has ended, or stop it."
+      )
+    forget_end(output, task)
     return subprocess.Popen(
       [
         *(sys.executable, "-m", "magvit3d.main", f"--workdir={folder}"),

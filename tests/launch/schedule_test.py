@@ -6,7 +6,13 @@ import os
 import pytest
 
 from data_gen import folder_lock
-from launch import schedule, sweep_record, sweep_status, task_folder
+from launch import (
+  local_runs,
+  schedule,
+  sweep_record,
+  sweep_status,
+  task_folder,
+)
 from launch.points import Task
 from magvit3d.errors import UserError
 
@@ -197,12 +203,31 @@ def test_a_half_made_folder_is_never_taken(tmp_path, monkeypatch):
   assert (tmp_path / "points/0/data/shard-0.tfrecord").exists()
 
 
-def test_a_folder_in_use_names_its_owner(tmp_path):
-  assert task_folder.owner(tmp_path) is None
-  with folder_lock.held(tmp_path / ".magvit3d.lock"):
-    found = task_folder.owner(tmp_path)
-    assert found is not None and found.process == os.getpid()
-  assert task_folder.owner(tmp_path) is None
+def test_a_run_that_a_killed_sweep_left_is_waited_for(tmp_path, monkeypatch):
+  program = tmp_path / "program"
+  program.write_text("#!/bin/sh\nexec sleep 100\n")
+  program.chmod(0o755)
+  monkeypatch.setattr(task_folder.sys, "executable", str(program))
+  task, *others = _tasks()
+  task_folder.prepare(tmp_path, task)
+  left = task_folder.start(tmp_path, task, os.environ)
+  try:
+    runs = local_runs.LocalRuns(tmp_path, 1)
+    runs.adopt([task, *others])
+    assert runs.running() == [task]
+    with pytest.raises(
+      UserError, match="shared/data-1 is in use by another run"
+    ):
+      task_folder.start(tmp_path, task, os.environ)
+    with folder_lock.held(tmp_path / "shared/data-1/.magvit3d.lock"):
+      assert (
+        task_folder.find_owner(tmp_path / "shared/data-1").process
+        == os.getpid()
+      )
+  finally:
+    left.kill()
+    left.wait()
+  assert runs.running() == []
 
 
 def test_another_sweep_in_the_folder_is_told(tmp_path):

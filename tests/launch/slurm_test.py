@@ -84,8 +84,7 @@ def _last_record(workdir):
 
 def test_a_point_that_is_preempted_ends_with_the_same_bits(slurm, tmp_path):
   output = tmp_path / "sweep"
-  fields = {k: v for k, v in _FIELDS.items()}
-  arguments = [a for a in shrunk.make_arguments(**fields) if _FIELD not in a]
+  arguments = [a for a in shrunk.make_arguments(**_FIELDS) if _FIELD not in a]
   command = [
     *(sys.executable, "-m", "launch.sweep", "--executor=slurm", *arguments),
     # What differs does not change what is computed.
@@ -117,7 +116,7 @@ def test_a_point_that_is_preempted_ends_with_the_same_bits(slurm, tmp_path):
   preempted, *others = sorted((output / "points").glob("?-*"))
   assert preempted == point and len(others) == 3
   words = (preempted / "log.txt").read_text()
-  assert words.count("transformer stopped at step") == 1
+  assert words.count("Error: transformer stopped at step") == 1
   assert "SIGTERM" in words
   for other in others:
     assert "stopped at step" not in (other / "log.txt").read_text()
