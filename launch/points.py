@@ -45,6 +45,7 @@ class Task:
     stages: That it has at its end, in order.
     values: Of the swept fields; none of a shared run.
     source: Name of the task that it takes its first stages from, or None.
+    config: Hash of the whole config that the flags make.
   """
 
   name: str
@@ -52,6 +53,7 @@ class Task:
   stages: tuple[str, ...]
   values: dict[str, str] = dataclasses.field(default_factory=dict, hash=False)
   source: str | None = None
+  config: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,12 +94,19 @@ def make(
       if not own:
         raise
       raise UserError(f"Point {name}: {error}") from error
-    same = documents.setdefault(_hash(document), name)
+    digest = _hash(document)
+    same = documents.setdefault(digest, name)
     if same != name:
       raise UserError(
         f"Points {same} and {name} are the same run. Take one value out."
       )
-    task = Task(f"points/{name}", (*flags, *own), _stages(config), dict(swept))
+    task = Task(
+      f"points/{name}",
+      (*flags, *own),
+      _stages(config),
+      dict(swept),
+      config=digest,
+    )
     points.append(_Point(task, _keys(config)))
   return _with_sources(points)
 
@@ -176,7 +185,7 @@ def _share(point: _Point, stage: str, stages: tuple[str, ...]) -> _Point:
   name = f"shared/{stage}-{point.keys[stage]}"
   chosen = f"--config.stages={','.join(stages)}"
   flags = tuple(f for f in point.task.flags if "--config.stages=" not in f)
-  task = Task(name, (*flags, chosen), stages)
+  task = Task(name, (*flags, chosen), stages, config=point.task.config)
   return _Point(task, point.keys)
 
 

@@ -109,7 +109,7 @@ def run(
         and task not in running
         and _is_ready(task, now)
       ]
-      for task in ready[: executor.max_parallel - len(running)]:
+      for task in ready[: max(0, executor.max_parallel - len(running))]:
         task_folder.prepare(output, task)
         executor.start(task)
         begun.add(task)

@@ -138,7 +138,7 @@ def _make_executor(folder: pathlib.Path, settings: Sequence[str]) -> Any:
   try:
     executor.update_parameters(**parameters)
   except (ValueError, TypeError) as error:
-    raise UserError(f"--slurm is wrong: {error}") from error
+    raise UserError(f"--slurm is wrong: {_told(error)}") from error
   return executor
 
 

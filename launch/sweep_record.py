@@ -79,4 +79,6 @@ def _difference(known: Sequence[Task], tasks: Sequence[Task]) -> str:
         return f"{old.name} has {there} there and {here or 'fewer flags'} here"
       if there != here:
         return f"it has {there} where this one has {here}"
+    if old.config != new.config:
+      return "the file of --config has changed since"
   return f"it has {len(known)} runs and this one {len(tasks)}"

@@ -1,5 +1,6 @@
 """Tests of the order of tasks, and of their folders, without a real run."""
 
+import dataclasses
 import json
 import os
 
@@ -244,6 +245,9 @@ def test_another_sweep_in_the_folder_is_told(tmp_path):
   with pytest.raises(
     UserError, match=r"has --config\.b=2 there and .*b=9 here"
   ):
+    sweep_record.check(tmp_path, other)
+  other = [dataclasses.replace(tasks[0], config="1"), *tasks[1:]]
+  with pytest.raises(UserError, match=r"file of --config has changed since"):
     sweep_record.check(tmp_path, other)
   (tmp_path / "sweep.json").write_text("{")
   with pytest.raises(UserError, match=r"sweep\.json cannot be read"):
