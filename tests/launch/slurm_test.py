@@ -75,11 +75,14 @@ def _has_steps(workdir, stage="transformer", num=5):
 
 
 def _requeued(slurm, job):
-  """Waits until a job is queued again, and starts it at once."""
+  """Waits until a job is queued again, and lets it start soon.
+
+  Not at once: its node would refuse the credential that it has just revoked.
+  """
   _wait_for(
     lambda: "PENDING" in _call(slurm, "squeue", "-h", "-j", job, "-o", "%T")
   )
-  _call(slurm, "scontrol", "update", f"JobId={job}", "StartTime=now")
+  _call(slurm, "scontrol", "update", f"JobId={job}", "StartTime=now+10")
 
 
 def _last_record(workdir):
@@ -97,10 +100,10 @@ def test_points_that_are_preempted_end_with_the_same_bits(slurm, tmp_path):
     *(f"--sweep={_FIELD}=1000,1001,1002,1003", f"--output={output}"),
     *("--slurm=cpus_per_task=1", "--slurm=time=30"),
   ]
-  log = (tmp_path / "log.txt").open("w+")
-  sweep = subprocess.Popen(
-    command, env=slurm, cwd=shrunk.ROOT, stdout=log, stderr=subprocess.STDOUT
-  )
+  with (tmp_path / "log.txt").open("w") as log:
+    sweep = subprocess.Popen(
+      command, env=slurm, cwd=shrunk.ROOT, stdout=log, stderr=log
+    )
   points = [
     output / "points" / f"{number}-checkpoint_every_steps={1000 + number}"
     for number in range(4)
@@ -118,8 +121,7 @@ def test_points_that_are_preempted_end_with_the_same_bits(slurm, tmp_path):
   finally:
     sweep.kill()
     sweep.wait()
-    log.seek(0)
-    told = log.read()
+    told = (tmp_path / "log.txt").read_text()
     print(told)
   assert "4 of 4 points are done." in told
   for number, point in enumerate(points):

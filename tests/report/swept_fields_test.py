@@ -72,6 +72,14 @@ def test_random_points_are_not_joined(tmp_path):
   assert first.count('fill="#fff"') == 8 and 'd=""' in first
 
 
+def test_heights_that_are_close_have_other_names(tmp_path):
+  swept = {"x": {"a": "1"}, "y": {"a": "2"}}
+  runs = _runs(tmp_path, {"x": 9.36911, "y": 9.36951})
+  (figure,) = _figures(swept_fields.section(runs, swept))
+  names = re.findall(r'text-anchor="end">(.*?)</text>', figure)
+  assert len(names) > 3 and len(set(names)) == len(names)
+
+
 def test_runs_without_headlines_show_what_they_have(tmp_path):
   swept = {"x": {"a": "1"}, "y": {"a": "2"}}
   runs = _runs(tmp_path, {"x": 0.1, "y": 0.2}, title="Mine")
