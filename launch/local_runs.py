@@ -61,7 +61,9 @@ class LocalRuns:
     taken = [gpu for _, gpu in self._running.values()]
     gpu = next((gpu for gpu in self._gpus if gpu not in taken), None)
     environment = os.environ | ({_VISIBLE: gpu} if gpu else {})
-    process = task_folder.start(self._output, task, environment)
+    process = task_folder.start(
+      self._output, task, environment, in_session=False
+    )
     self._running[task] = process, gpu
 
   def running(self) -> list[Task]:

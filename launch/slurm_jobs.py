@@ -39,7 +39,9 @@ class Job:
 
   def __call__(self) -> int:
     """Runs the task to its end; returns the exit status."""
-    process = task_folder.start(self.output, self.task, os.environ)
+    process = task_folder.start(
+      self.output, self.task, os.environ, in_session=True
+    )
     status = process.wait()
     task_folder.note_end(self.output, self.task, status)
     return status

@@ -7,6 +7,8 @@ log.txt     what all attempts printed
 end.json    exit status and last words of the last attempt, once it has ended
 """
 
+import datetime
+import functools
 import json
 import os
 import pathlib
@@ -19,6 +21,7 @@ from typing import IO, Any, TypedDict
 
 from data_gen import folder_lock, json_files
 from launch.points import Task
+from magvit3d.cli import interruption
 from magvit3d.errors import UserError
 from magvit3d.files import atomic_file, new_folder, work_folder
 
@@ -26,6 +29,7 @@ LOG_NAME, END_NAME, TASK_NAME = "log.txt", "end.json", "task.json"
 INTERRUPTED = 130  # Exit status of a run that saved and stopped.
 # What belongs to one run alone: its own start writes it anew.
 _OWN = ("config.json", "status.json", "PROGRESS.txt", "stalled.txt")
+_BEGIN = "== Begun at "  # Of an attempt, in the log.
 _LOG_END = 20_000  # Bytes in which the last words are looked for.
 
 
@@ -76,11 +80,12 @@ def prepare(output: pathlib.Path, task: Task) -> None:
     return
   with new_folder.written_whole(folder) as aside:
     if task.source:
+      source = output / task.source
       shutil.copytree(
-        output / task.source,
+        source,
         aside,
         ignore=_ignored,
-        copy_function=_link_or_copy,
+        copy_function=functools.partial(_link_or_copy, source),
         dirs_exist_ok=True,
       )
     content = {
@@ -102,10 +107,10 @@ def _ignored(folder: str, names: list[str]) -> set[str]:
   }
 
 
-def _link_or_copy(source: str, target: str) -> None:
+def _link_or_copy(folder: pathlib.Path, source: str, target: str) -> None:
   """Links what is never written to again: data, and saved checkpoints."""
-  path = pathlib.Path(source)
-  if path.parent.name == "data" or "checkpoints" in path.parts:
+  first, *others = pathlib.Path(source).relative_to(folder).parts
+  if first == "data" or others[:1] == ["checkpoints"]:
     try:
       os.link(source, target)
       return
@@ -150,11 +155,20 @@ def find_owner(folder: pathlib.Path) -> folder_lock.Owner | None:
 
 
 def start(
-  output: pathlib.Path, task: Task, environment: Mapping[str, str]
+  output: pathlib.Path,
+  task: Task,
+  environment: Mapping[str, str],
+  *,
+  in_session: bool,
 ) -> subprocess.Popen:
   """Starts `magvit3d.main` on a prepared task; its words go to log.txt.
 
-  Signals of the terminal do not reach it.
+  Args:
+    output: Folder of the sweep.
+    task: Which to start.
+    environment: Of the process.
+    in_session: Whether signals to this process and its children, as of a
+      terminal, reach it.
 
   Raises:
     UserError: It runs already.
@@ -167,6 +181,9 @@ def start(
         "until that has ended, or stop it."
       )
     forget_end(output, task)
+    now = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
+    log.write(f"{_BEGIN}{now}\n".encode())
+    log.flush()
     return subprocess.Popen(
       [
         *(sys.executable, "-m", "magvit3d.main", f"--workdir={folder}"),
@@ -176,7 +193,7 @@ def start(
       stdin=subprocess.DEVNULL,
       stdout=log,
       stderr=subprocess.STDOUT,
-      start_new_session=True,
+      start_new_session=not in_session,
     )
 
 
@@ -191,7 +208,9 @@ def note_end(output: pathlib.Path, task: Task, status: int) -> None:
   """
   folder = output / task.name
   words = _last_words(folder / LOG_NAME)
-  if status < 0:
+  if -status in interruption.numbers():  # It came before they were handled.
+    status = INTERRUPTED
+  elif status < 0:
     words = f"it was killed by {signal.Signals(-status).name}"
   elif status == 0 and not is_done(output, task):
     status, words = 1, "it ended before its stages were done"
@@ -200,13 +219,14 @@ def note_end(output: pathlib.Path, task: Task, status: int) -> None:
 
 
 def _last_words(log: pathlib.Path) -> str:
-  """The last error that a log tells, or else its last line."""
+  """The last error that the last attempt tells, or else its last line."""
   try:
     with log.open("rb") as file:
       file.seek(max(0, log.stat().st_size - _LOG_END))
       text = file.read().decode(errors="replace")
   except OSError as error:
     return f"its log cannot be read ({error.strerror})"
-  lines = [line.strip() for line in text.splitlines() if line.strip()]
+  text = text.rpartition(_BEGIN)[2]
+  lines = [line.strip() for line in text.splitlines()[1:] if line.strip()]
   errors = [line for line in lines if line.startswith("Error: ")]
   return (errors or lines or ["it said nothing"])[-1].removeprefix("Error: ")

@@ -66,7 +66,8 @@ class _Runs:
         (folder / "stages.json").write_text(json.dumps(stages))
         (folder / "data").mkdir(exist_ok=True)
         (folder / "data" / "shard").write_text("x")
-      (folder / "log.txt").write_text("Begun\nError: it broke.\nAnother line\n")
+      text = "== Begun at 1\nError: it broke.\nAnother line\n"
+      (folder / "log.txt").write_text(text)
       task_folder.note_end(self._output, task, status)
     self._now = []
     return []
@@ -112,11 +113,13 @@ def test_points_wait_for_what_failed(tmp_path):
 
 
 def test_a_run_that_was_stopped_is_begun_once_and_stays_open(tmp_path):
-  runs, states = _run(tmp_path, {"points/1": 130})
+  # The second one: by SIGTERM, before it handled that.
+  runs, states = _run(tmp_path, {"points/1": 130, "points/2": -15})
   assert runs.order.count("points/1") == 1
+  assert states["points/2"].kind == "open"
   assert states["points/1"].kind == "open"
   again, _ = _run(tmp_path)
-  assert again.order == ["points/1"]
+  assert again.order == ["points/1", "points/2"]
 
 
 def test_an_end_without_all_stages_is_no_success(tmp_path):
@@ -142,6 +145,21 @@ def test_the_executor_is_stopped_whatever_comes(tmp_path):
   assert runs.is_stopped
 
 
+def test_the_last_words_are_of_the_last_attempt(tmp_path):
+  task = _tasks()[0]
+  task_folder.prepare(tmp_path, task)
+  log = tmp_path / task.name / "log.txt"
+  for text, words in (
+    ("== Begun at 1\nError: full.\nmore\n", "full."),
+    ("== Begun at 2\nTraceback\nValueError: x\n\n", "ValueError: x"),
+    ("== Begun at 3\n", "it said nothing"),
+  ):
+    with log.open("a") as file:
+      file.write(text)
+    task_folder.note_end(tmp_path, task, 1)
+    assert task_folder.read_end(tmp_path, task)["words"] == words
+
+
 def _make_share(output):
   """A shared run with all kinds of files; returns it and its task."""
   task = Task("shared/t", (), _STAGES)
@@ -162,10 +180,11 @@ def _make_share(output):
 def test_a_point_takes_stages_by_links_but_appends_to_files_of_its_own(
   tmp_path,
 ):
-  share = _make_share(tmp_path)
+  output = tmp_path / "checkpoints" / "data"  # Whatever it is called.
+  share = _make_share(output)
   point = Task("points/0", ("--config=a",), _STAGES, {"a": "1"}, "shared/t")
-  task_folder.prepare(tmp_path, point)
-  folder = tmp_path / "points" / "0"
+  task_folder.prepare(output, point)
+  folder = output / "points" / "0"
   files = {
     path.relative_to(folder).as_posix(): path.samefile(
       share / path.relative_to(folder)
@@ -211,7 +230,7 @@ def test_a_run_that_a_killed_sweep_left_is_waited_for(tmp_path, monkeypatch):
   monkeypatch.setattr(task_folder.sys, "executable", str(program))
   task, *others = _tasks()
   task_folder.prepare(tmp_path, task)
-  left = task_folder.start(tmp_path, task, os.environ)
+  left = task_folder.start(tmp_path, task, os.environ, in_session=False)
   try:
     runs = local_runs.LocalRuns(tmp_path, 1)
     runs.adopt([task, *others])
@@ -219,7 +238,7 @@ def test_a_run_that_a_killed_sweep_left_is_waited_for(tmp_path, monkeypatch):
     with pytest.raises(
       UserError, match="shared/data-1 is in use by another run"
     ):
-      task_folder.start(tmp_path, task, os.environ)
+      task_folder.start(tmp_path, task, os.environ, in_session=False)
     with folder_lock.held(tmp_path / "shared/data-1/.magvit3d.lock"):
       assert (
         task_folder.find_owner(tmp_path / "shared/data-1").process

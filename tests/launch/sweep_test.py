@@ -193,7 +193,7 @@ def test_each_of_several_runs_has_a_gpu_of_its_own(tmp_path, monkeypatch):
     def poll(self):
       return None
 
-  def start(output, task, environment):
+  def start(output, task, environment, in_session):
     seen.append(environment["CUDA_VISIBLE_DEVICES"])
     return Process()
 
