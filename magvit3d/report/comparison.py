@@ -22,6 +22,7 @@ from magvit3d.report.compared_scores import MISSING, Block
 from magvit3d.report.page_texts import cell_html, say_missing
 
 _NAME_WIDTH, _RUN_WIDTH = 180, 140  # Of a table's columns, pixels.
+_MAX_NAMES = 8  # Of runs at the top.
 _BEST_NOTE = (
   "Green: the best of these runs by its mean, where it is known whether more "
   "or less is better. In brackets are 95% intervals over scenes; where they "
@@ -69,8 +70,9 @@ def write(
     "Configuration": _configs(runs),
     "Passports": _passports(runs),
   }
-  names = ", ".join(run.name for run in runs)
-  lead = html.escape(f"{len(runs)} runs: {names}.")
+  names = ", ".join(run.name for run in runs[:_MAX_NAMES])
+  more = ", ..." if len(runs) > _MAX_NAMES else "."
+  lead = html.escape(f"{len(runs)} runs: {names}{more}")
   page = pages.make_page(
     "magvit3d: comparison",
     lead,

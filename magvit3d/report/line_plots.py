@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 _WIDTH, _HEIGHT = 360, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 20, 10, 28
+_LETTER = 6.5  # Of its width, about.
 _LABEL_HEIGHT = 16  # Of the name of an axis.
 _MAX_DOTS = 40  # A line with at most this many points also shows them.
 _LOG_RATIO = 100  # Values that span more than this may be logarithmic.
@@ -30,6 +31,7 @@ class Line:
     text: What the legend says behind the name.
     dots: x and y of more points, which no line joins.
     bars: x, lower and upper end of intervals.
+    shift: How far to the right it is drawn, so that bars lie side by side.
   """
 
   name: str
@@ -39,6 +41,7 @@ class Line:
   text: str = ""
   dots: tuple[tuple[int | float, int | float], ...] = ()
   bars: tuple[tuple[float, float, float], ...] = ()
+  shift: float = 0.0
 
   @property
   def extent(self) -> list[tuple[int | float, int | float]]:
@@ -93,9 +96,12 @@ def figure(
     )
   for tick, name in x_names.items():
     if min(xs) <= tick <= max(xs):
+      x, anchor = x_at(tick), "middle"
+      if x + _LETTER * len(name) / 2 > _WIDTH:
+        x, anchor = _WIDTH, "end"
       parts.append(
-        f'<text x="{x_at(tick):.1f}" y="{bottom + 18}" '
-        f'text-anchor="middle">{html.escape(name)}</text>'
+        f'<text x="{x:.1f}" y="{bottom + 18}" '
+        f'text-anchor="{anchor}">{html.escape(name)}</text>'
       )
   if x_label:
     parts.append(
@@ -129,9 +135,13 @@ def _legend(line):
   )
 
 
-def _line(line, x_at, y_at):
+def _line(line, place, y_at):
   style = ' stroke-dasharray="5 4"' if line.is_dashed else ""
   path, dots, pen_is_down = [], [], False
+
+  def x_at(x):
+    return place(x) + line.shift
+
   for point in line.points:
     if not all(map(math.isfinite, point)):
       pen_is_down = False

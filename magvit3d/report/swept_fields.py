@@ -23,6 +23,7 @@ _HEADLINES = (
   ("Samples of a class", "motion"),
 )
 _BETTER = {"higher": "more is better", "lower": "less is better"}
+_SHIFT = 3.5  # From line to line, where there are bars.
 _MAX_NAMES = 6  # Values that are written below an axis one by one.
 _MAX_LETTERS = 48  # Of all of these.
 _LOG_RATIO = 10  # Values of a field that span more are logarithmic.
@@ -153,9 +154,12 @@ def _lines(
     ]
     color = line_plots.COLORS[0]
     return [line_plots.Line("single runs", [], color, dots=tuple(dots))]
+  settings = sorted(groups, key=lambda s: [_order(text) for _, text in s])
   return [
-    _line(_name(setting), groups[setting], color)
-    for setting, color in zip(sorted(groups), line_plots.COLORS, strict=False)
+    _line(_name(setting), groups[setting], color, _SHIFT * number)
+    for number, (setting, color) in enumerate(
+      zip(settings, line_plots.COLORS, strict=False)
+    )
   ]
 
 
@@ -165,7 +169,7 @@ def _name(setting: _Setting) -> str:
 
 
 def _line(
-  name: str, line: Mapping[float, list[float]], color: str
+  name: str, line: Mapping[float, list[float]], color: str, shift: float
 ) -> line_plots.Line:
   xs = sorted(line)
   repeated = {x: line[x] for x in xs if len(line[x]) > 1}
@@ -177,6 +181,7 @@ def _line(
     text=f"({num} seeds)" if num > 1 else "(one seed)",
     dots=tuple((x, y) for x, ys in repeated.items() for y in ys),
     bars=tuple((x, *mean_interval(ys)) for x, ys in repeated.items()),
+    shift=shift if repeated else 0.0,
   )
 
 

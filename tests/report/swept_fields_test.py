@@ -34,7 +34,7 @@ def test_a_field_has_a_line_for_each_setting_of_the_others(tmp_path):
   assert re.findall("<h3>(.*?)</h3>", html) == ["a.rate", "vqvae.size"]
   first, second = _figures(html)
   assert "Predicted paths: ADE, m (less is better)" in first
-  assert _names(first) == ["size=128 (one seed)", "size=96 (one seed)"]
+  assert _names(first) == ["size=96 (one seed)", "size=128 (one seed)"]
   assert _names(second) == ["rate=1e-3 (one seed)", "rate=2e-3 (one seed)"]
   # Numbers, not words: 96 is left of 128.
   assert second.index(">96</text>") < second.index(">128</text>")
