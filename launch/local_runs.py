@@ -93,6 +93,8 @@ class LocalRuns:
 
 def _gpus() -> list[str]:
   """The GPUs that may be used, by number or name."""
+  if os.environ.get("JAX_PLATFORMS") == "cpu":
+    return []
   given = os.environ.get(_VISIBLE)
   if given is not None:
     return [name.strip() for name in given.split(",") if name.strip()]

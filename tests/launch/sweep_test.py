@@ -64,7 +64,7 @@ def swept(tmp_path_factory):
     time.sleep(0.05)
   process.send_signal(signal.SIGTERM)
   stopped = (*process.communicate(timeout=300), process.returncode)
-  process = _start(output)
+  process = _start(output, "--max_parallel=2")
   ended = (*process.communicate(timeout=300), process.returncode)
   return output, stopped, ended
 
@@ -101,12 +101,12 @@ def test_points_share_a_tokenizer_and_are_whole_runs(swept):
     log = (folder / "log.txt").read_text()
     assert "Stage data is complete." in log
     assert "Stage tokenizer is complete." in log
-    # As main finds it, without another word.
-    again = shrunk.run_main(
-      *json.loads((folder / "task.json").read_text())["flags"],
-      f"--workdir={folder}",
-    )
-    assert again.returncode == 0 and "All is done" in again.stderr
+  # As main finds it, without another word.
+  again = shrunk.run_main(
+    *json.loads((folder / "task.json").read_text())["flags"],
+    f"--workdir={folder}",
+  )
+  assert again.returncode == 0 and "All is done" in again.stderr
 
 
 def test_points_that_fail_are_told_with_their_last_words(swept):
@@ -135,7 +135,7 @@ def test_what_failed_is_left_alone_until_it_is_retried(swept):
   _, error = process.communicate(timeout=300)
   assert process.returncode == 1 and ": begun." not in error
   assert logs == {path: path.read_text() for path in logs}
-  process = _start(output, "--retry", "--max_parallel=2")
+  process = _start(output, "--retry")
   _, error = process.communicate(timeout=300)
   assert process.returncode == 1 and error.count(": begun.") == 2
   for path, text in logs.items():
@@ -186,6 +186,7 @@ def test_each_of_several_runs_has_a_gpu_of_its_own(tmp_path, monkeypatch):
   from launch import local_runs, task_folder
   from magvit3d.errors import UserError
 
+  monkeypatch.delenv("JAX_PLATFORMS", raising=False)
   monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
   seen = []
 
