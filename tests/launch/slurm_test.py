@@ -156,3 +156,20 @@ def test_a_large_run_is_queued_again_before_its_time_is_over(slurm, tmp_path):
   assert "2 process(es)" in words
   checkpoints = workdir / "transformer" / "checkpoints"
   assert (checkpoints / str(_NUM_STEPS)).is_dir()
+
+
+def test_a_run_that_is_cancelled_is_not_queued_again(slurm, tmp_path):
+  log, program = tmp_path / "log.txt", tmp_path / "python"
+  program.write_text(
+    "#!/bin/bash\ntrap 'echo saved; exit 130' TERM\necho begun\n"
+    "while :; do sleep 0.1; done\n"
+  )
+  program.chmod(0o755)
+  told = _call(
+    *(slurm | {"PYTHON": str(program)}, "sbatch", "--parsable"),
+    *(f"--output={log}", "launch/slurm.sbatch"),
+  )
+  _wait_for(lambda: log.exists() and "begun" in log.read_text())
+  _call(slurm, "scancel", told.strip())
+  _wait_for(lambda: not _jobs(slurm))
+  assert "saved" in log.read_text() and "queued" not in log.read_text()
