@@ -49,7 +49,8 @@ def _row(
     return status.RunSummary(task.name, status_files.FAILED, state.reason)
   if not (folder / task_folder.LOG_NAME).exists():
     return status.RunSummary(task.name, _WAITING, state.reason)
-  if not (folder / "stages.json").exists():
-    return status.RunSummary(task.name, status_files.RUNNING, "it starts")
-  found = status.read_run(folder, now_s)
-  return dataclasses.replace(found, name=task.name)
+  if (folder / "stages.json").exists():
+    found = status.read_run(folder, now_s)
+    if found.reason != status.NOT_BEGUN:
+      return dataclasses.replace(found, name=task.name)
+  return status.RunSummary(task.name, status_files.RUNNING, "it starts")

@@ -286,5 +286,13 @@ def test_the_table_has_all_points(tmp_path, capsys):
     ["points/2", "WAITING"],
   ]
   assert lines[-1][:2] == ["3", "points:"]
+  (tmp_path / "points/2/log.txt").write_text("== Begun")
+  stages = {"tokenizer": {"status": "pending", "seconds": 0.0}}
+  (tmp_path / "points/2/stages.json").write_text(json.dumps(stages))
+  sweep_status.show(tmp_path)
+  *_, row, reason, last = capsys.readouterr().out.splitlines()
+  assert row.split()[:2] == ["points/2", "RUNNING"]
+  assert reason.strip() == "it starts"
+  assert last == "3 points: 1 DONE, 1 FAILED, 1 RUNNING."
   _run(tmp_path, retries=True)
   assert not sweep_status.show(tmp_path)
