@@ -28,6 +28,7 @@ from magvit3d.monitoring.status_files import (
 
 LOST = "LOST"
 UNREADABLE = "UNREADABLE"
+NOT_BEGUN = "it has not begun"
 _TROUBLES = (FAILED, STALLED, LOST, UNREADABLE)
 # A live process writes every `REFRESH_S`; machines' clocks may differ a little.
 _LOST_AFTER_S = 6 * status_files.REFRESH_S
@@ -193,7 +194,7 @@ def _later_stage(
   waits = [stage for stage in stages if stages[stage]["status"] != "done"]
   if not waits:
     return RunSummary(name, DONE, stage=list(stages)[-1])
-  return RunSummary(name, INTERRUPTED, "it has not begun", waits[0])
+  return RunSummary(name, INTERRUPTED, NOT_BEGUN, waits[0])
 
 
 def _is_open(stages: dict[str, Any], stage: str | None) -> bool:

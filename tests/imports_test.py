@@ -11,6 +11,7 @@ import shrunk
 
 import configs
 import data_gen
+import launch
 import magvit3d
 from docs import draw_architecture
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.smoke
 
 def _all_modules():
   names = []
-  for package in (magvit3d, data_gen, configs):
+  for package in (magvit3d, data_gen, configs, launch):
     names.append(package.__name__)
     walked = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     names += [module.name for module in walked]
@@ -116,7 +117,7 @@ def test_packages_import_in_one_direction():
   assert not imported & {f"magvit3d.{program}" for program in _PROGRAMS}
 
 
-@pytest.mark.parametrize("package", ["magvit3d", "data_gen"])
+@pytest.mark.parametrize("package", ["magvit3d", "data_gen", "launch"])
 def test_no_imports_run_in_a_circle(package):
   imports = draw_architecture.module_imports(package)
   while True:
@@ -128,6 +129,14 @@ def test_no_imports_run_in_a_circle(package):
       name: found - free for name, found in imports.items() if name not in free
     }
   assert not imports
+
+
+def test_nothing_imports_what_launches_it():
+  for package in ("magvit3d", "data_gen", "configs"):
+    for path in (shrunk.ROOT / package).rglob("*.py"):
+      assert not re.search(
+        r"^\s*(from|import) launch\b", path.read_text(), re.M
+      )
 
 
 def test_the_root_has_what_a_user_types_or_imports():

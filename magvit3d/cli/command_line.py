@@ -3,12 +3,14 @@
 import pathlib
 import re
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
 
 import configs
+from magvit3d.errors import UserError
 
 
 class _OrNone(flags.ArgumentParser):
@@ -40,6 +42,9 @@ def fail(message: str, status: int = 1) -> int:
   return status
 
 
+_MISTAKES = (flags.Error, AttributeError, KeyError, ValueError, OSError)
+
+
 def parse_flags(argv: list[str]) -> list[str]:
   """Parses flags; a misspelled one ends the program with status 2.
 
@@ -48,16 +53,45 @@ def parse_flags(argv: list[str]) -> list[str]:
   """
   try:
     return flags.FLAGS([*map(_with_installed, argv)], known_only=False)
-  except (flags.Error, AttributeError, KeyError, ValueError, OSError) as error:
-    # The text of a config's own error is a traceback.
-    text = _last_line(error) if "Traceback" in str(error) else str(error)
-    if isinstance(error, AttributeError) and error.args:
-      error = error.args[0]  # Of a section: the KeyError, as it is.
-    if isinstance(error, KeyError):  # Its text is a representation.
-      name, _, advice = str(error.args[0]).partition("\n")
-      place = _of_argument(argv, name.strip("'\""))
-      text = f"--config has no field {name}{place}. {advice}"
-    sys.exit(fail(text.strip(), 2))
+  except _MISTAKES as error:
+    sys.exit(fail(_told(error, argv), 2))
+
+
+def read_config(arguments: Sequence[str]) -> dict[str, Any]:
+  """Returns the config that flags make, as a program of its own reads them.
+
+  Args:
+    arguments: `--config=FILE` and `--config.FIELD=VALUE`, and no others.
+
+  Raises:
+    UserError: One is wrong, or the file is; it says what `parse_flags` does.
+  """
+  argv = ["", *map(_with_installed, arguments)]
+  values = flags.FlagValues()
+  config = define_config("", values, argv)
+  try:
+    values(argv)
+  except _MISTAKES as error:
+    raise UserError(_told(error, argv)) from error
+  if config.value is None:
+    raise UserError("--config is missing, for example configs/traj3d.py:tiny.")
+  try:
+    return config.value.to_dict()
+  except OSError as error:  # Only now does the flag tell of it.
+    raise UserError(config_error(error)) from error
+
+
+def _told(error: Exception, argv: list[str]) -> str:
+  """What to say of a mistake in the flags."""
+  # The text of a config's own error is a traceback.
+  text = _last_line(error) if "Traceback" in str(error) else str(error)
+  if isinstance(error, AttributeError) and error.args:
+    error = error.args[0]  # Of a section: the KeyError, as it is.
+  if isinstance(error, KeyError):  # Its text is a representation.
+    name, _, advice = str(error.args[0]).partition("\n")
+    place = _of_argument(argv, name.strip("'\""))
+    text = f"--config has no field {name}{place}. {advice}"
+  return text.strip()
 
 
 def _with_installed(argument: str) -> str:
@@ -78,16 +112,30 @@ def _of_argument(argv: list[str], name: str) -> str:
   return f", as in {found[0]}" if found else ""
 
 
-def define_config(help_text: str) -> flags.FlagHolder:
+def define_config(
+  help_text: str,
+  flag_values: flags.FlagValues = flags.FLAGS,
+  argv: list[str] | None = None,
+) -> flags.FlagHolder:
   """Defines --config; a field that it lacks cannot be set.
 
   `--config.FIELD=None` leaves an optional field without a value; of others the
   typed config says that they need one.
+
+  Args:
+    help_text: Of the flag.
+    flag_values: Where it is defined.
+    argv: What these are parsed from; None: the program's own.
   """
   for kind, parser in _PARSERS.items():
     config_flags.register_flag_parser_for_type(kind, _OrNone(parser))
   return config_flags.DEFINE_config_file(
-    "config", None, help_text, lock_config=True
+    "config",
+    None,
+    help_text,
+    lock_config=True,
+    flag_values=flag_values,
+    sys_argv=argv,
   )
 
 

@@ -4,7 +4,7 @@ import html
 import os
 import pathlib
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from magvit3d.errors import UserError
 from magvit3d.files import atomic_file
@@ -15,12 +15,14 @@ from magvit3d.report import (
   page_texts,
   pages,
   run_passport,
+  swept_fields,
 )
 from magvit3d.report.compared_runs import Run
 from magvit3d.report.compared_scores import MISSING, Block
 from magvit3d.report.page_texts import cell_html, say_missing
 
 _NAME_WIDTH, _RUN_WIDTH = 180, 140  # Of a table's columns, pixels.
+_MAX_NAMES = 8  # Of runs at the top.
 _BEST_NOTE = (
   "Green: the best of these runs by its mean, where it is known whether more "
   "or less is better. In brackets are 95% intervals over scenes; where they "
@@ -38,12 +40,17 @@ def check_output(runs: Sequence[Run], output: pathlib.Path) -> None:
       )
 
 
-def write(runs: Sequence[Run], output: pathlib.Path) -> None:
+def write(
+  runs: Sequence[Run],
+  output: pathlib.Path,
+  swept: Mapping[str, Mapping[str, str]] | None = None,
+) -> None:
   """Writes the page.
 
   Args:
     runs: To compare; two or more.
     output: The file. Links to the runs' reports are relative to it.
+    swept: Values of the fields of a sweep, by name of a run.
   """
   data_warnings = compared_scores.data_warnings(runs)
   blocks = compared_scores.align(runs, may_mark=not data_warnings)
@@ -56,14 +63,16 @@ def write(runs: Sequence[Run], output: pathlib.Path) -> None:
   ]
   sections = {
     "Runs": _warnings(warnings) + _links(runs, output),
+    **({"Swept fields": swept_fields.section(runs, swept)} if swept else {}),
     "Checks": _checks(runs),
     "Scores": _scores(runs, blocks, is_marked=not data_warnings),
     "Training": _training(runs),
     "Configuration": _configs(runs),
     "Passports": _passports(runs),
   }
-  names = ", ".join(run.name for run in runs)
-  lead = html.escape(f"{len(runs)} runs: {names}.")
+  names = ", ".join(run.name for run in runs[:_MAX_NAMES])
+  more = ", ..." if len(runs) > _MAX_NAMES else "."
+  lead = html.escape(f"{len(runs)} runs: {names}{more}")
   page = pages.make_page(
     "magvit3d: comparison",
     lead,

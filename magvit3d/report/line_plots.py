@@ -7,9 +7,11 @@ line. Legends are beside the title, so that nothing covers the lines.
 import dataclasses
 import html
 import math
+from collections.abc import Mapping
 
 _WIDTH, _HEIGHT = 360, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 20, 10, 28
+_LETTER = 6.5  # Of its width, about.
 _LABEL_HEIGHT = 16  # Of the name of an axis.
 _MAX_DOTS = 40  # A line with at most this many points also shows them.
 _LOG_RATIO = 100  # Values that span more than this may be logarithmic.
@@ -27,6 +29,9 @@ class Line:
     is_dashed: Whether it is a baseline. With one point it is drawn at that
       height from side to side.
     text: What the legend says behind the name.
+    dots: x and y of more points, which no line joins.
+    bars: x, lower and upper end of intervals.
+    shift: How far to the right it is drawn, so that bars lie side by side.
   """
 
   name: str
@@ -34,6 +39,15 @@ class Line:
   color: str
   is_dashed: bool = False
   text: str = ""
+  dots: tuple[tuple[int | float, int | float], ...] = ()
+  bars: tuple[tuple[float, float, float], ...] = ()
+  shift: float = 0.0
+
+  @property
+  def extent(self) -> list[tuple[int | float, int | float]]:
+    """All places that the plot must have room for."""
+    ends = [(x, y) for x, *low_high in self.bars for y in low_high]
+    return [*self.points, *self.dots, *ends]
 
 
 def figure(
@@ -45,6 +59,7 @@ def figure(
   y_label: str = "",
   is_log_x: bool = False,
   is_log_y: bool = False,
+  x_names: Mapping[float, str] | None = None,
 ) -> str:
   """Returns a plot with its title and legend.
 
@@ -55,8 +70,9 @@ def figure(
     x_label, y_label: Names of the axes, with units.
     is_log_x, is_log_y: Whether all values of an axis are above 0, and it is
       logarithmic.
+    x_names: What stands below the axis, by place; None: round numbers.
   """
-  points = [point for line in lines for point in line.points]
+  points = [point for line in lines for point in line.extent]
   above = _LABEL_HEIGHT if y_label else 0
   below = _LABEL_HEIGHT if x_label else 0
   height = _HEIGHT + above + below
@@ -64,24 +80,28 @@ def figure(
   finite = [p for p in points if all(map(math.isfinite, p))]
   y_ticks = _axis_ticks([float(y) for _, y in finite], is_log_y)
   xs = [float(x) for x, _ in points if math.isfinite(x)]
-  x_ticks = _axis_ticks(xs, is_log_x, 4)
+  if x_names is None:
+    x_names = {x: _tick_label(x) for x in _axis_ticks(xs, is_log_x, 4)}
   y_at = _scale(
     [*(y for _, y in finite), *y_ticks], is_log_y, bottom, above + _TOP
   )
   x_at = _scale(xs, is_log_x, _LEFT, _WIDTH - _RIGHT)
   parts = []
-  for tick in y_ticks:
+  for tick, label in zip(y_ticks, _tick_labels(y_ticks), strict=True):
     y = f"{y_at(tick):.1f}"
     parts.append(
       f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}" '
       f'class="grid"/><text x="{_LEFT - 6}" y="{y}" dy="4" '
-      f'text-anchor="end">{_tick_label(tick)}</text>'
+      f'text-anchor="end">{label}</text>'
     )
-  for tick in x_ticks:
+  for tick, name in x_names.items():
     if min(xs) <= tick <= max(xs):
+      x, anchor = x_at(tick), "middle"
+      if x + _LETTER * len(name) / 2 > _WIDTH:
+        x, anchor = _WIDTH, "end"
       parts.append(
-        f'<text x="{x_at(tick):.1f}" y="{bottom + 18}" '
-        f'text-anchor="middle">{_tick_label(tick)}</text>'
+        f'<text x="{x:.1f}" y="{bottom + 18}" '
+        f'text-anchor="{anchor}">{html.escape(name)}</text>'
       )
   if x_label:
     parts.append(
@@ -115,9 +135,13 @@ def _legend(line):
   )
 
 
-def _line(line, x_at, y_at):
+def _line(line, place, y_at):
   style = ' stroke-dasharray="5 4"' if line.is_dashed else ""
   path, dots, pen_is_down = [], [], False
+
+  def x_at(x):
+    return place(x) + line.shift
+
   for point in line.points:
     if not all(map(math.isfinite, point)):
       pen_is_down = False
@@ -129,6 +153,13 @@ def _line(line, x_at, y_at):
       dots.append(f'<circle cx="{x}" cy="{y}" r="2.2" fill="{line.color}"/>')
   if line.is_dashed and len(dots) == 1 == len(line.points):
     path = [f"M{_LEFT} {y}H{_WIDTH - _RIGHT}"]
+  for x, low, high in line.bars:
+    path.append(f"M{x_at(x):.1f} {y_at(low):.1f}V{y_at(high):.1f}")
+  dots += [
+    f'<circle cx="{x_at(x):.1f}" cy="{y_at(y):.1f}" r="2.2" fill="#fff" '
+    f'stroke="{line.color}" stroke-opacity=".7"/>'
+    for x, y in line.dots
+  ]
   return (
     f'<path d="{"".join(path)}" fill="none" stroke="{line.color}" '
     f'stroke-width="1.6" stroke-linejoin="round"{style}/>{"".join(dots)}'
@@ -174,9 +205,18 @@ def _log_ticks(values: list[float]) -> list[float]:
   return [10.0**e for e in range(first, last + 1, stride)]
 
 
-def _tick_label(value: float) -> str:
+def _tick_labels(ticks: list[float]) -> list[str]:
+  """With as many digits as tell them apart."""
+  for digits in range(4, 10):
+    labels = [_tick_label(tick, digits) for tick in ticks]
+    if len(set(labels)) == len(ticks):
+      break
+  return labels
+
+
+def _tick_label(value: float, digits: int = 4) -> str:
   if abs(value) >= 1e6:
     return f"{value / 1e6:g}M"
   if abs(value) >= 1e4:
     return f"{value / 1e3:g}k"
-  return f"{value:.4g}"
+  return f"{value:.{digits}g}"

@@ -20,7 +20,7 @@ def make_page(
   Args:
     title: Text of its head.
     lead: HTML of the sentence below it.
-    sections: HTML by name, a word each.
+    sections: HTML by name; the first word is its address.
     script: JavaScript, the only one that the page may run, known by its hash.
     style: CSS beside that of the report.
   """
@@ -31,12 +31,16 @@ def make_page(
     style=page_texts.read_text("report.css") + style,
     lead=lead,
     navigation="".join(
-      f'<a href="#{name.lower()}">{name}</a>' for name in sections
+      f'<a href="#{_address(name)}">{name}</a>' for name in sections
     ),
     content="\n".join(
-      f'<section id="{name.lower()}"><h2>{name}</h2>{body}</section>'
+      f'<section id="{_address(name)}"><h2>{name}</h2>{body}</section>'
       for name, body in sections.items()
     ),
     script_source=f"'sha256-{digest}'" if script else "'none'",
     script=f"<script>{script}</script>" if script else "",
   )
+
+
+def _address(name: str) -> str:
+  return name.split()[0].lower()

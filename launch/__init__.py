@@ -1,0 +1,1 @@
+"""Many runs, and runs on clusters: sweeps, Slurm, TPU pods, containers."""
