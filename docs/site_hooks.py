@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 
+from markdown.extensions import toc
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -60,5 +61,20 @@ def _turned(link: re.Match[str], source: str, place: str) -> str:
   page = PAGES.get(file, file.removeprefix("docs/"))
   if file not in PAGES and not file.startswith("docs/"):
     return label  # A source file: its name is enough.
+  if label == target or label.endswith(
+    ".md"
+  ):  # Names of files say little here.
+    label = _title(ROOT / file, anchor) or label
   new = os.path.relpath(page, os.path.dirname(place) or ".")
   return f"{mark}[{label}]({new}{hash_mark}{anchor})"
+
+
+def _title(file: pathlib.Path, anchor: str) -> str:
+  """The heading that a link leads to."""
+  for line in file.read_text().splitlines():
+    mark, _, heading = line.partition(" ")
+    if (
+      mark and not mark.strip("#") and anchor in ("", toc.slugify(heading, "-"))
+    ):
+      return heading
+  return ""
