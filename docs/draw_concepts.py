@@ -172,8 +172,8 @@ class _Drawer:
       ],
       "after steps "
       + ", ".join(str(step + 1) for step in chosen)
-      + f" of {len(tokens)}: one of {magvit.latent_shape[0]} times of the grid, "
-      "and a frame of it",
+      + f" of {len(tokens)}: one of {magvit.latent_shape[0]} times of the "
+      "grid, and a frame of it",
     )
 
   def crops(self) -> None:

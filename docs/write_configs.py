@@ -258,8 +258,12 @@ def _tables(rows: list[tuple[str, ...]], head: str, level: str, beside) -> str:
 
 
 def _ordered(paths) -> list[str]:
-  """Fields outside sections first; sections in the file's order."""
-  return sorted(paths, key=lambda path: "." in path)
+  """Fields outside sections first, then section by section."""
+  sections = {path.split(".")[0] if "." in path else "": 0 for path in paths}
+  places = {name: i for i, name in enumerate(sorted(sections))}
+  return sorted(
+    paths, key=lambda path: places[path.split(".")[0] if "." in path else ""]
+  )
 
 
 def render() -> str:
@@ -276,8 +280,8 @@ def render() -> str:
     ]
     kind = kind_of(path, value)
     words = meaning(path, beside)
-    rows.append((path, _value(value), kind, words, ", ".join(others)))
-  head = "| field | default | type | what it is | other variants |"
+    rows.append((path, ", ".join([_value(value), *others]), kind, words))
+  head = "| field | default (`:B`), others | type | what it is |"
   parts = [_INTRODUCTION, "## configs/traj3d.py\n"]
   parts.append(_tables(rows, head, "###", beside))
 
