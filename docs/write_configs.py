@@ -100,9 +100,6 @@ def comments(name: str) -> dict[str, str]:
     if not isinstance(function, ast.FunctionDef):
       continue
     aliases = {"config": ""}
-    for node in ast.walk(function):
-      if isinstance(node, ast.For) and isinstance(node.target, ast.Name):
-        aliases[node.target.id] = "tasks.*"
     for node in _assignments(function):
       paths = [_path(target, aliases) for target in node.targets]
       path = next((p for p in paths if p), None) or _path(node.value, aliases)
