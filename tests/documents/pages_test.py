@@ -90,7 +90,6 @@ def _build(tmp_path, monkeypatch, **changes):
   return tmp_path / "site"
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_the_site_is_built_strictly(tmp_path, monkeypatch):
   site = _build(tmp_path, monkeypatch)
@@ -111,7 +110,6 @@ def test_the_site_is_built_strictly(tmp_path, monkeypatch):
   )
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize(
   "link", ["nowhere.md", "configs.md#nothing", "../nowhere.py"]
