@@ -22,8 +22,9 @@ PAGES = {
   "SECURITY.md": "project/security.md",
   "CHANGELOG.md": "project/changelog.md",
   "examples/README.md": "examples.md",
-  "magvit3d/pretrained/traj3d-tiny/README.md": "models/traj3d-tiny.md",
-  "magvit3d/pretrained/traj3d-small/README.md": "models/traj3d-small.md",
+} | {
+  card.relative_to(ROOT).as_posix(): f"models/{card.parent.name}.md"
+  for card in ROOT.glob("magvit3d/pretrained/*/README.md")
 }
 _SOURCES = {page: source for source, page in PAGES.items()}
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
