@@ -14,7 +14,7 @@ def get_config() -> mlc.ConfigDict:
   """Returns the settings of the network."""
   config = mlc.ConfigDict()
   config.image_size = 256
-  config.num_frames = 1
+  config.num_frames = 1  # Images.
 
   config.vqvae = vqvae = mlc.ConfigDict()
   vqvae.architecture = "2dcnn"

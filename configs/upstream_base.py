@@ -71,35 +71,37 @@ def make_common(
   _, _, mode = variant.partition("-")
   config = mlc.ConfigDict()
   config.experiment_name = f"{name}_{variant}"
-  config.model_class = model_class
-  config.rng_seed = 0
+  config.model_class = model_class  # VQGAN, MaskGVT or LMGVT.
+  config.rng_seed = 0  # Of initial values, order of the data, masks.
   config.dtype = "float32"
   config.matmul_precision = placeholder(str)  # Ours: of float32; None: JAX's.
   # Ours: None: compiled_programs, beside the work folder.
   config.compilation_cache_dir = placeholder(str)
-  config.image_size = dataset.image_size
+  config.image_size = dataset.image_size  # Pixels a side.
   config.eval_only = mode == "eval"  # Ours: score the newest checkpoint.
 
+  # Or video_folder, image_folder, traj3d: see docs/datasets.md.
   config.dataset_name = dataset.name
   config.dataset_type = "video"  # Or 'image': clips of one frame.
   config.dataset_configs = data = mlc.ConfigDict()
-  data.num_frames = NUM_FRAMES
-  data.num_classes = dataset.num_classes
-  data.num_train_examples = dataset.num_train
+  data.num_frames = NUM_FRAMES  # Of a clip.
+  data.num_classes = dataset.num_classes  # 0 for unlabelled clips.
+  data.num_train_examples = dataset.num_train  # Clips of an epoch.
   data.data_dir = placeholder(str)  # Ours: None is TFDS's own folder.
-  data.frame_stride = 1  # Ours.
+  data.frame_stride = 1  # Ours: 2 takes every second frame.
   data.short_videos = "error"  # Ours; see docs/datasets.md.
-  data.damaged_videos = "error"  # Ours.
+  data.damaged_videos = "error"  # Ours; see docs/datasets.md.
   data.repeated_videos = "error"  # Ours: in two splits.
-  data.flip = dataset.flip
-  data.random_crop = False  # Ours.
+  data.flip = dataset.flip  # Mirrors half of the training clips.
+  data.random_crop = False  # Ours: a random square, not the middle one.
   config.num_reading_threads = 8  # Ours: in each process.
   config.num_reading_workers = 0  # Ours: processes; 0: threads of this one.
 
   is_local = mode == "runlocal"
   # References: what depends on an overridden field follows it.
-  config.batch_size = 2 if is_local else batch_size
+  config.batch_size = 2 if is_local else batch_size  # Over all devices.
   batch_ref = config.get_ref("batch_size")
+  # Of validation and scores.
   config.eval_batch_size = batch_ref if is_local else batch_ref // 4
   config.gradient_accumulation_steps = 1  # Ours: parts of a batch.
   config.max_skipped_steps = 10  # Ours: not finite; then the run fails.
@@ -107,16 +109,16 @@ def make_common(
   mesh.data = -1  # What the others leave.
   mesh.fsdp = 1
   mesh.tensor = 1
-  config.num_training_epochs = num_epochs
+  config.num_training_epochs = num_epochs  # Times each clip is seen.
   # In place of epochs; a few steps tell whether all is in place.
   config.num_training_steps = optional(4 if is_local else None, int)
-  config.log_summary_steps = 1 if is_local else 100
-  config.log_eval_steps = 4 if is_local else 5_000
-  config.checkpoint_steps = 4 if is_local else 1_000
+  config.log_summary_steps = 1 if is_local else 100  # Between lines.
+  config.log_eval_steps = 4 if is_local else 5_000  # Between validations.
+  config.checkpoint_steps = 4 if is_local else 1_000  # Between checkpoints.
   config.checkpoints = mlc.ConfigDict()  # Ours; see docs/checkpoints.md.
   config.checkpoints.num_to_keep = 2
   config.checkpoints.best_metric = placeholder(str)  # 'min:' or 'max:'.
-  config.num_eval_examples = 4 if is_local else 256  # Ours.
+  config.num_eval_examples = 4 if is_local else 256  # Ours: clips scored.
   config.monitoring = monitoring = mlc.ConfigDict()  # Ours: docs/monitoring.md.
   monitoring.stall_after_s = 300.0
   monitoring.wandb_project = placeholder(str)
@@ -124,14 +126,16 @@ def make_common(
 
   steps_per_epoch = data.get_ref("num_train_examples") // batch_ref
   config.lr_configs = rates = mlc.ConfigDict()
-  rates.learning_rate_schedule = "compound"
+  rates.learning_rate_schedule = "compound"  # The product of `factors`.
+  # Each rises or falls with the step; the peak is base_learning_rate.
   rates.factors = "constant * cosine_decay * linear_warmup"
-  rates.base_learning_rate = 1e-4
-  rates.steps_per_epoch = steps_per_epoch
+  rates.base_learning_rate = 1e-4  # Its peak.
+  rates.steps_per_epoch = steps_per_epoch  # Clips over batch_size.
+  # In which the cosine falls to 0.
   rates.steps_per_cycle = (
     config.get_ref("num_training_epochs") * steps_per_epoch
   )
-  rates.warmup_steps = 2 if is_local else 5_000
+  rates.warmup_steps = 2 if is_local else 5_000  # The rate rises from 0.
   config.optimizer = mlc.ConfigDict()
 
   config.init_from = init = mlc.ConfigDict()
@@ -213,8 +217,9 @@ def make_vqgan(
     rates = config.lr_configs
     rates.warmup_steps = rates.get_ref("steps_per_epoch")
   optimizer = config.optimizer
-  optimizer.g_lr = placeholder(float)  # None: base_learning_rate.
-  optimizer.d_lr = placeholder(float)
+  # None: base_learning_rate; of the generator.
+  optimizer.g_lr = placeholder(float)
+  optimizer.d_lr = placeholder(float)  # The same, of the discriminator.
   optimizer.beta1 = 0.0
   optimizer.beta2 = 0.99
   optimizer.weight_decay = 0.0

@@ -6,6 +6,7 @@ Everything is computed by the code that trains: a scene is rendered, and the
 tasks of a config with all of them are asked for condition clips and masks.
 """
 
+import dataclasses
 import pathlib
 import sys
 import tempfile
@@ -85,7 +86,7 @@ def token_classes(model: TokenModel, index: int, mask_type: str) -> np.ndarray:
   is_given = None
   if task.num_given_views:
     is_given = jnp.arange(model.num_views)[None] < task.num_given_views
-  model.settings["mask_type"] = mask_type
+  model.settings = dataclasses.replace(model.settings, mask_type=mask_type)
   score = model.make_scores(jax.random.key(3), 1, index, is_given)
   tokens = jnp.zeros((1, *model.grid_shape), jnp.int32)
   masked = model.mask(tokens, tokens + 1, index, score, _RATIO, is_given)
@@ -139,7 +140,9 @@ def draw(output: pathlib.Path) -> None:
     (f"masks by {kind}", generation, kind)
     for kind in ("block", "tube", "frame", "view")
   ]
-  model.settings["mask_block_shape"] = (1, 2, 2)
+  model.settings = dataclasses.replace(
+    model.settings, mask_block_shape=(1, 2, 2)
+  )
   figure, axes = plt.subplots(
     len(rows), 2, figsize=(15, 0.72 * len(rows)), dpi=90
   )

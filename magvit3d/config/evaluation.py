@@ -16,18 +16,43 @@ class EvaluationConfig:
     split: Whose scenes are scored.
     batch_size: Clips, over all devices.
     num_clips: At most; spread evenly over the split.
-    num_shown_clips: In the report, as `num_shown_samples_per_class`.
+    num_shown_clips: In the report.
+    num_samples_per_class: Samples of each class that are scored.
+    num_shown_samples_per_class: Of these, in the report.
     num_probe_scenes: Training scenes that probes are fitted on; 0: no probes,
       no rates, no scores of samples.
     num_probe_steps: Of each probe.
     num_classifier_samples: Training samples that the classifier of samples is
       fitted on.
+    num_classifier_steps: Of this classifier.
     num_rate_clips: At most; None: `num_clips`.
     token_budgets: Shares of a clip's tokens that are told.
-    i3d_weights: Files of weights that others trained, for their metrics; None
-      leaves a metric out. I3D's may be several, with commas.
-
-  The others are targets that the report checks; None (or False): not checked.
+    i3d_weights: File of weights that others trained, for FVD; several with
+      commas; None leaves it out. See docs/video_metrics.md.
+    c3d_weights: Likewise, for the inception score.
+    lpips_weights: Likewise, for LPIPS: two files with a comma.
+    max_ade_over_copy_last: Target of the report, as all that follow; None (or
+      False): not checked. ADE of predicted clips over that of a copy of the
+      last given frame.
+    max_ade_over_constant_velocity: The same over that of constant velocity.
+    motions_below_baselines: On each motion the predicted ADE is below that of
+      the copy, and below that of constant velocity.
+    min_foreground_gain_db: PSNR of the object above background only, dB.
+    max_color_error_ratio: Error of the object's colour over that of background
+      only.
+    max_tokenizer_ade_m: ADE of clips through the tokenizer, metres.
+    min_sample_shape_accuracy: Share of samples of a class in which a classifier
+      of real tokens sees the right shape.
+    min_sample_motion_accuracy: The same of the motion.
+    min_classifier_accuracy: Share of real held-out samples in which this
+      classifier is right, for shape and for motion.
+    min_probe_motion_accuracy: Motion, by the best probe of tokens or features.
+    probes_below_baselines: Distance at t+1 and t+5, by the best probe of tokens
+      or features: below constant velocity and the best probe of pixels.
+    min_foreground_perplexity: Perplexity of the codes on cells that touch the
+      object.
+    max_token_error_ratio: Error on hidden tokens over that of the most frequent
+      token, on these cells.
 
   Raises:
     UserError: A value cannot be, or a file is not there.

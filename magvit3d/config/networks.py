@@ -42,6 +42,15 @@ class TokenizerConfig(ArchitectureConfig):
     encoder_conv_padding: Of '2dcnn'.
     use_attn: Attention in the middle, of '2dcnn'.
     deconv_upsample: Upstream's name for `upsample='deconv'` of '2plus1dcnn'.
+    upsample: 'nearest', or 'deconv': transposed convolutions; in '2dcnn' also
+      'depth_to_space'.
+    num_enc_res_blocks: Residual blocks of the encoder at each resolution, and
+      at the end.
+    num_dec_res_blocks: The same of the decoder.
+    num_enc_remat_blocks: Finest resolutions of the encoder that are computed
+      again in the backward pass, to save memory.
+    num_dec_remat_blocks: The same of the decoder.
+    shortcut_reads_output: Ours: as in MaskGIT's published tokenizers.
 
   The others are those of `Tokenizer`, `BackboneOptions` and `VectorQuantizer`.
 
@@ -88,7 +97,14 @@ class TokenizerConfig(ArchitectureConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DiscriminatorConfig:
-  """`config.discriminator`; see `models.discriminator.Discriminator`."""
+  """`config.discriminator`; see `models.discriminator.Discriminator`.
+
+  Attributes:
+    filters: Channels of the first convolution.
+    channel_multipliers: Channels of each block, times `filters`.
+    num_groups: Ours: groups of 'GN'.
+    blur_resample: Halves with a blur, of '2dcnn'.
+  """
 
   filters: int
   channel_multipliers: tuple[int, ...]
@@ -106,7 +122,23 @@ class TransformerConfig:
   """`config.transformer` of a masked transformer; see `models.bert.Bert`.
 
   Attributes:
-    num_views: Of a scene in a sequence.
+    num_layers: Layers.
+    hidden_size: Width.
+    mlp_dim: Width inside the MLPs.
+    num_heads: Attention heads; divides `hidden_size`.
+    num_segments: Rows of the segment embedding; 0 leaves it out.
+    kernel_init_stddev: Of the kernels' initial values; .02 suits a width of
+      768, narrower networks learn sooner with more.
+    position_init: Ours: initial position embeddings.
+    attention_implementation: Ours: of attention without dropout; None is the
+      device's best.
+    remat: Ours: layers are computed twice, for less memory.
+    dropout_rate: Of hidden states, in training.
+    attention_dropout_rate: Of attention weights, in training; above 0 attention
+      takes a slow path.
+    num_views: Ours: cameras of a scene in one sequence; see docs/multiview.md.
+    camera_embedding: Ours: what says which camera saw a token: its number
+      ('view') or the rays of its pixels ('rays').
     latent_shape: Token grid (t, h, w) that upstream's configs state; None is
       what the tokenizer makes.
 
@@ -142,7 +174,17 @@ class TransformerConfig:
 class AutoregressiveTransformerConfig:
   """`config.transformer` of upstream's LMGVT; see `TransformerLM`.
 
-  `latent_shape` is as in `TransformerConfig`.
+  Attributes:
+    emb_dim: Width.
+    num_heads: Attention heads.
+    num_layers: Layers.
+    qkv_dim: Width of all heads together.
+    mlp_dim: Width inside the MLPs.
+    logits_via_embedding: Logits are products with the embedding table.
+    learnable_position: Else sinusoids.
+    dropout_rate: Of hidden states, in training.
+    attention_dropout_rate: Of attention weights, in training.
+    latent_shape: As in `TransformerConfig`.
   """
 
   emb_dim: int

@@ -42,7 +42,11 @@ class MeshConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CheckpointsConfig:
-  """`config.checkpoints`; `num_to_keep` are the newest ones."""
+  """`config.checkpoints`.
+
+  Attributes:
+    num_to_keep: Newest checkpoints that each stage keeps.
+  """
 
   num_to_keep: int = 2
 
@@ -72,6 +76,25 @@ class MonitoringConfig:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sections:
   """The fields of `configs/traj3d.py`; sections that a run lacks are None.
+
+  Attributes:
+    experiment_name: Of the work folder runs/NAME, where --workdir is not given.
+    seed: Of initial values, order of the data, masks and samples. The data set
+      has one of its own.
+    dtype: In which the networks compute; see docs/precision.md.
+    matmul_precision: Of products of float32; None is JAX's own.
+    compilation_cache_dir: Folder of compiled programs; None is
+      `compiled_programs` beside the work folder.
+    stages: Which to run, of these, with commas.
+    max_skipped_steps: Steps with losses that are not finite are skipped; past
+      so many the run fails.
+    tokenizer_cache: Training clips are tokenized once; False: in every step.
+    num_reading_threads: In each process.
+    num_reading_workers: Processes that read; 0: threads of this one.
+    oracle_gate: The tokenizer must show the object before the transformer
+      trains on it.
+    oracle_gate_db: Foreground PSNR above background only that this takes, dB.
+    eval_only: Scores the newest checkpoint, and trains nothing.
 
   Raises:
     UserError: A value cannot be.

@@ -39,7 +39,18 @@ class SamplingConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskSamplingConfig:
-  """`config.tasks.NAME.sampling`: None is as in `SamplingConfig`."""
+  """`config.tasks.NAME.sampling`: None is as in `SamplingConfig`.
+
+  Attributes:
+    mask_bins: Ours, as all of these: in place of maskgvt.sampling's, where not
+      None.
+    choice_temperature: The same.
+    temperature: The same.
+    top_k: The same.
+    top_p: The same.
+    guidance: The same.
+    order: The same.
+  """
 
   mask_bins: int | None = None
   choice_temperature: float | None = None
@@ -58,7 +69,11 @@ class TaskConfig:
     weight: Share of the training, relative to the other tasks'.
     class_conditional: Whether the class token says the class; None: of
       full generation alone, and only where its section is empty.
-    cond_frames: This and the next three are those of `tokens.conditions`.
+    cond_frames: Given frames; for interpolation at each end.
+    cond_latent_frames: Latent frames that count as given; None: from
+      `cond_frames`.
+    cond_region: Of outpainting and inpainting.
+    cond_padding: Mode of `numpy.pad` that fills the rest; None: the task's own.
     num_given_views: Of tasks that give views of a scene; None is 1.
     sampling: How this task is sampled.
   """
@@ -81,11 +96,16 @@ class MaskedModelConfig:
     multi_task: Whether sequences start with a task token.
     inpainting_token: Whether inpainting has a token of its own; upstream sends
       outpainting's.
-    condition_mode: See `tokens.masking`, or 'prefix'.
-    weight_mode: See `tokens.masking`.
-    mask_type: See `tokens.mask_scores`.
-    mask_block_shape: Time, height, width, in tokens.
-    mask_schedule: See `tokens.schedules`.
+    condition_mode: What hidden positions of the condition show: None, MASK;
+      'cond->input' (COMMIT), the condition's token; 'input->input' and
+      'cond->cond', they are never hidden; 'prefix', it stands before the clip.
+    weight_mode: Where the loss counts: 'mask+refine+recons', everywhere;
+      'mask+refine', at hidden positions.
+    mask_type: 'random', 'block', 'frame_by_frame', and ours: 'frame', 'tube',
+      'view'; several with commas: each sample has one of them.
+    mask_block_shape: Time, height, width of 'block', in tokens.
+    mask_schedule: Share of hidden tokens by progress: 'cosine', 'uniform',
+      'powX', 'log', 'exp' or 'poly:a,b'; see `tokens.schedules`.
     draw: 'step': one task and mask ratio a step, as upstream; or 'clip'.
     sampling: Of all tasks.
   """

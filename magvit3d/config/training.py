@@ -15,7 +15,9 @@ class OptimizerConfig:
     name: 'adamw', or 'muon' (ours) for kernels of layers.
     muon_rate: Of Muon, times the learning rate.
     muon_beta: Its momentum.
-    beta1: Of AdamW, as the next two.
+    beta1: Of AdamW.
+    beta2: Of AdamW.
+    weight_decay: Of AdamW.
     max_grad_norm: None: gradients are not clipped.
   """
 
@@ -50,9 +52,15 @@ class TrainingConfig:
   Attributes:
     batch_size: Clips, over all devices.
     gradient_accumulation_steps: Parts of a batch, in turn.
-    num_steps: Takes the place of `num_epochs`.
-    best_metric: Of the checkpoint that is kept besides the newest; see
-      `CheckpointSettings`.
+    num_epochs: Times that each training clip is seen.
+    num_steps: Steps, in place of `num_epochs`.
+    warmup_steps: In which the learning rate rises from 0.
+    log_every_steps: Steps between lines of metrics.jsonl.
+    validate_every_steps: Steps between validations.
+    checkpoint_every_steps: Steps between checkpoints.
+    best_metric: 'min:NAME' or 'max:NAME', of the checkpoint that is kept
+      besides the newest; None: of none.
+    num_validation_clips: Clips of the validation split.
   """
 
   optimizer: OptimizerConfig
@@ -100,7 +108,12 @@ class TokenizerTrainingConfig(TrainingConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TransformerTrainingConfig(TrainingConfig):
-  """`config.train_transformer`; `learning_rate` is its peak."""
+  """`config.train_transformer`.
+
+  Attributes:
+    learning_rate: Its peak.
+    label_smoothing: Share of the targets that is spread over all codes.
+  """
 
   learning_rate: float
   label_smoothing: float = 0.0
@@ -111,15 +124,29 @@ class TokenizerLossConfig:
   """`config.vqgan`: losses of the tokenizer, MAGVIT's appendix A.
 
   Attributes:
-    loss_type: See `training.losses`.
+    loss_type: Adversarial: 'non-saturating' or 'hinge'.
+    g_adversarial_loss_weight: Of the adversarial term of the generator.
+    gradient_penalty: Of the discriminator at real clips.
+    grad_penalty_cost: Its weight.
+    lecam_weight: Of LeCam regularization; 0: off.
+    perceptual_loss_weight: Of the distance of ResNet-50's outputs; above 0
+      takes `perceptual_weights`. Upstream's is 0.1.
+    entropy_loss_enlarge_ratio: How much more the entropy loss weighs at first.
+    entropy_loss_enlarge_steps: Steps in which this falls to 0.
+    finetune_decoder: Trains the decoder alone.
+    polyak_decay: Of the moving average of the generator, which is what is used.
     perceptual_loss_on_logit: Else on the 7x7x2048 map.
     perceptual_weights: Ours: a file of torchvision's ResNet-50.
     num_train_sampled_frames: Of clips, for '2dcnn'; None: all.
     foreground_weight: Ours: of errors in pixels of objects; upstream's is 1.
-    discriminator_start_step: Ours; None: without one.
-    quantizer_start_step: Ours.
-    codebook_init_clips: Ours; 0: random initial codes, as upstream.
-    dead_code_reset_steps: Ours; None: never, as upstream.
+    discriminator_start_step: Ours: first step with a discriminator; None:
+      without one.
+    quantizer_start_step: Ours: first step with a quantizer; before, clips pass
+      unquantized.
+    codebook_init_clips: Ours: clips whose features are the first codes; 0:
+      random ones, as upstream.
+    dead_code_reset_steps: Ours: steps after which unused codes are moved to
+      features; None: never, as upstream.
   """
 
   loss_type: str = "non-saturating"
