@@ -71,8 +71,19 @@ class SceneMaker:
   main: SceneObject
   rig: Cameras
 
-  def __init__(self, options: DatasetOptions, split: str, index: int):
+  def __init__(
+    self, options: DatasetOptions, split: str, index: int, attempt: int = 0
+  ):
+    """Draws the background.
+
+    Args:
+      options: Of the data set.
+      split: One of its splits.
+      index: Of the scene in it.
+      attempt: Others than 0 give other scenes of the same class.
+    """
     self.options, self._split, self._index = options, split, index
+    self._attempts = [attempt] if attempt else []
     self._label = class_of_scene(options, split, index)
     self._background = self._draw_background()
     self._needs_depths = options.depths or options.flows
@@ -141,7 +152,7 @@ class SceneMaker:
     """Returns a source of randomness that the scene has alone."""
     place = schema.SPLITS.index(self._split)
     return np.random.default_rng(
-      [self.options.seed, place, self._index, stream]
+      [self.options.seed, place, self._index, stream, *self._attempts]
     )
 
   def _draw_background(self) -> np.ndarray:

@@ -21,7 +21,8 @@ from data_gen.rays import Solid
 KINDS = ("vanish", "jump", "shape", "color", "stop", "reverse", "views")
 ALL_VIEWS = -1
 _STREAM = 6  # Last word of the seeds; see `scenes`.
-_MAX_TRIES = 200
+_MAX_TRIES = 20  # To draw a violation of a scene.
+_MAX_SCENES = 50
 _JUMPS_M = (0.2, 0.45)  # Lengths.
 _LEAST_COLOR_DISTANCE = 0.5  # Of RGB in [0, 1].
 
@@ -79,32 +80,41 @@ def make_scene(
   Raises:
     ValueError: No violation that can be seen was found.
   """
-  maker = scenes.SceneMaker(options, split, index)
-  values = maker.make()
-  kind = KINDS[kind_of_scene(index)]
-  rng = maker.rng(_STREAM)
+  for attempt in range(_MAX_SCENES):
+    maker = scenes.SceneMaker(options, split, index, attempt)
+    values = maker.make()
+    violation = _find(maker, KINDS[kind_of_scene(index)], values)
+    if violation is not None:
+      return values | violation
+  raise ValueError(
+    f"{split} scene {index}: in none of {_MAX_SCENES} scenes a violation of "
+    f"the kind {KINDS[kind_of_scene(index)]} can be seen. Raise --size_min="
+    f"{options.size_min}, --image_size={options.image_size} or "
+    f"--path_scale_min={options.path_scale_min}."
+  )
+
+
+def _find(
+  maker: scenes.SceneMaker, kind: str, values: dict[str, Any]
+) -> dict[str, Any] | None:
+  """Returns the features of a violation; None if none is seen."""
+  options, rng = maker.options, maker.rng(_STREAM)
+  # So that there is as much past as what turns back needs.
+  half, most = options.num_frames // 2 + 1, 3 * options.num_frames // 4
   for _ in range(_MAX_TRIES):
-    # So that there is as much past as what turns back needs.
-    half, most = options.num_frames // 2 + 1, 3 * options.num_frames // 4
-    frame = 0 if kind == "views" else int(rng.integers(half, most + 1))
-    view = ALL_VIEWS
+    frame, view = int(rng.integers(half, most + 1)), ALL_VIEWS
     if kind == "views":
-      view = int(rng.integers(options.num_views))
+      frame, view = 0, int(rng.integers(options.num_views))
     other = _draw(rng, kind, frame, maker)
     made = _render(maker, other, frame, view)
     if made is not None and _is_seen(made, values, frame, view):
-      return values | made | {
+      return made | {
         schema.VIOLATION_KIND: KINDS.index(kind),
         schema.VIOLATION_FRAME: frame,
         schema.VIOLATION_VIEW: view,
         schema.IMPOSSIBLE_TRAJECTORY: other.trajectory,
-      }  # fmt: skip
-  raise ValueError(
-    f"{split} scene {index}: none of {_MAX_TRIES} violations of the kind "
-    f"{kind} can be seen. Raise --size_min={options.size_min}, "
-    f"--image_size={options.image_size} or --path_scale_min="
-    f"{options.path_scale_min}."
-  )
+      }
+  return None
 
 
 def _draw(

@@ -1,5 +1,6 @@
 """Bits of latent frames: against the definition, and what they depend on."""
 
+import documented
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -145,3 +146,9 @@ def test_wrong_arguments_are_told(magvit, options, text):
   clip = np.zeros(magvit.clip_shape, np.uint8)
   with pytest.raises(UserError, match=text):
     magvit.surprise(clip, **options)
+
+
+def test_the_document_works(capsys):
+  (block,) = documented.blocks("docs/surprise.md", "python")
+  exec(compile(block, "docs/surprise.md", "exec"), {})
+  assert capsys.readouterr().out == "True\n"
