@@ -6,6 +6,8 @@ import tomllib
 
 import pytest
 import shrunk
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from magvit3d import api, errors, experiment
 
@@ -16,7 +18,7 @@ _MAGVIT = {
   "clip_shape": None,
   "codebook_size": None,
   "detokenize": ("tokens", "dtype"),
-  "from_pretrained": ("name", "batch_size"),
+  "from_pretrained": ("name", "batch_size", "revision"),
   "from_run": ("workdir", "batch_size"),
   "generate": ("shape", "motion", "num", "seed", "cameras", "dtype"),
   "inpaint": ("video", "mask", "seed", "cameras", "shape", "motion"),
@@ -39,8 +41,18 @@ _MAGVIT = {
     "motion",
   ),
   "reconstruct": ("video",),
+  "push_to_hub": ("repo_id", "dtype", "license", "private", "message"),
   "sampler": None,
-  "save_pretrained": ("folder", "dtype"),
+  "save_pretrained": ("folder", "dtype", "license"),
+  "surprise": (
+    "video",
+    "cameras",
+    "past_alone",
+    "num_draws",
+    "seed",
+    "shape",
+    "motion",
+  ),
   "task_names": None,
   "tokenize": ("video",),
 }
@@ -79,9 +91,37 @@ def test_the_wheel_has_all_packages():
   patterns = project["tool"]["setuptools"]["packages"]["find"]["include"]
   packages = {
     ".".join(path.parent.relative_to(shrunk.ROOT).parts)
-    for top in ("magvit3d", "data_gen", "configs")
+    for top in ("magvit3d", "data_gen", "configs", "launch")
     for path in (shrunk.ROOT / top).rglob("__init__.py")
   }
-  assert {"magvit3d.evaluation.metres", "data_gen", "configs"} <= packages
+  assert {"magvit3d.evaluation.metres", "configs", "launch"} <= packages
   for name in packages:
     assert any(fnmatch.fnmatch(name, pattern) for pattern in patterns), name
+
+
+def test_the_constraints_fit_all_that_is_asked_for():
+  """If not: the head of the file says how it is written."""
+  project = tomllib.loads((shrunk.ROOT / "pyproject.toml").read_text())[
+    "project"
+  ]
+  extras = project["optional-dependencies"]
+  wanted = [*project["dependencies"]]
+  for extra in ("dev", "docs", "hub", "rerun", "slurm", "video"):
+    wanted += extras[extra]
+  text = (shrunk.ROOT / "launch" / "constraints.txt").read_text()
+  pinned: dict[str, list[Requirement]] = {}
+  for line in text.splitlines():
+    if not line.startswith("#"):
+      found = Requirement(line)
+      pinned.setdefault(canonicalize_name(found.name), []).append(found)
+  for requirement in map(Requirement, wanted):
+    if requirement.name == "magvit3d":
+      continue
+    versions = [
+      specifier.version
+      for found in pinned[canonicalize_name(requirement.name)]
+      for specifier in found.specifier
+    ]
+    assert versions, requirement
+    for version in versions:
+      assert requirement.specifier.contains(version), (requirement, version)
