@@ -147,8 +147,10 @@ def _blueprint(scenes: Sequence[RecordedScene]):
       for number in range(len(videos))
     ]
     columns = len(next(iter(scene.videos.values())))
-    parts = [rrb.Grid(*pictures, grid_columns=columns)]
-    if scene.intrinsics is not None:
-      parts.insert(0, rrb.Spatial3DView(origin=scene.name, name="space"))
-    tabs.append(rrb.Horizontal(*parts, name=scene.name))
+    grid = rrb.Grid(*pictures, grid_columns=columns)
+    if scene.intrinsics is None:
+      tabs.append(rrb.Horizontal(grid, name=scene.name))
+      continue
+    space = rrb.Spatial3DView(origin=scene.name, name="space")
+    tabs.append(rrb.Horizontal(space, grid, name=scene.name))
   return rrb.Blueprint(rrb.Tabs(*tabs), collapse_panels=True)

@@ -5,6 +5,7 @@ JSON, which is YAML too.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -116,7 +117,7 @@ def _count(tree: Any) -> int:
   return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
-def _scores(scores: dict[str, Any] | None) -> str:
+def _scores(scores: Mapping[str, Any] | None) -> str:
   tables = [
     table
     for table in read_tables(scores or {})
