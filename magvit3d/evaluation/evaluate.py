@@ -11,6 +11,7 @@ from magvit3d.config.evaluation import EvaluationConfig
 from magvit3d.data.scene_clips import SceneClips
 from magvit3d.evaluation import (
   hidden_tokens,
+  likelihood,
   predictions,
   rate_distortion,
   reconstruction,
@@ -27,7 +28,7 @@ from magvit3d.monitoring import stage_progress
 from magvit3d.parallel import processes
 from magvit3d.tokens.masked_model import TokenModel
 
-VERSION = 3  # Scores of another version are made anew.
+VERSION = 4  # Scores of another version are made anew.
 # With the seconds that they took of `:tiny` on two CPU cores, about.
 PARTS = {
   "tokenizer": 10.0,
@@ -39,6 +40,7 @@ PARTS = {
   "reading scenes for probes": 14.0,
   "probes": 24.0,
   "rates": 12.0,
+  "bits of clips": 4.0,
   "classifier of samples": 10.0,
   "tables": 1.0,
 }
@@ -115,6 +117,8 @@ def evaluate(
     known = samples.known_samples(scenes.train, tokens)
     stage_progress.begin("rates")
     rate_distortion.score(outputs, results, known.grids)
+    stage_progress.begin("bits of clips")
+    likelihood.score(outputs, results, known.grids)
     if drawn:
       stage_progress.begin("classifier of samples")
       samples.score(outputs, results, drawn, scenes, known, test)

@@ -43,7 +43,7 @@ def score(
   if index is None:
     return
   task = model.tasks[index]
-  chosen = _choose(outputs)
+  chosen = choose_samples(outputs)
   clips = _clips_of(outputs, chosen)
   real, masks = outputs.real[clips], outputs.clips["masks"][clips]
   batch = jax.tree.map(lambda x: x[chosen], outputs.tokens)
@@ -128,7 +128,7 @@ def most_frequent_codes(tokens: np.ndarray, codebook_size: int) -> np.ndarray:
   return np.array(codes, tokens.dtype).reshape(tokens.shape[1:])
 
 
-def _choose(outputs: RunOutputs) -> Int[np.ndarray, " k"]:
+def choose_samples(outputs: RunOutputs) -> Int[np.ndarray, " k"]:
   """The samples that are scored, spread over all."""
   count = len(outputs.tokens.labels)
   limit = outputs.settings.num_rate_clips

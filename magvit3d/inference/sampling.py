@@ -15,6 +15,7 @@ from magvit3d.errors import UserError, as_user_errors
 from magvit3d.inference.clip_networks import ClipNetworks
 from magvit3d.inference.trained import TrainedNetworks
 from magvit3d.models.cameras import Cameras
+from magvit3d.tokens import surprise
 from magvit3d.tokens.conditions import Condition
 from magvit3d.tokens.tasks import VIEW_KINDS
 from magvit3d.tokens.views import as_clips, join_views
@@ -178,10 +179,8 @@ class TaskSampler:
     if num_draws is not None and num_draws < 1:
       raise UserError(f"num_draws={num_draws} must be 1 or more, or None.")
     has_class = bool(np.any(labels != self.no_class))
-    kinds = ("full_generation", "frame_prediction")
-    places = [self.find(kind, with_class=has_class) for kind in kinds]
-    task_index = next((i for i in places if i is not None), 0)
-    if self._model.tasks[task_index].condition_mode == "prefix":
+    task_index = surprise.asked_task(self._model.tasks, has_class)
+    if task_index is None:
       raise UserError(
         "This run's only task stands before the clip (condition mode "
         "'prefix'), so nothing but what follows it has a likelihood. Train "

@@ -8,6 +8,7 @@ do not tell.
 """
 
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,30 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from magvit3d.models.cameras import Cameras
 from magvit3d.tokens import masking
 from magvit3d.tokens.masked_model import TokenModel
+from magvit3d.tokens.tasks import Task
+
+_KINDS = ("full_generation", "frame_prediction")
+
+
+def asked_task(tasks: Sequence[Task], has_class: bool) -> int | None:
+  """Returns the task in whose words a network is asked for bits.
+
+  Args:
+    tasks: Of the network.
+    has_class: Whether it shall be told the class.
+
+  Returns:
+    None where its only task stands before the clip (condition mode 'prefix'),
+    so that nothing but what follows has a likelihood.
+  """
+  found = [
+    index
+    for kind in _KINDS
+    for index, task in enumerate(tasks)
+    if task.kind == kind and task.class_conditional == has_class
+  ]
+  index = found[0] if found else 0
+  return None if tasks[index].condition_mode == "prefix" else index
 
 
 def frame_bits(

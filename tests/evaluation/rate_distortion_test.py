@@ -55,7 +55,7 @@ def test_rates_and_scores(outputs):
 def test_rates_are_of_as_many_clips_as_asked(outputs, monkeypatch):
   settings = dataclasses.replace(outputs.settings, num_rate_clips=5)
   monkeypatch.setattr(outputs, "settings", settings)
-  assert rate_distortion._choose(outputs).tolist() == [0, 2, 4, 7, 9]
+  assert rate_distortion.choose_samples(outputs).tolist() == [0, 2, 4, 7, 9]
   results = Results("test", has_objects=True)
   rate_distortion.score(
     outputs, results, np.zeros((1, *outputs.model.grid_shape), int)
