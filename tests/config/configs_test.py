@@ -1,5 +1,7 @@
 """The configs hold the plan's numbers, and their networks can be built."""
 
+import dataclasses
+
 import pytest
 
 from configs import traj3d
@@ -88,5 +90,6 @@ def test_a_batch_is_the_clips_of_16_scenes():
 @pytest.mark.parametrize("variant", traj3d.VARIANTS)
 def test_data_options_are_fields_of_every_variant(variant):
   data = traj3d.get_config(variant).data
-  options = set(DatasetOptions.__dataclass_fields__) - {"output_dir"}
+  names = {field.name for field in dataclasses.fields(DatasetOptions)}
+  options = names - {"output_dir"}
   assert options == set(data.keys()) - {"data_dir"}

@@ -11,6 +11,7 @@ import pytest
 import shrunk
 
 from launch import sweep
+from magvit3d.cli import interruption
 
 pytestmark = pytest.mark.filterwarnings(  # Of ml_collections.
   "ignore:the load_module:DeprecationWarning"
@@ -140,6 +141,12 @@ def test_what_failed_is_left_alone_until_it_is_retried(swept):
   assert process.returncode == 1 and error.count(": begun.") == 2
   for path, text in logs.items():
     assert (path.read_text() != text) == ("cond_frames=99" in str(path))
+
+
+@pytest.fixture(autouse=True)
+def own_handlers(monkeypatch):
+  """Signals to the tests' process stay those of the tests."""
+  monkeypatch.setattr(interruption, "install", lambda: None)
 
 
 def _told(capsys, *arguments):
