@@ -23,6 +23,7 @@ def report(count):
   Sender()
 
 
+signal.signal(signal.{name}, signal.SIG_DFL)  # Not what `nohup` leaves.
 options = options.DatasetOptions(**{options})
 command_line.run(
   lambda: command_line.write_shards(options, [("train", 0)], report)
