@@ -22,12 +22,14 @@ from magvit3d.media import moving_pictures
 
 
 def read_clips(path: pathlib.Path, shape: tuple[int, ...]) -> np.ndarray:
-  """Returns a video as clips, uint8 (n, t, h, w, 3); a rest is left out."""
+  """Returns a video as clips, uint8 (n, t, h, w, 3); says what is left over."""
   video = VideoFile(path, label=0)
   t, h, w, _ = shape
   count = video.num_frames // t
   if not count:
     raise UserError(f"{path} has {video.num_frames} frames; a clip takes {t}.")
+  if rest := video.num_frames % t:
+    print(f"The last {rest} of {video.num_frames} frames are left over.")
   frames = [
     np.asarray(ImageOps.fit(frame, (w, h), Image.Resampling.BILINEAR))
     for frame in video.frames(np.arange(count * t))

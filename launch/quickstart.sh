@@ -9,6 +9,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source launch/environment.sh
 
+if [[ ${1-} == -h || ${1-} == --help ]]; then
+  sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"
+  exit
+fi
 make_environment "."
 echo "Data, tokenizer, transformer, evaluation, report: see runs/quickstart."
 exec .venv/bin/python -m magvit3d.main --config=configs/traj3d.py:tiny \

@@ -170,6 +170,9 @@ def _write_page(
     for task, state in states.items()
     if task.values and state.kind == schedule.DONE and "evaluate" in task.stages
   ]
+  if not any("evaluate" in task.stages for task in states):
+    logging.info("There is no comparison: its stages do not evaluate.")
+    return
   if len(scored) < 2:
     logging.info("There is no comparison: fewer than two points have scores.")
     return

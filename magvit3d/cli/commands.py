@@ -40,7 +40,7 @@ def main() -> None:
     sys.exit(0)
   if name not in PROGRAMS:
     known = ", ".join(PROGRAMS)
-    sys.exit(fail(f"magvit3d has no program {name!r}, but {known}.", 2))
+    sys.exit(fail(f"{name!r} is no program of magvit3d. Use {known}.", 2))
   sys.argv = [f"magvit3d {name}", *sys.argv[2:]]
   runpy.run_module(PROGRAMS[name], run_name="__main__", alter_sys=True)
 

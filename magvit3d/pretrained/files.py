@@ -223,7 +223,7 @@ def _check_target(folder: pathlib.Path) -> None:
   if not folder.exists() or not any(folder.iterdir()):
     return
   known = {CONFIG_NAME, *(path.name for path in folder.glob(WEIGHTS_PATTERN))}
-  if _is_our_card(folder / folder_card.NAME):
+  if folder_card.is_ours(folder / folder_card.NAME):
     known.add(folder_card.NAME)
   foreign = sorted(
     path.name for path in folder.iterdir() if path.name not in known
@@ -239,14 +239,6 @@ def _check_target(folder: pathlib.Path) -> None:
       f"{folder} {what}: nothing was written. Name a new folder, or an export "
       "to replace."
     )
-
-
-def _is_our_card(path: pathlib.Path) -> bool:
-  try:
-    text = plain_files.read_bytes(path, 2**20).decode(errors="replace")
-  except (OSError, ValueError):
-    return False
-  return folder_card.is_ours(text)
 
 
 def load(folder: pathlib.Path, place: NamedSharding) -> TrainedNetworks:

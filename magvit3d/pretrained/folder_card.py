@@ -5,11 +5,13 @@ JSON, which is YAML too.
 """
 
 import json
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 
+from data_gen import plain_files
 from magvit3d.checkpoints.code_version import code_version
 from magvit3d.inference.trained import TrainedNetworks
 from magvit3d.pretrained import score_texts
@@ -17,6 +19,7 @@ from magvit3d.report.file_reading import read_tables
 
 NAME = "README.md"
 _LIBRARY = "library_name: magvit3d"
+_MOST_BYTES = 2**20
 _TAGS = ("jax", "flax", "magvit", "video", "video-tokenizer", "3d-motion")
 _NO_SCORES = (
   "None are known here: the networks are of no run whose evaluation is done. "
@@ -24,9 +27,13 @@ _NO_SCORES = (
 )
 
 
-def is_ours(text: str) -> bool:
+def is_ours(path: pathlib.Path) -> bool:
   """Whether a README.md is a card of `make`."""
-  return text.startswith("---\n") and _LIBRARY in text[:1000]
+  try:
+    text = plain_files.read_bytes(path, _MOST_BYTES).decode(errors="replace")
+  except OSError:
+    return False
+  return text.startswith("---\n") and _LIBRARY in text.partition("\n---\n")[0]
 
 
 def make(

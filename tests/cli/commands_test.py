@@ -44,7 +44,9 @@ def test_every_module_that_is_run_is_a_program():
 def test_an_unknown_program_is_told_with_those_there_are(tmp_path):
   done = _run(tmp_path, "trian")
   assert done.returncode == 2
-  assert done.stderr.startswith("Error: magvit3d has no program 'trian', but")
+  assert done.stderr.startswith(
+    "Error: 'trian' is no program of magvit3d. Use train,"
+  )
 
 
 @pytest.mark.parametrize(

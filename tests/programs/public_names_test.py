@@ -2,6 +2,10 @@
 
 import fnmatch
 import inspect
+import os
+import pathlib
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -125,3 +129,21 @@ def test_the_constraints_fit_all_that_is_asked_for():
     assert versions, requirement
     for version in versions:
       assert requirement.specifier.contains(version), (requirement, version)
+
+
+def test_a_folder_of_the_same_name_is_not_taken_for_the_package(tmp_path):
+  """As a checkout is, seen from the folder that it lies in."""
+  (tmp_path / "magvit3d" / "data").mkdir(parents=True)
+  done = subprocess.run(
+    [
+      sys.executable,
+      "-c",
+      "import magvit3d.data.clips as m; print(m.__file__)",
+    ],
+    cwd=tmp_path,
+    env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 0, done.stderr
+  assert tmp_path not in pathlib.Path(done.stdout.strip()).parents
