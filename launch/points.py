@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from magvit3d.cli import command_line
-from magvit3d.config.run import RunConfig, chosen_stages
+from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 
 _MAX_NAME = 100  # Letters of a folder's name.
@@ -119,7 +119,7 @@ def _check_given(flags: Sequence[str], swept: Mapping[str, str]) -> None:
 
 
 def _stages(config: RunConfig) -> tuple[str, ...]:
-  chosen = chosen_stages(config.stages)
+  chosen = config.chosen_stages
   return tuple(name for name in config.all_stages if name in chosen)
 
 

@@ -16,7 +16,8 @@ from absl import logging
 from data_gen import user_paths
 from magvit3d.checkpoints.orbax import check_folder
 from magvit3d.cli import interruption
-from magvit3d.config.run import RunConfig, chosen_stages
+from magvit3d.config.run import RunConfig
+from magvit3d.errors import UserError
 from magvit3d.evaluation import checks
 from magvit3d.files import work_folder
 from magvit3d.monitoring.metric_writers import check_wandb
@@ -29,9 +30,10 @@ from magvit3d.run import network_checks, overfit, overfit_run, record
 from magvit3d.run.data import RunData
 from magvit3d.run.evaluation_stages import Evaluation, SceneEvaluation
 from magvit3d.run.networks import RunNetworks
-from magvit3d.run.stages import DataStage, Run, Stage
+from magvit3d.run.stages import DataStage, Run, Stage, TokenRun
 from magvit3d.run.training_stages import TokenizerTraining, TransformerTraining
 from magvit3d.run.video_data import VideoData
+from magvit3d.studies import study_stages
 
 
 class ReportStage(Stage):
@@ -80,6 +82,26 @@ class ReportStage(Stage):
     )
 
 
+def _token_run(config, workdir, shared) -> tuple[Run, dict]:
+  """Returns a run of tokenizer and transformer, and what makes its stages."""
+  data = VideoData(config) if config.videos else RunData(config, workdir)
+  networks = RunNetworks(config, data, workdir, shared["mesh"])
+  network_checks.check_batches(config, networks, data)
+  network_checks.trace_steps(config, networks, data)
+  return TokenRun(**shared, data=data, networks=networks), {
+    "data": DataStage,
+    "tokenizer": TokenizerTraining,
+    "transformer": TransformerTraining,
+    "evaluate": Evaluation if config.videos else SceneEvaluation,
+  }
+
+
+def _study(config, workdir, shared) -> tuple[Run, dict]:
+  """The same of a study."""
+  run = Run(**shared, data=RunData(config, workdir))
+  return run, {"data": DataStage} | study_stages.makers(run)
+
+
 class Experiment:
   """One run in one work folder.
 
@@ -109,28 +131,18 @@ class Experiment:
     if config.evaluation:
       config.evaluation.check_weights()
     mesh = sharding.make_mesh(vars(config.mesh))
-    data = VideoData(config) if config.videos else RunData(config, workdir)
-    networks = RunNetworks(config, data, workdir, mesh)
-    network_checks.check_batches(config, networks, data)
-    network_checks.trace_steps(config, networks, data)
-    record.make_workdir(workdir)
-    self._run = Run(
-      config,
-      workdir,
-      mesh,
-      data,
-      networks,
-      chosen_stages(config.stages),
-      profile,
-      dict([stop_after] if stop_after else []),
-    )
-    makers = {
-      "data": DataStage,
-      "tokenizer": TokenizerTraining,
-      "transformer": TransformerTraining,
-      "evaluate": Evaluation if config.videos else SceneEvaluation,
-      "report": lambda run: ReportStage(run, self._record),
+    shared = {
+      "config": config,
+      "workdir": workdir,
+      "mesh": mesh,
+      "stages": config.chosen_stages,
+      "profile": profile,
+      "stop_after": dict([stop_after] if stop_after else []),
     }
+    make = _study if config.study else _token_run
+    self._run, makers = make(config, workdir, shared)
+    record.make_workdir(workdir)
+    makers["report"] = lambda run: ReportStage(run, self._record)
     names = config.all_stages
     self._record = record.StageRecord(workdir, names, processes.is_main())
     self._stages = [makers[name](self._run) for name in self._run.stages]
@@ -167,8 +179,7 @@ class Experiment:
       devices[0].device_kind,
     )
     self._record.read()
-    run.data.check_fits()
-    run.networks.check_fits()
+    run.check_fits()
     processes.wait_for_all("checks")
     if processes.is_main():
       record.write_json(run.workdir / "config.json", run.config.document)
@@ -207,8 +218,16 @@ class Experiment:
     """Trains the networks on one batch; says whether they can learn.
 
     Makes the data set if it is missing, and saves nothing.
+
+    Raises:
+      UserError: The run is a study.
     """
     run = self._run
+    if not isinstance(run, TokenRun):
+      raise UserError(
+        "--overfit_one_batch is for tokenizer and transformer; the curves of "
+        f"{run.config.study} in the report show whether its networks learn."
+      )
     with self._owned_folder():
       if isinstance(run.data, RunData):
         data = DataStage(run)

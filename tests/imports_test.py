@@ -85,6 +85,7 @@ _ORDER = (
   "plan",
   "report",
   "pretrained",
+  "studies",
   "api",
   "exports",
   "experiment",

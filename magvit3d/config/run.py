@@ -15,6 +15,7 @@ from magvit3d.config.networks import (
   TransformerConfig,
 )
 from magvit3d.config.reading import UserPath, read
+from magvit3d.config.studies import ExtractorsConfig
 from magvit3d.config.tasks import (
   AutoregressiveModelConfig,
   MaskedModelConfig,
@@ -22,6 +23,7 @@ from magvit3d.config.tasks import (
 )
 from magvit3d.config.training import (
   InitialParametersConfig,
+  NetworkTrainingConfig,
   TokenizerLossConfig,
   TokenizerTrainingConfig,
   TransformerTrainingConfig,
@@ -29,6 +31,8 @@ from magvit3d.config.training import (
 from magvit3d.errors import UserError, as_user_errors
 
 STAGES = ("data", "tokenizer", "transformer", "evaluate", "report")
+# Sections that make a run a study, of which it has one.
+STUDIES = ("extractors",)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,6 +99,8 @@ class Sections:
       trains on it.
     oracle_gate_db: Foreground PSNR above background only that this takes, dB.
     eval_only: Scores the newest checkpoint, and trains nothing.
+    pretrained: Of a study: the frozen tokenizer. A model that comes with the
+      package, a run, or what `save_pretrained` wrote.
 
   Raises:
     UserError: A value cannot be.
@@ -137,9 +143,13 @@ class Sections:
   )
   evaluation: EvaluationConfig | None = None
   eval_only: bool = False
+  pretrained: UserPath | None = None
+  extractors: ExtractorsConfig | None = None
+  train_extractors: NetworkTrainingConfig | None = None
 
   def __post_init__(self):
-    chosen_stages(self.stages)
+    self._check_study()
+    self.chosen_stages  # noqa: B018 - It tells of names that are none.
     if self.max_skipped_steps < 0:
       raise UserError(
         f"config.max_skipped_steps={self.max_skipped_steps} must be 0 or more; "
@@ -151,9 +161,9 @@ class Sections:
           f"config.{field}={getattr(self, field)} must be 0 or more; 0 is for "
           "none besides the main one."
         )
-    for section in ("train_tokenizer", "train_transformer"):
-      if getattr(self, section) is not None:
-        getattr(self, section).check(section)
+    for section in ("tokenizer", "transformer", *STUDIES):
+      if self.training(section) is not None:
+        self.training(section).check(f"train_{section}")
     if self.evaluation and self.data and not self.data.data_dir:
       field = f"num_{self.evaluation.split}"
       if not getattr(self.data, field):
@@ -162,6 +172,63 @@ class Sections:
           f"config.data.{field}=0 makes no such scenes. Ask for some, or score "
           "on another split."
         )
+
+  def _check_study(self) -> None:
+    found = [name for name in STUDIES if getattr(self, name) is not None]
+    if len(found) > 1:
+      raise UserError(
+        f"config has the sections {' and '.join(found)}; a run is one study."
+      )
+    for name in found:
+      for section in ("data", "evaluation", f"train_{name}"):
+        if getattr(self, section) is None:
+          raise UserError(f"config.{section} is missing; {name} needs it.")
+
+  @property
+  def study(self) -> str | None:
+    """The one of `STUDIES` that the run is; None: it is none."""
+    found = (name for name in STUDIES if getattr(self, name) is not None)
+    return next(found, None)
+
+  @property
+  def all_stages(self) -> tuple[str, ...]:
+    """The stages that such a run may have, chosen or not."""
+    own = ("data",) if self.videos is None else ()
+    return (*own, *self.trained, "evaluate", "report")
+
+  @property
+  def trained(self) -> tuple[str, ...]:
+    """The networks that the run trains, or has trained."""
+    if self.study:
+      return getattr(self, self.study).networks
+    sections = (self.train_tokenizer, self.train_transformer)
+    names = ("tokenizer", "transformer")
+    return tuple(
+      name
+      for name, section in zip(names, sections, strict=True)
+      if section is not None
+    )
+
+  @property
+  def chosen_stages(self) -> tuple[str, ...]:
+    """The stages that `stages` names, in their order.
+
+    Raises:
+      UserError: One of them is none.
+    """
+    known = self.all_stages if self.study else STAGES
+    names = [name.strip() for name in self.stages.split(",") if name.strip()]
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+      raise UserError(
+        f"--config.stages={self.stages!r}: {', '.join(unknown) or 'nothing'} "
+        f"is no stage; the stages are {','.join(known)}."
+      )
+    return tuple(name for name in known if name in names)
+
+  def training(self, network: str) -> Any:
+    """Returns how 'tokenizer', 'transformer' or a study is trained."""
+    return getattr(self, f"train_{network}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -206,38 +273,3 @@ class RunConfig(Sections):
   def name(self, field: str) -> str:
     """Returns what the user's config calls a field."""
     return self.names.get(field, field)
-
-  @property
-  def all_stages(self) -> tuple[str, ...]:
-    """The stages that such a run may have, chosen or not."""
-    own = ("data",) if self.videos is None else ()
-    return (*own, *self.trained, "evaluate", "report")
-
-  @property
-  def trained(self) -> tuple[str, ...]:
-    """The networks that the run trains, or has trained."""
-    sections = (self.train_tokenizer, self.train_transformer)
-    names = ("tokenizer", "transformer")
-    return tuple(
-      name
-      for name, section in zip(names, sections, strict=True)
-      if section is not None
-    )
-
-  def training(
-    self, network: str
-  ) -> TokenizerTrainingConfig | TransformerTrainingConfig:
-    """Returns how 'tokenizer' or 'transformer' is trained."""
-    return getattr(self, f"train_{network}")
-
-
-def chosen_stages(text: str) -> tuple[str, ...]:
-  """Returns the stages that a comma-separated text names, in their order."""
-  names = [name.strip() for name in text.split(",") if name.strip()]
-  unknown = [name for name in names if name not in STAGES]
-  if unknown or not names:
-    raise UserError(
-      f"--config.stages={text!r}: {', '.join(unknown) or 'nothing'} is no "
-      f"stage; the stages are {','.join(STAGES)}."
-    )
-  return tuple(name for name in STAGES if name in names)

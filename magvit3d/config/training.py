@@ -107,15 +107,24 @@ class TokenizerTrainingConfig(TrainingConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TransformerTrainingConfig(TrainingConfig):
-  """`config.train_transformer`.
+class NetworkTrainingConfig(TrainingConfig):
+  """How a network of a study is trained; see `config.studies`.
 
   Attributes:
     learning_rate: Its peak.
-    label_smoothing: Share of the targets that is spread over all codes.
   """
 
   learning_rate: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TransformerTrainingConfig(NetworkTrainingConfig):
+  """`config.train_transformer`.
+
+  Attributes:
+    label_smoothing: Share of the targets that is spread over all codes.
+  """
+
   label_smoothing: float = 0.0
 
 

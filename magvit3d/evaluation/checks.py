@@ -132,7 +132,7 @@ def make(
     target = getattr(settings, field)
     if target is not None:
       value = measured.get(key)
-      checks.append(_check(name, value, target, comparison, unit))
+      checks.append(check(name, value, target, comparison, unit))
   if settings.motions_below_baselines:
     checks += _motion_checks(measured, motions)
   if settings.probes_below_baselines:
@@ -153,7 +153,7 @@ def probe_key(place: str, reader: str) -> str:
 def _motion_checks(measured, motions) -> Iterator[dict[str, Any]]:
   for motion in motions or ("each",):
     for baseline in PREDICTION_BASELINES:
-      yield _check(
+      yield check(
         f"Predicted ADE on {motion} motion: below {baseline}",
         measured.get(ade_key(motion, PREDICTED)),
         measured.get(ade_key(motion, baseline)),
@@ -165,7 +165,7 @@ def _motion_checks(measured, motions) -> Iterator[dict[str, Any]]:
 def _probe_checks(measured) -> Iterator[dict[str, Any]]:
   for place in PROBE_PLACES:
     for baseline in (CONSTANT_VELOCITY, PIXELS):
-      yield _check(
+      yield check(
         f"Position at {place} by the best probe of tokens or features: below "
         f"{baseline}",
         measured.get(probe_key(place, "best")),
@@ -175,7 +175,22 @@ def _probe_checks(measured) -> Iterator[dict[str, Any]]:
       )
 
 
-def _check(name, value, threshold, comparison, unit) -> dict[str, Any]:
+def check(
+  name: str,
+  value: float | None,
+  threshold: float | None,
+  comparison: str,
+  unit: str = "",
+) -> dict[str, Any]:
+  """Returns a check as `scores.json` has it.
+
+  Args:
+    name: What is checked.
+    value: As measured; None or NaN: it was not.
+    threshold: What is asked.
+    comparison: One of `WANTED`.
+    unit: Of both numbers.
+  """
   value, threshold = _known(value), _known(threshold)
   passed = False
   if value is not None and threshold is not None:
@@ -227,6 +242,11 @@ def log_missed(folder: pathlib.Path) -> None:
     logging.warning(
       "%d of %d checks do not hold: %s.", len(missed), len(found), names
     )
+
+
+def log(entry: Mapping[str, Any]) -> None:
+  """Says in the log how a check came out."""
+  logging.info("%s", say(entry))
 
 
 def _scores(folder: pathlib.Path) -> dict[str, Any]:

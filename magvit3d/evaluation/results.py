@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from absl import logging
 
 from magvit3d.config.evaluation import EvaluationConfig
 from magvit3d.evaluation import checks as run_checks
@@ -92,7 +91,7 @@ class Results:
     """
     self.checks = run_checks.make(self.measured, settings, motions)
     for entry in self.checks:
-      logging.info("%s", run_checks.say(entry))
+      run_checks.log(entry)
 
   def add_confusion(
     self, title: str, note: str, names: Sequence[str], counts: np.ndarray

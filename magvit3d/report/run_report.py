@@ -39,6 +39,7 @@ PARTS = {"sections": 1.0}  # See `stage_progress`.
 _MOST_PREVIEW_BYTES = 2**25
 _OF_STAGES = ("Stages", "Passport")
 STAGES = ("data", "tokenizer", "transformer", "evaluate", "report")
+_WITHOUT_TRAINING = ("data", "evaluate", "report")
 _STATUS_STYLE = {"done": "good", "failed": "bad", "running": "busy"}
 
 
@@ -113,7 +114,7 @@ def write_report(
     stage_progress.note(number, len(makers))
     if title not in kept or title in _OF_STAGES:
       kept[title] = make()
-  if _is_on_videos(stages):
+  if _is_partial(stages):
     kept = {title: text for title, text in kept.items() if not is_missing(text)}
   name = str(config.get("experiment_name") or workdir.resolve().name)
   page = pages.make_page(
@@ -129,13 +130,13 @@ def is_whole(path: pathlib.Path) -> bool:
   return path.is_file() and path.read_bytes().rstrip().endswith(b"</html>")
 
 
-def _is_on_videos(stages: dict) -> bool:
-  """Whether it is a run of one network, which has no scenes."""
-  return bool(stages) and "data" not in stages
+def _is_partial(stages: dict) -> bool:
+  """Whether it is a run of one network, or a study: its page has less."""
+  return bool(stages) and not {"data", "tokenizer"} <= stages.keys()
 
 
 def _stage_names(stages: dict) -> tuple[str, ...]:
-  if _is_on_videos(stages):
+  if _is_partial(stages):
     return tuple(stages)
   return (*STAGES, *(name for name in stages if name not in STAGES))
 
@@ -176,8 +177,8 @@ def _lead(scores: dict, stages: dict) -> str:
 def _training(workdir: pathlib.Path, stages: dict) -> str:
   return "".join(
     f"<h3>{stage.capitalize()}</h3>{_curves(workdir / stage / 'metrics.jsonl')}"
-    for stage in ("tokenizer", "transformer")
-    if stage in _stage_names(stages)
+    for stage in _stage_names(stages)
+    if stage not in _WITHOUT_TRAINING
   )
 
 

@@ -21,12 +21,12 @@ from magvit3d.evaluation.results import (
 from magvit3d.monitoring.stage_progress import StageProgress
 from magvit3d.parallel import processes
 from magvit3d.run import passport, record
-from magvit3d.run.stages import Stage
+from magvit3d.run.stages import Stage, TokenRun
 from magvit3d.run.training_stages import cached_tokens
 from magvit3d.tokens.masked_model import TokenModel
 
 
-class Evaluation(Stage):
+class Evaluation(Stage[TokenRun]):
   """Scores the newest checkpoints."""
 
   name = "evaluate"

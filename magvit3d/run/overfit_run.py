@@ -11,13 +11,13 @@ from magvit3d.evaluation import transformer_scores
 from magvit3d.parallel import sharding
 from magvit3d.run import overfit
 from magvit3d.run.data import RunData
-from magvit3d.run.stages import Run
+from magvit3d.run.stages import TokenRun
 from magvit3d.run.video_data import VideoData
 from magvit3d.tokens.masked_model import TokenBatch, TokenModel
 from magvit3d.training.tokenizer_stage import TokenizerStage
 
 
-def overfit_networks(run: Run) -> list[overfit.Verdict]:
+def overfit_networks(run: TokenRun) -> list[overfit.Verdict]:
   """Trains the tokenizer on a batch, then the transformer on its tokens.
 
   Args:
@@ -36,7 +36,7 @@ def overfit_networks(run: Run) -> list[overfit.Verdict]:
   return verdicts
 
 
-def _overfit_tokenizer(run: Run, config: RunConfig) -> overfit.Verdict:
+def _overfit_tokenizer(run: TokenRun, config: RunConfig) -> overfit.Verdict:
   clips = _some_samples(run.data, config.train_tokenizer.batch_size, 1)
   frames = clips["frames"] if config.vqgan.codebook_init_clips else None
   with as_user_errors(ValueError):
@@ -48,7 +48,7 @@ def _overfit_tokenizer(run: Run, config: RunConfig) -> overfit.Verdict:
 
 
 def _overfit_transformer(
-  run: Run, config: RunConfig, params: PyTree
+  run: TokenRun, config: RunConfig, params: PyTree
 ) -> overfit.Verdict:
   model = run.networks.token_model(config=config)
   stage = run.networks.transformer_stage(

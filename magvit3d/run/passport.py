@@ -28,14 +28,14 @@ _CPU_INFO = pathlib.Path("/proc/cpuinfo")
 def describe(
   networks: Mapping[str, PyTree],
   data_folder: pathlib.Path,
-  tokens_per_clip: int,
+  tokens_per_clip: int | None = None,
 ) -> dict[str, Any]:
   """Returns the facts, as for JSON.
 
   Args:
     networks: Parameters by name.
     data_folder: Of the data set.
-    tokens_per_clip: What the tokenizer makes of a clip.
+    tokens_per_clip: What the tokenizer makes of a clip; None: there is none.
   """
   code = code_version()
   return {

@@ -1,13 +1,15 @@
 """What a run is made of: stages, and what they share.
 
-Each stage finds out by itself what is done already. Those that train are in
-`training_stages`, those that score in `evaluation_stages`.
+Each stage finds out by itself what is done already. Those that train tokenizer
+and transformer are in `training_stages`, those that score them in
+`evaluation_stages`; studies have stages of their own, in `magvit3d.studies`.
 """
 
 import abc
 import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Generic, TypeVar
 
 from jax.sharding import Mesh
 
@@ -29,7 +31,6 @@ class Run:
     workdir: Holds everything the run makes.
     mesh: Devices.
     data: Opened when it is read.
-    networks: Built and restored when they are asked for.
     stages: Those that were chosen.
     profile: Steps to trace.
     stop_after: Step where a stage stops as if it were interrupted, by stage.
@@ -39,7 +40,6 @@ class Run:
   workdir: pathlib.Path
   mesh: Mesh
   data: RunData | VideoData
-  networks: RunNetworks
   stages: tuple[str, ...]
   profile: StepSpan | None = None
   stop_after: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -49,8 +49,31 @@ class Run:
     """Holds scores.json and what the report shows."""
     return self.workdir / "evaluation"
 
+  def check_fits(self) -> None:
+    """Raises UserError if the work folder was made by another config."""
+    self.data.check_fits()
 
-class Stage(abc.ABC):
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TokenRun(Run):
+  """A run that trains tokenizer and transformer, or one of them.
+
+  Attributes:
+    networks: Built and restored when they are asked for.
+  """
+
+  networks: RunNetworks
+
+  def check_fits(self) -> None:
+    """Raises UserError if the work folder was made by another config."""
+    super().check_fits()
+    self.networks.check_fits()
+
+
+AnyRun = TypeVar("AnyRun", bound=Run)
+
+
+class Stage(abc.ABC, Generic[AnyRun]):
   """A part of a run, for all of its processes to call.
 
   Attributes:
@@ -62,7 +85,7 @@ class Stage(abc.ABC):
 
   name: str
 
-  def __init__(self, run: Run):
+  def __init__(self, run: AnyRun):
     self._run = run
 
   @abc.abstractmethod
@@ -87,7 +110,7 @@ class Stage(abc.ABC):
     """
 
 
-class DataStage(Stage):
+class DataStage(Stage[Run]):
   """Makes the rendered data set, where the run makes its own."""
 
   name = "data"

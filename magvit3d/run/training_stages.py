@@ -2,15 +2,11 @@
 
 import math
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-import jax
-import numpy as np
 from jaxtyping import PyTree
 
 from magvit3d.checkpoints import identity
-from magvit3d.checkpoints.manager import Checkpoints
-from magvit3d.data.batches import make_batches
 from magvit3d.data.scene_tokens import TrainingSceneTokens
 from magvit3d.data.token_records import TokenSource
 from magvit3d.evaluation import (
@@ -23,13 +19,13 @@ from magvit3d.models.tokenizer import Tokenizer, latent_shape
 from magvit3d.monitoring.stage_progress import StageProgress
 from magvit3d.run import oracle_gate, token_cache
 from magvit3d.run.data import RunData, TrainingSamples
-from magvit3d.run.stages import Run, Stage
+from magvit3d.run.network_training import train_network
+from magvit3d.run.stages import Stage, TokenRun
 from magvit3d.tokens.autoregressive_model import LanguageModel
 from magvit3d.tokens.masked_model import TokenModel
-from magvit3d.training import loop
 
 
-class TokenizerTraining(Stage):
+class TokenizerTraining(Stage[TokenRun]):
   """Trains the tokenizer."""
 
   name = "tokenizer"
@@ -51,7 +47,7 @@ class TokenizerTraining(Stage):
     clips = run.data.some_clips("validation", count)
     reconstruct = _make_reconstruct(run, stage.tokenizer)
     draw = strips.make_reconstruction_strips(stage.tokenizer, clips, run.mesh)
-    _train(
+    train_network(
       run,
       self.name,
       stage,
@@ -61,15 +57,18 @@ class TokenizerTraining(Stage):
         reconstruct, state.ema_params, clips, stage.has_quantized(state)
       ),
       lambda state: draw(state.ema_params, stage.has_quantized(state)),
+      training=run.config.train_tokenizer,
+      num_steps=networks.num_steps(self.name),
+      per_step=_per_step(run, self.name),
     )
 
 
-def _make_reconstruct(run: Run, tokenizer: Tokenizer) -> Callable:
+def _make_reconstruct(run: TokenRun, tokenizer: Tokenizer) -> Callable:
   batch_size = run.config.evaluation.batch_size
   return tokenizer_scores.make_reconstruct(tokenizer, batch_size, run.mesh)
 
 
-class TransformerTraining(Stage):
+class TransformerTraining(Stage[TokenRun]):
   """Trains the transformer on the tokens of a frozen tokenizer."""
 
   name = "transformer"
@@ -94,7 +93,7 @@ class TransformerTraining(Stage):
     if run.config.trained == (self.name,):  # Else it is the tokenizer's.
       stage.start_from(run.config.init_from)
     validate, draw = self._make_validation(model, tokenizer_params)
-    _train(
+    train_network(
       run,
       self.name,
       stage,
@@ -102,6 +101,9 @@ class TransformerTraining(Stage):
       networks.transformer_checkpoints(tokenizer_params),
       validate,
       draw,
+      training=run.config.train_transformer,
+      num_steps=networks.num_steps(self.name),
+      per_step=_per_step(run, self.name),
     )
 
   def _samples(self, model, tokenizer_params) -> TrainingSamples:
@@ -158,11 +160,13 @@ class TransformerTraining(Stage):
     oracle_gate.check(scores, len(clips["frames"]), run.config)
 
 
-def _token_folder(run: Run) -> pathlib.Path:
+def _token_folder(run: TokenRun) -> pathlib.Path:
   return run.workdir / "transformer" / "tokens"
 
 
-def cached_tokens(run: Run, model: TokenModel, params: PyTree) -> TokenSource:
+def cached_tokens(
+  run: TokenRun, model: TokenModel, params: PyTree
+) -> TokenSource:
   """Returns the tokens of all training clips, made once."""
   return token_cache.load_or_make(
     _token_folder(run),
@@ -177,60 +181,7 @@ def cached_tokens(run: Run, model: TokenModel, params: PyTree) -> TokenSource:
   )
 
 
-def _train(
-  run: Run,
-  name: str,
-  stage: loop.Stage,
-  samples: TrainingSamples,
-  checkpoints: Checkpoints,
-  validate: Callable[[PyTree], Mapping[str, float]],
-  draw: Callable[[PyTree], np.ndarray] | None,
-) -> None:
-  """Trains a stage to its last step; see `loop.train`."""
-  config, training = run.config, run.config.training(name)
-  num_samples = training.batch_size // samples.views_per_sample
-  batches = make_batches(
-    samples.source,
-    batch_size=num_samples // jax.process_count(),
-    seed=config.seed,
-    num_threads=config.num_reading_threads,
-    num_workers=config.num_reading_workers,
-    transform=samples.transform,
-    shard_index=jax.process_index(),
-    shard_count=jax.process_count(),
-  )
-  options = loop.LoopOptions(
-    num_steps=run.networks.num_steps(name),
-    log_every_steps=training.log_every_steps,
-    validate_every_steps=training.validate_every_steps,
-    checkpoint_every_steps=training.checkpoint_every_steps,
-    max_skipped_steps=config.max_skipped_steps,
-    stop_after_step=run.stop_after.get(name),
-    monitoring=config.monitoring,
-    dtype=config.dtype,
-    num_parts=training.gradient_accumulation_steps,
-    per_step=_per_step(run, name),
-    profile=run.profile,
-    document=config.document,
-  )
-  try:
-    loop.train(
-      name,
-      stage,
-      workdir=run.workdir,
-      batches=batches,
-      options=options,
-      checkpoints=checkpoints,
-      mesh=run.mesh,
-      validate=validate,
-      draw=draw,
-    )
-  finally:
-    batches.close()
-    checkpoints.close()
-
-
-def _per_step(run: Run, name: str) -> dict[str, int]:
+def _per_step(run: TokenRun, name: str) -> dict[str, int]:
   """What a step of a stage consumes, over all devices."""
   num_clips = run.config.training(name).batch_size
   grid = run.networks.latent_shape

@@ -9,6 +9,8 @@ All products are float32 at the highest precision on every device, so that a
 score does not depend on the machine.
 """
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -87,22 +89,54 @@ class Inception(nn.Module):
     first: Channels of the first 3x3x3 branch: narrow, then out.
     second: Of the second one.
     pooled: Channels of the branch behind a max pooling.
+    unit: Makes its convolutions, from channels, kernel size, stride and name.
   """
 
   wide: int
   first: tuple[int, int]
   second: tuple[int, int]
   pooled: int
+  unit: Callable[..., nn.Module] = Unit
 
   @nn.compact
   def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t h w d"]:
-    branches = [Unit(self.wide, name="Branch_0.Conv3d_0a_1x1")(x)]
+    unit = self.unit
+    branches = [unit(self.wide, name="Branch_0.Conv3d_0a_1x1")(x)]
     for index, (narrow, out) in enumerate((self.first, self.second), start=1):
-      y = Unit(narrow, name=f"Branch_{index}.Conv3d_0a_1x1")(x)
-      branches.append(Unit(out, 3, name=f"Branch_{index}.Conv3d_0b_3x3")(y))
+      y = unit(narrow, name=f"Branch_{index}.Conv3d_0a_1x1")(x)
+      branches.append(unit(out, 3, name=f"Branch_{index}.Conv3d_0b_3x3")(y))
     y = nn.max_pool(x, (3, 3, 3), (1, 1, 1), "SAME")
-    branches.append(Unit(self.pooled, name="Branch_3.Conv3d_0b_1x1")(y))
+    branches.append(unit(self.pooled, name="Branch_3.Conv3d_0b_1x1")(y))
     return jnp.concatenate(branches, axis=-1)
+
+
+def trunk(
+  x: Float[Array, "b t h w 3"],
+  unit: Callable[..., nn.Module] = Unit,
+  channel_share: float = 1.0,
+) -> Float[Array, "b s y x d"]:
+  """Returns I3D's features of clips; for a compact method to call.
+
+  Args:
+    x: Values in [-1, 1].
+    unit: See `Inception`.
+    channel_share: Of the published channels; every layer has 4 at least.
+  """
+
+  def scaled(channels):
+    if isinstance(channels, tuple):
+      return tuple(map(scaled, channels))
+    return max(round(channels * channel_share), 4)
+
+  x = unit(scaled(64), 7, 2, name="Conv3d_1a_7x7")(x)
+  x = nn.max_pool(x, (1, 3, 3), (1, 2, 2), "SAME")
+  x = unit(scaled(64), name="Conv3d_2b_1x1")(x)
+  x = unit(scaled(192), 3, name="Conv3d_2c_3x3")(x)
+  for name, channels in _BLOCKS.items():
+    if name in _POOLINGS:
+      x = nn.max_pool(x, *_POOLINGS[name], "SAME")
+    x = Inception(*scaled(channels), unit=unit, name=name)(x)
+  return x
 
 
 class Classifier(nn.Module):
@@ -145,14 +179,7 @@ class I3D(nn.Module):
         "longer clips, or leave out the Frechet video distance."
       )
     x = resize_bilinear(clips, (FRAME_SIZE, FRAME_SIZE), "origin")
-    x = Unit(64, 7, 2, name="Conv3d_1a_7x7")(2 * x - 1)
-    x = nn.max_pool(x, (1, 3, 3), (1, 2, 2), "SAME")
-    x = Unit(64, name="Conv3d_2b_1x1")(x)
-    x = Unit(192, 3, name="Conv3d_2c_3x3")(x)
-    for name, channels in _BLOCKS.items():
-      if name in _POOLINGS:
-        x = nn.max_pool(x, *_POOLINGS[name], "SAME")
-      x = Inception(*channels, name=name)(x)
+    x = trunk(2 * x - 1)
     x = nn.avg_pool(x, (2, 7, 7), (1, 1, 1), "VALID")
     logits = Classifier(name="Logits.Conv3d_0c_1x1")(x)
     # One cell is left in height and width.

@@ -1,0 +1,123 @@
+"""Four feature extractors, asked for motion and path of the same scenes.
+
+  python -m magvit3d.main --config=configs/extractors.py:tiny
+
+Each sees the first 8 of 16 frames, of one camera or all, and tells the class of
+the motion and the path; see docs/extractors.md. Variants: `:tiny` (two CPU
+cores, a quarter of an hour), `:B` (default, a GPU).
+"""
+
+import ml_collections as mlc
+from ml_collections.config_dict import FieldReference as optional
+
+from configs import traj3d
+
+VARIANTS = ("tiny", "B")
+# Sections and fields of `configs/traj3d.py` that a study shares.
+_SHARED = (
+  "seed",
+  "dtype",
+  "matmul_precision",
+  "compilation_cache_dir",
+  "mesh",
+  "max_skipped_steps",
+  "data",
+  "num_reading_threads",
+  "num_reading_workers",
+  "checkpoints",
+  "monitoring",
+)
+
+
+def get_config(variant: str = "B") -> mlc.ConfigDict:
+  """Returns the settings for one of `VARIANTS`."""
+  if variant not in VARIANTS:
+    raise ValueError(
+      f"configs/extractors.py has no variant {variant!r}; it has "
+      f"{', '.join(VARIANTS)}."
+    )
+  base = traj3d.get_config(variant)
+  config = mlc.ConfigDict({name: base[name] for name in _SHARED})
+  config.experiment_name = f"extractors_{variant}"
+  config.stages = "data,frames,i3d,slowfast,magvit,evaluate,report"
+  data = config.data
+  # Stratified, 60/20/20.
+  data.num_train, data.num_validation, data.num_test = 6480, 2160, 2160
+  # The frozen tokenizer: a model that comes with the package, the --workdir of
+  # a run, or a folder of save_pretrained.
+  config.pretrained = "runs/traj3d_B"
+
+  config.extractors = extractors = mlc.ConfigDict()
+  extractors.names = "frames,i3d,slowfast,magvit"
+  extractors.given_frames = 8
+  extractors.features = mlc.ConfigDict()
+  extractors.features.frames = 512
+  extractors.features.i3d = 1024
+  extractors.features.slowfast = 2048
+  extractors.features.magvit = 256
+  extractors.channel_share = 1.0
+  extractors.slowfast_blocks = (3, 4, 6, 3)
+  extractors.width = 128
+  extractors.num_layers = 2
+  extractors.num_heads = 4
+  extractors.pooling = "attention"  # Or 'mean'.
+  extractors.hidden_size = 512
+  extractors.dropout_rate = 0.1
+  extractors.shuffled_labels = False  # A control.
+  extractors.position_weight = 1.0
+  # Targets that the report checks; None: not checked.
+  extractors.min_accuracy = optional(0.95)
+  extractors.min_class_accuracy = optional(0.9)
+  extractors.positions_below_constant_velocity = True
+
+  config.train_extractors = training = mlc.ConfigDict()
+  training.batch_size = 32  # Scenes, over all devices.
+  training.gradient_accumulation_steps = 1
+  training.num_epochs = 60.0
+  training.num_steps = mlc.config_dict.placeholder(int)
+  training.learning_rate = 3e-4
+  training.warmup_steps = 500
+  training.optimizer = mlc.ConfigDict()
+  training.optimizer.name = "adamw"
+  training.optimizer.beta1 = 0.9
+  training.optimizer.beta2 = 0.999
+  training.optimizer.weight_decay = 0.01
+  training.optimizer.max_grad_norm = optional(1.0)
+  training.log_every_steps = 100
+  training.validate_every_steps = 1000
+  training.checkpoint_every_steps = 1000
+  training.best_metric = optional("max:validation/accuracy")
+  training.num_validation_clips = 500  # Scenes.
+
+  config.evaluation = mlc.ConfigDict()
+  config.evaluation.split = "test"
+  config.evaluation.batch_size = 48  # Scenes.
+  if variant == "tiny":
+    _make_tiny(config)
+  return config
+
+
+def _make_tiny(config: mlc.ConfigDict) -> None:
+  """The scenes of `configs/traj3d.py:tiny`, smaller networks, few minutes."""
+  data = config.data
+  data.num_train, data.num_validation, data.num_test = 2592, 864, 864
+  config.pretrained = "traj3d-tiny"
+  extractors = config.extractors
+  extractors.features.frames = 128
+  extractors.features.i3d = 128
+  extractors.features.slowfast = 128
+  extractors.features.magvit = 96
+  extractors.channel_share = 0.25
+  extractors.slowfast_blocks = (1, 1, 1, 1)
+  extractors.width = 32
+  extractors.hidden_size = 128
+  training = config.train_extractors
+  training.batch_size = 16
+  training.num_steps = 1200
+  training.learning_rate = 1e-3
+  training.warmup_steps = 50
+  training.log_every_steps = 50
+  training.validate_every_steps = 300
+  training.checkpoint_every_steps = 300
+  training.best_metric = None
+  training.num_validation_clips = 192

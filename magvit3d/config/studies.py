@@ -1,0 +1,93 @@
+"""Sections of a config about studies: what networks can tell of motion.
+
+A study is a run on rendered scenes that trains networks of its own, mostly on
+a frozen tokenizer, and scores them against controls.
+"""
+
+import dataclasses
+
+from magvit3d.errors import UserError
+
+EXTRACTORS = ("frames", "i3d", "slowfast", "magvit")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExtractorsConfig:
+  """`config.extractors`: networks that read motion; see docs/extractors.md.
+
+  Attributes:
+    names: Of the networks that are trained, of `EXTRACTORS`, with commas.
+    given_frames: First frames of a clip, which are all that they read.
+    features: Of each network and frame, by name.
+    channel_share: Of the convolutions' channels in I3D and SlowFast; 1 is as
+      published.
+    slowfast_blocks: Of the four stages of SlowFast.
+    width: Channels of the first convolution of `frames`, and of the tokens.
+    num_layers: Of the transformers.
+    num_heads: Of their attention.
+    pooling: Over time and cameras: 'attention' or 'mean'.
+    hidden_size: Of the two MLPs that answer.
+    dropout_rate: Before they do.
+    shuffled_labels: A control: training scenes get each other's motions, and
+      what is learnt of them is chance.
+    position_weight: Of the squared error of positions beside the cross-entropy
+      of classes; positions have a variance of 1 there.
+    min_accuracy: Of classes from all cameras, that each network shall reach.
+    min_class_accuracy: The same, in each class.
+    positions_below_constant_velocity: Whether that is wanted at t+1 and t+5.
+
+  Raises:
+    UserError: A value cannot be.
+  """
+
+  features: dict[str, int]
+  names: str = ",".join(EXTRACTORS)
+  given_frames: int = 8
+  channel_share: float = 1.0
+  slowfast_blocks: tuple[int, ...] = (3, 4, 6, 3)
+  width: int = 64
+  num_layers: int = 2
+  num_heads: int = 4
+  pooling: str = "attention"
+  hidden_size: int = 256
+  dropout_rate: float = 0.1
+  shuffled_labels: bool = False
+  position_weight: float = 1.0
+  min_accuracy: float | None = None
+  min_class_accuracy: float | None = None
+  positions_below_constant_velocity: bool = False
+
+  def __post_init__(self):
+    unknown = [name for name in self.networks if name not in EXTRACTORS]
+    if unknown or not self.networks:
+      raise UserError(
+        f"config.extractors.names={self.names!r}: "
+        f"{', '.join(unknown) or 'nothing'} is no network; they are "
+        f"{','.join(EXTRACTORS)}."
+      )
+    for name in self.networks:
+      if self.features.get(name, 0) < 1:
+        raise UserError(
+          f"config.extractors.features.{name} must be 1 or more: the features "
+          "of a frame."
+        )
+    if self.pooling not in ("attention", "mean"):
+      raise UserError(
+        f"config.extractors.pooling={self.pooling!r} is unknown; use one of "
+        "attention, mean."
+      )
+    if not 0 < self.channel_share <= 1:
+      raise UserError(
+        f"config.extractors.channel_share={self.channel_share} must be above "
+        "0, and 1 at most."
+      )
+    if self.given_frames < 2:
+      raise UserError(
+        f"config.extractors.given_frames={self.given_frames} must be 2 or "
+        "more: one frame shows no motion."
+      )
+
+  @property
+  def networks(self) -> tuple[str, ...]:
+    """The names, one by one."""
+    return tuple(n.strip() for n in self.names.split(",") if n.strip())

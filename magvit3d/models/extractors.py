@@ -1,0 +1,338 @@
+"""Networks that tell an object's motion and path from what cameras saw.
+
+Four extractors make features of a camera's clip; one head reads them. Features
+keep where things are: maps are flattened and not averaged over space, because a
+place in metres hangs on it. Norms are over channels, so that a clip's answer
+does not depend on the others of its batch.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from magvit3d.config.studies import ExtractorsConfig
+from magvit3d.models.bert_layers import BertLayer
+from magvit3d.models.published import i3d
+
+_POSITION_STDDEV = 0.02
+_KERNEL_INIT = nn.initializers.xavier_uniform()
+# Of SlowFast, arXiv:1812.03982, in the authors' letters: frames of the fast
+# pathway for one of the slow one (alpha), its share of channels (beta).
+_ALPHA, _BETA = 4, 1 / 8
+# Channels of the four stages' bottlenecks, and how much wider they end.
+_WIDTHS, _EXPANSION = (64, 128, 256, 512), 4
+
+
+class TrainedUnit(nn.Module):
+  """Convolution without bias, norm over channels, relu: I3D's, trained here."""
+
+  filters: int
+  kernel_size: int | Sequence[int] = 1
+  stride: int | Sequence[int] = 1
+  is_linear: bool = False
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b s y x d"]:
+    (depth, *kernel), (time_stride, *strides) = (
+      (value,) * 3 if isinstance(value, int) else tuple(value)
+      for value in (self.kernel_size, self.stride)
+    )
+    x = _beside(x, depth)[:, ::time_stride]
+    b, t, *_ = x.shape
+    init = nn.initializers.he_normal()
+    conv = nn.Conv(
+      self.filters, kernel, strides, use_bias=False, kernel_init=init
+    )
+    x = conv(x.reshape(b * t, *x.shape[2:]))
+    x = x.reshape(b, t, *x.shape[1:])
+    x = nn.LayerNorm()(x)
+    return x if self.is_linear else nn.relu(x)
+
+
+def _beside(x: Float[Array, "b t h w c"], depth: int) -> Array:
+  """Puts `depth` frames around each beside it, as channels; zeros beyond.
+
+  A 2D convolution of that is a 3D one of `x`, and on CPUs much faster.
+  """
+  before = (depth - 1) // 2
+  widths = [(0, 0)] * x.ndim
+  widths[1] = (before, depth - 1 - before)
+  padded, t = jnp.pad(x, widths), x.shape[1]
+  return jnp.concatenate([padded[:, i : i + t] for i in range(depth)], axis=-1)
+
+
+class TimeTransformer(nn.Module):
+  """Looks over all steps of time."""
+
+  num_layers: int
+  num_heads: int
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "b t d"]) -> Float[Array, "b t d"]:
+    x = x + _positions(self, "time", x.shape[1:])
+    return _transformed(x, self.num_layers, self.num_heads)
+
+
+def _positions(module: nn.Module, name: str, shape: Sequence[int]) -> Array:
+  init = nn.initializers.normal(_POSITION_STDDEV)
+  return module.param(f"{name}_positions", init, tuple(shape))
+
+
+def _transformed(x: Array, num_layers: int, num_heads: int) -> Array:
+  for _ in range(num_layers):
+    mlp_dim = 4 * x.shape[-1]
+    x = BertLayer(num_heads, mlp_dim, 0.0, 0.0, x.dtype, _KERNEL_INIT)(x)
+  return x
+
+
+def _flat(x: Float[Array, "b t h w d"], features: int) -> Float[Array, "b t f"]:
+  """A vector a step of time, which knows where things are."""
+  return nn.Dense(features, name="features")(x.reshape(*x.shape[:2], -1))
+
+
+class Frames(nn.Module):
+  """Convolutions of each frame alone, then a transformer over time."""
+
+  features: int
+  width: int
+  num_layers: int
+  num_heads: int
+
+  @nn.compact
+  def __call__(self, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b t f"]:
+    """Returns features of clips with values in [-1, 1]."""
+    b, t, *_ = clips.shape
+    x = clips.reshape(b * t, *clips.shape[2:])
+    for level in range(3):
+      x = nn.Conv(self.width * 2**level, (3, 3), (2, 2))(x)
+      x = nn.gelu(nn.LayerNorm()(x))
+    x = _flat(x.reshape(b, t, *x.shape[1:]), self.features)
+    return TimeTransformer(self.num_layers, self.num_heads)(x)
+
+
+class I3D(nn.Module):
+  """Inception-v1 in 3D, arXiv:1705.07750, trained from scratch."""
+
+  features: int
+  channel_share: float
+
+  @nn.compact
+  def __call__(self, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b s f"]:
+    """Returns features of clips with values in [-1, 1]."""
+    x = i3d.trunk(clips, TrainedUnit, self.channel_share)
+    return _flat(x, self.features)
+
+
+class Bottleneck(nn.Module):
+  """ResNet's: narrow, look, widen, and add."""
+
+  width: int
+  time_kernel: int
+  stride: int
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t y x d"]:
+    strides = (1, self.stride, self.stride)
+    y = TrainedUnit(self.width, (self.time_kernel, 1, 1))(x)
+    y = TrainedUnit(self.width, (1, 3, 3), strides)(y)
+    wide = self.width * _EXPANSION
+    y = TrainedUnit(wide, is_linear=True)(y)
+    if x.shape != y.shape:
+      x = TrainedUnit(wide, 1, strides, is_linear=True, name="shortcut")(x)
+    return nn.relu(x + y)
+
+
+class SlowFast(nn.Module):
+  """Two pathways, arXiv:1812.03982: few frames with many channels, and all.
+
+  Attributes:
+    features: Of a slow frame.
+    channel_share: Of the published channels.
+    num_blocks: Of each of the four stages; published (3, 4, 6, 3).
+  """
+
+  features: int
+  channel_share: float
+  num_blocks: Sequence[int]
+
+  @nn.compact
+  def __call__(self, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b s f"]:
+    """Returns features of clips with values in [-1, 1]."""
+    slow = self._stem(clips[:, ::_ALPHA], 1, self._width(64))
+    fast = self._stem(clips, 5, self._width(64 * _BETA))
+    for stage, (width, blocks) in enumerate(
+      zip(_WIDTHS, self.num_blocks, strict=True)
+    ):
+      slow = self._with_fast(slow, fast)
+      # Published: the slow pathway looks over time in its last stages only.
+      slow = self._stage(slow, width, blocks, 3 if stage > 1 else 1, stage > 0)
+      fast = self._stage(fast, width * _BETA, blocks, 3, stage > 0)
+    b, t, *_ = fast.shape
+    fast = fast.reshape(b, slow.shape[1], t // slow.shape[1], -1).mean(2)
+    both = [slow.reshape(b, slow.shape[1], -1), fast]
+    return nn.Dense(self.features, name="features")(jnp.concatenate(both, -1))
+
+  def _width(self, channels: float) -> int:
+    return max(round(channels * self.channel_share), 2)
+
+  def _stem(self, x, time_kernel, width):
+    x = TrainedUnit(width, (time_kernel, 7, 7), (1, 2, 2))(x)
+    return nn.max_pool(x, (1, 3, 3), (1, 2, 2), "SAME")
+
+  def _with_fast(self, slow, fast):
+    """The lateral connection: frames of the fast pathway, side by side."""
+    width = 2 * fast.shape[-1]
+    fast = TrainedUnit(width, (5, 1, 1), (_ALPHA, 1, 1))(fast)
+    return jnp.concatenate([slow, fast], axis=-1)
+
+  def _stage(self, x, width, blocks, time_kernel, halves):
+    for block in range(blocks):
+      stride = 2 if halves and block == 0 else 1
+      x = Bottleneck(self._width(width), time_kernel, stride)(x)
+    return x
+
+
+class Tokens(nn.Module):
+  """Codes of a frozen tokenizer, with attention over space, then over time."""
+
+  features: int
+  width: int
+  num_layers: int
+  num_heads: int
+
+  @nn.compact
+  def __call__(self, codes: Float[Array, "b s y x d"]) -> Float[Array, "b s f"]:
+    """Returns features of the codes' entries in the codebook."""
+    b, t, h, w, _ = codes.shape
+    x = nn.Dense(self.width, name="codes")(codes).reshape(b * t, h * w, -1)
+    x = x + _positions(self, "space", x.shape[1:])
+    x = _transformed(x, self.num_layers, self.num_heads)
+    x = _flat(x.reshape(b, t, h, w, -1), self.features)
+    return TimeTransformer(self.num_layers, self.num_heads)(x)
+
+
+class MotionReader(nn.Module):
+  """An extractor, and the head that all of them have.
+
+  Attributes:
+    extractor: Makes features of a camera's clip.
+    num_classes: Motions.
+    num_positions: Frames whose positions are told.
+    pooling: 'attention' or 'mean', over time and cameras.
+    hidden_size: Of the MLPs.
+    dropout_rate: Of what they read.
+  """
+
+  extractor: nn.Module
+  num_classes: int
+  num_positions: int
+  pooling: str
+  hidden_size: int
+  dropout_rate: float
+
+  @nn.compact
+  def __call__(
+    self,
+    seen: Float[Array, "b v t h w c"],
+    is_seen: Bool[Array, "b v"],
+    *,
+    train: bool = False,
+  ) -> tuple[Float[Array, "b k"], Float[Array, "b n 3"]]:
+    """Returns logits of the motions, and positions in units of their spread.
+
+    Args:
+      seen: What every camera of the rig saw: frames in [-1, 1], or codes.
+      is_seen: Cameras that count; at least one of each sample.
+      train: Whether there is dropout.
+    """
+    b, v = is_seen.shape
+    x = self.extractor(seen.reshape(b * v, *seen.shape[2:]))
+    x = x.reshape(b, v, *x.shape[1:])
+    # What a place in a picture says of one in space hangs on the camera.
+    shape = (v, x.shape[-1], self.hidden_size)
+    init = nn.initializers.lecun_normal(in_axis=1, out_axis=2, batch_axis=0)
+    x = jnp.einsum("bvtf,vfg->bvtg", x, self.param("cameras", init, shape))
+    x = nn.gelu(x + _positions(self, "camera", (v, *x.shape[2:])))
+    x = x.reshape(b, -1, self.hidden_size)
+    is_seen = jnp.repeat(is_seen, x.shape[1] // v, axis=1)
+    scores = jnp.zeros(x.shape[:2])
+    if self.pooling == "attention":
+      scores = nn.Dense(1, name="attention")(x)[..., 0]
+    weights = nn.softmax(jnp.where(is_seen, scores, -jnp.inf))
+    x = nn.LayerNorm()(jnp.einsum("bn,bng->bg", weights, x))
+    x = nn.Dropout(self.dropout_rate)(x, deterministic=not train)
+
+    def answer(size, name):
+      hidden = nn.gelu(nn.Dense(self.hidden_size, name=f"{name}_hidden")(x))
+      return nn.Dense(size, name=name)(hidden)
+
+    positions = answer(self.num_positions * 3, "position")
+    return answer(self.num_classes, "motion"), positions.reshape(b, -1, 3)
+
+
+def make(
+  name: str, config: ExtractorsConfig, num_classes: int, num_positions: int
+) -> MotionReader:
+  """Returns a network of `config.studies.EXTRACTORS`.
+
+  Args:
+    name: Of it.
+    config: `config.extractors`.
+    num_classes: See `MotionReader`.
+    num_positions: Likewise.
+  """
+  features = config.features[name]
+  sizes = (config.width, config.num_layers, config.num_heads)
+  makers: dict[str, Callable[[], nn.Module]] = {
+    "frames": functools.partial(Frames, features, *sizes),
+    "i3d": functools.partial(I3D, features, config.channel_share),
+    "slowfast": functools.partial(
+      SlowFast, features, config.channel_share, config.slowfast_blocks
+    ),
+    "magvit": functools.partial(Tokens, features, *sizes),
+  }
+  return MotionReader(
+    makers[name](),
+    num_classes,
+    num_positions,
+    config.pooling,
+    config.hidden_size,
+    config.dropout_rate,
+  )
+
+
+def as_seen(
+  array: Array, codebook: Float[Array, "k d"] | None
+) -> Float[Array, "b v t h w c"]:
+  """Returns what networks see: of frames uint8, or of tokens.
+
+  Args:
+    array: Frames (b, v, t, h, w, 3), or tokens (b, v, s, y, x).
+    codebook: Of the tokens; None: they are frames.
+  """
+  if codebook is None:
+    return array.astype(jnp.float32) / 127.5 - 1
+  return codebook[array.astype(jnp.int32)]
+
+
+def draw_cameras(
+  rng: Array, count: int, num_cameras: int
+) -> Bool[Array, "b v"]:
+  """Returns which cameras samples have: all of them, or one, half and half."""
+  all_key, one_key = jax.random.split(rng)
+  chosen = jax.random.randint(one_key, (count, 1), 0, num_cameras)
+  has_all = jax.random.bernoulli(all_key, 0.5, (count, 1))
+  return has_all | (chosen == jnp.arange(num_cameras))
+
+
+def chosen_camera(
+  count: int, num_cameras: int, camera: int | None
+) -> Int[Array, "b v"]:
+  """Returns `is_seen` of one camera; None: of all."""
+  numbers = jnp.arange(num_cameras)
+  is_seen = jnp.full(num_cameras, True) if camera is None else numbers == camera
+  return jnp.broadcast_to(is_seen, (count, num_cameras))

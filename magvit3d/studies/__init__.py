@@ -1,0 +1,1 @@
+"""Runs that ask what networks understand; see `study_stages`."""

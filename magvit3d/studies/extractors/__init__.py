@@ -1,0 +1,1 @@
+"""Four extractors of features, and what they tell of motion and path."""

@@ -1,0 +1,330 @@
+"""Stages that train the extractors, and the one that scores them."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Int, PyTree
+
+from magvit3d.checkpoints import identity
+from magvit3d.config.studies import ExtractorsConfig
+from magvit3d.errors import UserError, as_user_errors
+from magvit3d.evaluation.results import Results
+from magvit3d.inference.batched import map_batches
+from magvit3d.models import extractors
+from magvit3d.monitoring import stage_progress
+from magvit3d.monitoring.stage_progress import StageProgress
+from magvit3d.parallel.sharding import check_batch_size
+from magvit3d.run.data import RunData, TrainingSamples
+from magvit3d.run.stages import Run, Stage
+from magvit3d.studies.extractors import extractor_scores
+from magvit3d.studies.extractors.motion_scenes import (
+  MotionScenes,
+  check_stratified,
+)
+from magvit3d.studies.frozen_tokenizer import FrozenTokenizer
+from magvit3d.studies.study_evaluation import StudyEvaluation
+from magvit3d.studies.study_training import StudyTraining, Trainable
+from magvit3d.training.network_stage import NetworkStage
+
+# Of the section, that may change once a network is trained.
+_OF_SCORES = (
+  "names",
+  "min_accuracy",
+  "min_class_accuracy",
+  "positions_below_constant_velocity",
+)
+
+
+def makers(run: Run) -> dict[str, Callable[[Run], Stage]]:
+  """Returns what makes the stages, by name."""
+  config = run.config
+  scenes = ExtractorScenes(run)
+  check_batch_size(
+    "train_extractors.batch_size",
+    config.train_extractors.batch_size,
+    run.mesh,
+    config.train_extractors.gradient_accumulation_steps,
+  )
+  stages = {
+    name: functools.partial(ExtractorTraining, name=name, scenes=scenes)
+    for name in config.extractors.networks
+  }
+  return stages | {
+    "evaluate": lambda run: ExtractorEvaluation(
+      run, [make(run) for make in stages.values()], scenes
+    )
+  }
+
+
+class ExtractorScenes:
+  """The scenes of a run as its extractors see them.
+
+  Args:
+    run: With rendered data.
+
+  Raises:
+    UserError: Fields of the config do not go together.
+  """
+
+  def __init__(self, run: Run):
+    self._run = run
+    self._config: ExtractorsConfig = run.config.extractors
+    given, total = self._config.given_frames, run.data.clip_shape[0]
+    if given + max(extractor_scores.AHEAD) > total:
+      raise UserError(
+        f"config.extractors.given_frames={given} of "
+        f"config.data.num_frames={total} leaves no frame at "
+        f"t+{max(extractor_scores.AHEAD)}, which is asked for. Give fewer."
+      )
+    if "magvit" in self._config.networks:
+      with as_user_errors(ValueError):
+        self.tokenizer.grid(given, run.config.data.image_size)
+
+  @functools.cached_property
+  def tokenizer(self) -> FrozenTokenizer:
+    """The one whose codes `magvit` reads."""
+    return FrozenTokenizer(self._run.config, self._run.mesh)
+
+  @property
+  def motion_names(self) -> tuple[str, ...]:
+    """Names of the motions, by number."""
+    return self._source("train").motion_names
+
+  def of(self, name: str, split: str) -> MotionScenes:
+    """Returns the scenes of a split for the network of a name.
+
+    Raises:
+      UserError: Not all motions are there equally often.
+    """
+    is_control = self._config.shuffled_labels and split == "train"
+    source = self._source(split)
+    scenes = MotionScenes(
+      source,
+      self._config.given_frames,
+      self._tokens(split) if name == "magvit" else None,
+      self._run.config.seed if is_control else None,
+    )
+    check_stratified(split, scenes.motions, source.motion_names)
+    return scenes
+
+  def _source(self, split: str):
+    data = self._run.data
+    assert isinstance(data, RunData)
+    return data.clips(split).scenes
+
+  @functools.lru_cache(maxsize=3)  # noqa: B019 - One object a run.
+  def _tokens(self, split: str) -> Int[np.ndarray, "n v s y x"]:
+    """Tokens of the given frames of all cameras."""
+    frames = MotionScenes(self._source(split), self._config.given_frames)
+    size = self._run.config.evaluation.batch_size
+    parts = []
+    for first in range(0, len(frames), size):
+      stage_progress.note(first, len(frames))
+      rows = range(first, min(first + size, len(frames)))
+      seen = np.stack([frames[i]["seen"] for i in rows])
+      tokens = self.tokenizer.encode(seen.reshape(-1, *seen.shape[2:]), size)
+      parts.append(tokens.reshape(*seen.shape[:2], *tokens.shape[1:]))
+    return np.concatenate(parts)
+
+  def num_samples(self, split: str) -> int:
+    """Returns the scenes of a split."""
+    return len(self._source(split))
+
+  @functools.cached_property
+  def spread(self) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (3,) of training positions, metres."""
+    positions = self.training_positions.reshape(-1, 3)
+    return positions.mean(0), positions.std(0)
+
+  @functools.cached_property
+  def training_positions(self) -> np.ndarray:
+    """Of all training scenes and frames, (n, t, 3), metres."""
+    scenes = self._source("train")
+    paths = [
+      scenes.scene(i, ("trajectory",))["trajectory"] for i in range(len(scenes))
+    ]
+    return np.stack(paths)
+
+
+class ExtractorTraining(StudyTraining):
+  """Trains one extractor with its head."""
+
+  def __init__(self, run: Run, name: str, scenes: ExtractorScenes):
+    super().__init__(run, name)
+    self._scenes = scenes
+    self._config: ExtractorsConfig = run.config.extractors
+
+  def identity(self) -> dict[str, dict[str, Any]]:
+    """Returns what a checkpoint must agree with."""
+    given, data = self._run.config.given, self._run.data
+    section = dict(given["extractors"])
+    for field in _OF_SCORES:
+      section.pop(field, None)
+    made = {"extractors": section, "data": data.identity()}
+    if self.name == "magvit":
+      digest = identity.fingerprint(self._scenes.tokenizer.params)[:16]
+      made["tokenizer"] = {"fingerprint": digest}
+    return made
+
+  def num_samples(self) -> int:
+    """Returns the scenes to train on."""
+    return self._scenes.num_samples("train")
+
+  @functools.cached_property
+  def network(self) -> extractors.MotionReader:
+    """Extractor and head."""
+    num_frames = self._run.data.clip_shape[0]
+    num_motions = len(self._scenes.motion_names)
+    return extractors.make(self.name, self._config, num_motions, num_frames)
+
+  @functools.cached_property
+  def codebook(self) -> np.ndarray | None:
+    """Of the tokens that it reads; None: it reads frames."""
+    if self.name != "magvit":
+      return None
+    return self._scenes.tokenizer.codebook
+
+  def trainable(self) -> Trainable:
+    """Returns network, loss and samples."""
+    run = self._run
+    workdir = run.workdir
+    with StageProgress(workdir, "tokens", {"scenes": 1.0}, needs_status=False):
+      samples = self._scenes.of(self.name, "train")
+      held_out = self._some(self._scenes.of(self.name, "validation"))
+    first = samples[0]["seen"][None]
+    is_seen = np.ones(first.shape[:2], bool)
+
+    def init(rng):
+      seen = extractors.as_seen(first, self.codebook)
+      return self.network.init(rng, seen, is_seen)["params"]
+
+    with as_user_errors(ValueError):
+      stage = NetworkStage(
+        self.training,
+        self.num_steps(),
+        run.config.seed,
+        init,
+        self._loss,
+        frozen=() if self.codebook is None else jnp.asarray(self.codebook),
+        headline=("loss", "accuracy", "position_error_m"),
+      )
+
+    def validate(params):
+      logits, positions = self.answer(params, held_out["seen"])
+      error = np.linalg.norm(positions - held_out["positions"], axis=-1)
+      return {
+        "accuracy": np.mean(logits.argmax(-1) == held_out["motion"]),
+        "position_error_m": error.mean(),
+      }
+
+    return Trainable(stage, TrainingSamples(samples), validate)
+
+  def _some(self, scenes: MotionScenes) -> dict[str, np.ndarray]:
+    count = min(self.training.num_validation_clips, len(scenes))
+    rows = [scenes[i * len(scenes) // count] for i in range(count)]
+    return {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+
+  def _loss(self, params, batch, frozen, rng):
+    codebook = None if self.codebook is None else frozen
+    camera_key, dropout_key = jax.random.split(rng)
+    count, num_cameras = batch["seen"].shape[:2]
+    logits, positions = self.network.apply(
+      {"params": params},
+      extractors.as_seen(batch["seen"], codebook),
+      extractors.draw_cameras(camera_key, count, num_cameras),
+      train=True,
+      rngs={"dropout": dropout_key},
+    )
+    mean, deviation = self._scenes.spread
+    errors = positions - (batch["positions"] - mean) / deviation
+    classes = optax.softmax_cross_entropy_with_integer_labels(
+      logits, batch["motion"]
+    ).mean()
+    squared = jnp.square(errors).mean()
+    loss = classes + self._config.position_weight * squared
+    metres = jnp.linalg.norm(errors * deviation, axis=-1).mean()
+    accuracy = (logits.argmax(-1) == batch["motion"]).mean()
+    return loss, {
+      "loss": loss,
+      "accuracy": accuracy,
+      "position_error_m": metres,
+      "cross_entropy": classes,
+      "squared_error": squared,
+    }
+
+  def answer(
+    self, params: PyTree, seen: np.ndarray, camera: int | None = None
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Returns logits (n, k) and positions (n, t, 3) in metres.
+
+    Args:
+      params: Of the network.
+      seen: Of scenes, see `MotionScenes`.
+      camera: The only one that counts; None: all count.
+    """
+    run = self._run
+    logits, positions = map_batches(
+      lambda batch: self._forward(params, batch["seen"], camera),
+      {"seen": seen},
+      run.config.evaluation.batch_size,
+      run.mesh,
+    )
+    mean, deviation = self._scenes.spread
+    return logits, positions * deviation + mean
+
+  @functools.cached_property
+  def _forward(self):
+    def forward(params, array, camera):
+      seen = extractors.as_seen(array, self.codebook)
+      is_seen = extractors.chosen_camera(*array.shape[:2], camera)
+      return self.network.apply({"params": params}, seen, is_seen)
+
+    return jax.jit(forward, static_argnums=2)
+
+
+class ExtractorEvaluation(StudyEvaluation):
+  """Reads the test split, once all extractors are trained."""
+
+  parts = extractor_scores.PARTS
+
+  def __init__(
+    self,
+    run: Run,
+    trainings: list[ExtractorTraining],
+    scenes: ExtractorScenes,
+  ):
+    super().__init__(run, trainings)
+    self._extractors, self._scenes = trainings, scenes
+
+  def score(self, params: Mapping[str, PyTree]) -> Results:
+    """Returns accuracies, confusions and errors in metres."""
+    run, split = self._run, self._run.config.evaluation.split
+    stage_progress.begin("scenes")
+    held_out = {
+      stage.name: self._scenes.of(stage.name, split).stacked()
+      for stage in self._extractors
+    }
+    stage_progress.begin("answers")
+    answers = {}
+    for number, stage in enumerate(self._extractors):
+      stage_progress.note(number, len(self._extractors))
+      seen = held_out[stage.name]["seen"]
+      answers[stage.name] = extractor_scores.ask(
+        functools.partial(stage.answer, params[stage.name]), seen
+      )
+    stage_progress.begin("tables")
+    return extractor_scores.tables(
+      answers,
+      next(iter(held_out.values())),
+      training_positions=self._scenes.training_positions,
+      training_motions=self._scenes.of("frames", "train").motions,
+      motion_names=self._scenes.motion_names,
+      config=run.config.extractors,
+      split=split,
+      costs=extractor_scores.costs(run.workdir, params),
+    )

@@ -1,0 +1,14 @@
+"""Which stages each study has, beside data and report."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from magvit3d.run.stages import Run, Stage
+from magvit3d.studies.extractors import extractor_stages
+
+_STUDIES: Mapping[str, Any] = {"extractors": extractor_stages.makers}
+
+
+def makers(run: Run) -> dict[str, Callable[[Run], Stage]]:
+  """Returns what makes the stages of a study, by name."""
+  return _STUDIES[run.config.study](run)

@@ -1,0 +1,146 @@
+"""A stage of a study that trains one network."""
+
+import abc
+import contextlib
+import dataclasses
+import math
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+from jaxtyping import PyTree
+
+from magvit3d.checkpoints import record as checkpoint_record
+from magvit3d.checkpoints.manager import Checkpoints
+from magvit3d.checkpoints.retention import CheckpointSettings
+from magvit3d.config.training import NetworkTrainingConfig
+from magvit3d.errors import UserError
+from magvit3d.parallel import sharding, sharding_rules
+from magvit3d.run.data import TrainingSamples
+from magvit3d.run.network_training import train_network
+from magvit3d.run.stages import Run, Stage
+from magvit3d.training.network_stage import NetworkStage
+
+
+@dataclasses.dataclass(frozen=True)
+class Trainable:
+  """What a stage trains on what.
+
+  Attributes:
+    stage: Network, loss and optimizer.
+    samples: To train on.
+    validate: Scores parameters.
+  """
+
+  stage: NetworkStage
+  samples: TrainingSamples
+  validate: Callable[[PyTree], Mapping[str, float]]
+
+
+class StudyTraining(Stage[Run]):
+  """Trains one network of a study; see `Trainable`.
+
+  Attributes:
+    name: Of the network, of the stage, and of its folder.
+    training: Section of the config.
+  """
+
+  def __init__(self, run: Run, name: str):
+    super().__init__(run)
+    self.name = name
+    self.training: NetworkTrainingConfig = run.config.training(run.config.study)
+
+  @abc.abstractmethod
+  def trainable(self) -> Trainable:
+    """Returns what is trained; the data are there."""
+
+  @abc.abstractmethod
+  def identity(self) -> dict[str, dict[str, Any]]:
+    """Returns what a checkpoint must agree with, by section and field."""
+
+  @abc.abstractmethod
+  def num_samples(self) -> int:
+    """Returns the samples of the training split."""
+
+  def num_steps(self) -> int:
+    """Returns the steps of the stage."""
+    training = self.training
+    if training.num_steps is not None:
+      return training.num_steps
+    num_samples = self.num_samples() * training.num_epochs
+    return math.ceil(num_samples / training.batch_size)
+
+  def is_complete(self) -> bool:
+    """Returns whether it is trained to its last step."""
+    if not self._folder.exists():
+      return False
+    with contextlib.closing(self._checkpoints()) as checkpoints:
+      step = checkpoints.latest_step()
+      if step is None:
+        return False
+      checkpoints.check_identity()
+      if step < self.num_steps():
+        return False
+      checkpoints.delete_left()
+      return True
+
+  def outputs(self) -> list[pathlib.Path]:
+    """Returns the record of the last checkpoint."""
+    newest = checkpoint_record.newest(self._folder)
+    return [checkpoint_record.path_in(newest)] if newest else []
+
+  def run(self) -> None:
+    """Trains it from its newest checkpoint, if any."""
+    made = self.trainable()
+    train_network(
+      self._run,
+      self.name,
+      made.stage,
+      made.samples,
+      self._checkpoints(),
+      lambda state: made.validate(state.params),
+      training=self.training,
+      num_steps=self.num_steps(),
+      per_step={"samples": self.training.batch_size},
+    )
+
+  def params(self) -> PyTree:
+    """Returns the trained parameters, on all devices.
+
+    Raises:
+      UserError: There are none.
+    """
+    with contextlib.closing(self._checkpoints()) as checkpoints:
+      if checkpoints.latest_step() is None:
+        raise UserError(
+          f"{self._folder.parent} has no checkpoint: add {self.name!r} to "
+          f"config.stages={self._run.config.stages!r}."
+        )
+      shapes = jax.eval_shape(self.trainable().stage.init_state)
+      state = checkpoints.restore_newest(
+        sharding_rules.with_state_shardings(shapes, self._run.mesh)
+      )
+      return sharding.replicate(state.params, self._run.mesh)
+
+  @property
+  def _folder(self) -> pathlib.Path:
+    return self._run.workdir / self.name / "checkpoints"
+
+  def _checkpoints(self) -> Checkpoints:
+    config = self._run.config
+    return Checkpoints(
+      self._folder,
+      self.identity(),
+      settings=CheckpointSettings(
+        config.checkpoints.num_to_keep,
+        self.training.best_metric,
+        field=f"train_{config.study}.best_metric",
+      ),
+      record={
+        "config": config.document,
+        "data_manifest_sha256": self._run.data.manifest_sha256(),
+      },
+      advice="Use the config it was trained with, or another --workdir, or "
+      f"delete {self._folder.parent} to train it anew.",
+    )
