@@ -36,8 +36,10 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
       f"configs/extractors.py has no variant {variant!r}; it has "
       f"{', '.join(VARIANTS)}."
     )
-  base = traj3d.get_config(variant)
-  config = mlc.ConfigDict({name: base[name] for name in _SHARED})
+  config = traj3d.get_config(variant)
+  for name in list(config):
+    if name not in _SHARED:
+      del config[name]
   config.experiment_name = f"extractors_{variant}"
   config.stages = "data,frames,i3d,slowfast,magvit,evaluate,report"
   data = config.data
@@ -45,7 +47,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   data.num_train, data.num_validation, data.num_test = 6480, 2160, 2160
   # The frozen tokenizer: a model that comes with the package, the --workdir of
   # a run, or a folder of save_pretrained.
-  config.pretrained = "runs/traj3d_B"
+  config.pretrained = optional("runs/traj3d_B")
 
   config.extractors = extractors = mlc.ConfigDict()
   extractors.names = "frames,i3d,slowfast,magvit"
@@ -65,6 +67,8 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   extractors.dropout_rate = 0.1
   extractors.shuffled_labels = False  # A control.
   extractors.position_weight = 1.0
+  extractors.split = "test"  # That is scored.
+  extractors.eval_batch_size = 48  # Scenes.
   # Targets that the report checks; None: not checked.
   extractors.min_accuracy = optional(0.95)
   extractors.min_class_accuracy = optional(0.9)
@@ -79,6 +83,8 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   training.warmup_steps = 500
   training.optimizer = mlc.ConfigDict()
   training.optimizer.name = "adamw"
+  training.optimizer.muon_rate = 10.0
+  training.optimizer.muon_beta = 0.95
   training.optimizer.beta1 = 0.9
   training.optimizer.beta2 = 0.999
   training.optimizer.weight_decay = 0.01
@@ -88,10 +94,6 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   training.checkpoint_every_steps = 1000
   training.best_metric = optional("max:validation/accuracy")
   training.num_validation_clips = 500  # Scenes.
-
-  config.evaluation = mlc.ConfigDict()
-  config.evaluation.split = "test"
-  config.evaluation.batch_size = 48  # Scenes.
   if variant == "tiny":
     _make_tiny(config)
   return config

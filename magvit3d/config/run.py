@@ -15,7 +15,7 @@ from magvit3d.config.networks import (
   TransformerConfig,
 )
 from magvit3d.config.reading import UserPath, read
-from magvit3d.config.studies import ExtractorsConfig
+from magvit3d.config.studies import ExtractorsConfig, StudyConfig
 from magvit3d.config.tasks import (
   AutoregressiveModelConfig,
   MaskedModelConfig,
@@ -164,14 +164,19 @@ class Sections:
     for section in ("tokenizer", "transformer", *STUDIES):
       if self.training(section) is not None:
         self.training(section).check(f"train_{section}")
-    if self.evaluation and self.data and not self.data.data_dir:
-      field = f"num_{self.evaluation.split}"
-      if not getattr(self.data, field):
-        raise UserError(
-          f"config.evaluation.split={self.evaluation.split!r}, but "
-          f"config.data.{field}=0 makes no such scenes. Ask for some, or score "
-          "on another split."
-        )
+    self._check_split(self.study or "evaluation")
+
+  def _check_split(self, section: str) -> None:
+    """Raises UserError if the scenes to score on are not made."""
+    scored = getattr(self, section)
+    if not scored or not self.data or self.data.data_dir:
+      return
+    if not getattr(self.data, f"num_{scored.split}", 0):
+      raise UserError(
+        f"config.{section}.split={scored.split!r}, but "
+        f"config.data.num_{scored.split}=0 makes no such scenes. Ask for some, "
+        "or score on another split."
+      )
 
   def _check_study(self) -> None:
     found = [name for name in STUDIES if getattr(self, name) is not None]
@@ -180,7 +185,7 @@ class Sections:
         f"config has the sections {' and '.join(found)}; a run is one study."
       )
     for name in found:
-      for section in ("data", "evaluation", f"train_{name}"):
+      for section in ("data", f"train_{name}"):
         if getattr(self, section) is None:
           raise UserError(f"config.{section} is missing; {name} needs it.")
 
@@ -189,6 +194,11 @@ class Sections:
     """The one of `STUDIES` that the run is; None: it is none."""
     found = (name for name in STUDIES if getattr(self, name) is not None)
     return next(found, None)
+
+  @property
+  def study_config(self) -> StudyConfig:
+    """The section of the study that the run is."""
+    return getattr(self, self.study or "")
 
   @property
   def all_stages(self) -> tuple[str, ...]:
@@ -200,7 +210,7 @@ class Sections:
   def trained(self) -> tuple[str, ...]:
     """The networks that the run trains, or has trained."""
     if self.study:
-      return getattr(self, self.study).networks
+      return self.study_config.networks
     sections = (self.train_tokenizer, self.train_transformer)
     names = ("tokenizer", "transformer")
     return tuple(

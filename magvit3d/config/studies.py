@@ -4,6 +4,7 @@ A study is a run on rendered scenes that trains networks of its own, mostly on
 a frozen tokenizer, and scores them against controls.
 """
 
+import abc
 import dataclasses
 
 from magvit3d.errors import UserError
@@ -12,7 +13,25 @@ EXTRACTORS = ("frames", "i3d", "slowfast", "magvit")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ExtractorsConfig:
+class StudyConfig(abc.ABC):
+  """What the sections of all studies have.
+
+  Attributes:
+    split: Of the data, that is scored once all is trained.
+    eval_batch_size: Scenes at a time, in validation and scores.
+  """
+
+  split: str = "test"
+  eval_batch_size: int = 48
+
+  @property
+  @abc.abstractmethod
+  def networks(self) -> tuple[str, ...]:
+    """Names of the networks that are trained, which are names of stages."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExtractorsConfig(StudyConfig):
   """`config.extractors`: networks that read motion; see docs/extractors.md.
 
   Attributes:

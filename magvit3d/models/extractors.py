@@ -19,6 +19,7 @@ from magvit3d.models.bert_layers import BertLayer
 from magvit3d.models.published import i3d
 
 _POSITION_STDDEV = 0.02
+_NUM_PLACES, _PLACE_SCALE = 8, 5.0  # Places vary less than features.
 _KERNEL_INIT = nn.initializers.xavier_uniform()
 # Of SlowFast, arXiv:1812.03982, in the authors' letters: frames of the fast
 # pathway for one of the slow one (alpha), its share of channels (beta).
@@ -89,9 +90,33 @@ def _transformed(x: Array, num_layers: int, num_heads: int) -> Array:
   return x
 
 
-def _flat(x: Float[Array, "b t h w d"], features: int) -> Float[Array, "b t f"]:
+def _flat(
+  x: Float[Array, "b t h w d"],
+  features: int,
+  places: Float[Array, "b t p"] | None = None,
+) -> Float[Array, "b t f"]:
   """A vector a step of time, which knows where things are."""
-  return nn.Dense(features, name="features")(x.reshape(*x.shape[:2], -1))
+  x = x.reshape(*x.shape[:2], -1)
+  if places is not None:
+    x = jnp.concatenate([x, places], axis=-1)
+  return nn.Dense(features, name="features")(x)
+
+
+def _places(x: Float[Array, "b t h w d"]) -> Float[Array, "b t p"]:
+  """Where in a frame each channel is: a mean place, weighted by its softmax.
+
+  Spatial softmax of Levine et al., arXiv:1504.00702: finer than a cell.
+  """
+  scores = nn.Dense(_NUM_PLACES, name="places")(x)
+  weights = nn.softmax(scores, axis=(2, 3))
+  rows, columns = (
+    jnp.linspace(-1, 1, size, dtype=x.dtype) for size in x.shape[2:4]
+  )
+  means = [
+    jnp.einsum("bthwp,h->btp", weights, rows),
+    jnp.einsum("bthwp,w->btp", weights, columns),
+  ]
+  return _PLACE_SCALE * jnp.concatenate(means, axis=-1)
 
 
 class Frames(nn.Module):
@@ -110,7 +135,9 @@ class Frames(nn.Module):
     for level in range(3):
       x = nn.Conv(self.width * 2**level, (3, 3), (2, 2))(x)
       x = nn.gelu(nn.LayerNorm()(x))
-    x = _flat(x.reshape(b, t, *x.shape[1:]), self.features)
+      if level == 0:
+        places = _places(x.reshape(b, t, *x.shape[1:]))
+    x = _flat(x.reshape(b, t, *x.shape[1:]), self.features, places)
     return TimeTransformer(self.num_layers, self.num_heads)(x)
 
 
@@ -211,7 +238,8 @@ class Tokens(nn.Module):
     x = nn.Dense(self.width, name="codes")(codes).reshape(b * t, h * w, -1)
     x = x + _positions(self, "space", x.shape[1:])
     x = _transformed(x, self.num_layers, self.num_heads)
-    x = _flat(x.reshape(b, t, h, w, -1), self.features)
+    x = x.reshape(b, t, h, w, -1)
+    x = _flat(x, self.features, _places(x))
     return TimeTransformer(self.num_layers, self.num_heads)(x)
 
 
@@ -316,7 +344,7 @@ def as_seen(
   """
   if codebook is None:
     return array.astype(jnp.float32) / 127.5 - 1
-  return codebook[array.astype(jnp.int32)]
+  return jnp.asarray(codebook)[array.astype(jnp.int32)]
 
 
 def draw_cameras(

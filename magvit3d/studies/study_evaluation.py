@@ -91,7 +91,6 @@ class StudyEvaluation(Stage[Run]):
         },
         "data": data.splits(),
         "study": config.given[config.study],
-        "evaluation": config.given["evaluation"],
         "seed": config.seed,
       }
       | data.cut()

@@ -34,6 +34,8 @@ from magvit3d.training.network_stage import NetworkStage
 # Of the section, that may change once a network is trained.
 _OF_SCORES = (
   "names",
+  "split",
+  "eval_batch_size",
   "min_accuracy",
   "min_class_accuracy",
   "positions_below_constant_velocity",
@@ -121,7 +123,7 @@ class ExtractorScenes:
   def _tokens(self, split: str) -> Int[np.ndarray, "n v s y x"]:
     """Tokens of the given frames of all cameras."""
     frames = MotionScenes(self._source(split), self._config.given_frames)
-    size = self._run.config.evaluation.batch_size
+    size = self._config.eval_batch_size
     parts = []
     for first in range(0, len(frames), size):
       stage_progress.note(first, len(frames))
@@ -271,7 +273,7 @@ class ExtractorTraining(StudyTraining):
     logits, positions = map_batches(
       lambda batch: self._forward(params, batch["seen"], camera),
       {"seen": seen},
-      run.config.evaluation.batch_size,
+      self._config.eval_batch_size,
       run.mesh,
     )
     mean, deviation = self._scenes.spread
@@ -303,10 +305,10 @@ class ExtractorEvaluation(StudyEvaluation):
 
   def score(self, params: Mapping[str, PyTree]) -> Results:
     """Returns accuracies, confusions and errors in metres."""
-    run, split = self._run, self._run.config.evaluation.split
+    run, config = self._run, self._run.config.extractors
     stage_progress.begin("scenes")
     held_out = {
-      stage.name: self._scenes.of(stage.name, split).stacked()
+      stage.name: self._scenes.of(stage.name, config.split).stacked()
       for stage in self._extractors
     }
     stage_progress.begin("answers")
@@ -324,7 +326,7 @@ class ExtractorEvaluation(StudyEvaluation):
       training_positions=self._scenes.training_positions,
       training_motions=self._scenes.of("frames", "train").motions,
       motion_names=self._scenes.motion_names,
-      config=run.config.extractors,
-      split=split,
+      config=config,
+      split=config.split,
       costs=extractor_scores.costs(run.workdir, params),
     )
