@@ -64,9 +64,9 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   extractors.num_heads = 4
   extractors.pooling = "attention"  # Or 'mean'.
   extractors.hidden_size = 512
-  extractors.dropout_rate = 0.1
+  extractors.dropout_rate = 0.0
   extractors.shuffled_labels = False  # A control.
-  extractors.position_weight = 1.0
+  extractors.position_weight = 10.0
   extractors.split = "test"  # That is scored.
   extractors.eval_batch_size = 48  # Scenes.
   # Targets that the report checks; None: not checked.
@@ -115,8 +115,10 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   extractors.hidden_size = 128
   training = config.train_extractors
   training.batch_size = 16
-  training.num_steps = 1200
-  training.learning_rate = 1e-3
+  training.num_steps = 1500
+  # Measured: in so few steps Muon learns what Adam does not, docs/extractors.md.
+  training.optimizer.name = "muon"
+  training.learning_rate = 2e-3
   training.warmup_steps = 50
   training.log_every_steps = 50
   training.validate_every_steps = 300

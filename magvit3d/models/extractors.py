@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from magvit3d.config.studies import ExtractorsConfig
 from magvit3d.models.bert_layers import BertLayer
@@ -80,7 +80,7 @@ class TimeTransformer(nn.Module):
 
 def _positions(module: nn.Module, name: str, shape: Sequence[int]) -> Array:
   init = nn.initializers.normal(_POSITION_STDDEV)
-  return module.param(f"{name}_positions", init, tuple(shape))
+  return module.param(f"{name}_positions", init, tuple(shape))[None]
 
 
 def _transformed(x: Array, num_layers: int, num_heads: int) -> Array:
@@ -102,21 +102,31 @@ def _flat(
   return nn.Dense(features, name="features")(x)
 
 
-def _places(x: Float[Array, "b t h w d"]) -> Float[Array, "b t p"]:
-  """Where in a frame each channel is: a mean place, weighted by its softmax.
+class Places(nn.Module):
+  """Where in a frame channels are: mean places, weighted by a softmax.
 
   Spatial softmax of Levine et al., arXiv:1504.00702: finer than a cell.
+
+  Attributes:
+    count: Places of a frame.
+    scale: Of them; at 1 they are in [-1, 1].
   """
-  scores = nn.Dense(_NUM_PLACES, name="places")(x)
-  weights = nn.softmax(scores, axis=(2, 3))
-  rows, columns = (
-    jnp.linspace(-1, 1, size, dtype=x.dtype) for size in x.shape[2:4]
-  )
-  means = [
-    jnp.einsum("bthwp,h->btp", weights, rows),
-    jnp.einsum("bthwp,w->btp", weights, columns),
-  ]
-  return _PLACE_SCALE * jnp.concatenate(means, axis=-1)
+
+  count: int = _NUM_PLACES
+  scale: float = _PLACE_SCALE
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "b t h w d"]) -> Float[Array, "b t p"]:
+    """Returns rows, then columns."""
+    weights = nn.softmax(nn.Dense(self.count, name="places")(x), axis=(2, 3))
+    rows, columns = (
+      jnp.linspace(-1, 1, size, dtype=x.dtype) for size in x.shape[2:4]
+    )
+    means = [
+      jnp.einsum("bthwp,h->btp", weights, rows),
+      jnp.einsum("bthwp,w->btp", weights, columns),
+    ]
+    return self.scale * jnp.concatenate(means, axis=-1)
 
 
 class Frames(nn.Module):
@@ -136,7 +146,7 @@ class Frames(nn.Module):
       x = nn.Conv(self.width * 2**level, (3, 3), (2, 2))(x)
       x = nn.gelu(nn.LayerNorm()(x))
       if level == 0:
-        places = _places(x.reshape(b, t, *x.shape[1:]))
+        places = Places()(x.reshape(b, t, *x.shape[1:]))
     x = _flat(x.reshape(b, t, *x.shape[1:]), self.features, places)
     return TimeTransformer(self.num_layers, self.num_heads)(x)
 
@@ -203,7 +213,7 @@ class SlowFast(nn.Module):
     both = [slow.reshape(b, slow.shape[1], -1), fast]
     return nn.Dense(self.features, name="features")(jnp.concatenate(both, -1))
 
-  def _width(self, channels: float) -> int:
+  def _width(self, channels: int | float) -> int:
     return max(round(channels * self.channel_share), 2)
 
   def _stem(self, x, time_kernel, width):
@@ -239,7 +249,7 @@ class Tokens(nn.Module):
     x = x + _positions(self, "space", x.shape[1:])
     x = _transformed(x, self.num_layers, self.num_heads)
     x = x.reshape(b, t, h, w, -1)
-    x = _flat(x, self.features, _places(x))
+    x = _flat(x, self.features, Places()(x))
     return TimeTransformer(self.num_layers, self.num_heads)(x)
 
 
@@ -334,7 +344,8 @@ def make(
 
 
 def as_seen(
-  array: Array, codebook: Float[Array, "k d"] | None
+  array: Int[Array, "b v *cells"] | UInt8[Array, "b v t h w 3"],
+  codebook: Float[Array, "k d"] | None,
 ) -> Float[Array, "b v t h w c"]:
   """Returns what networks see: of frames uint8, or of tokens.
 
@@ -344,7 +355,7 @@ def as_seen(
   """
   if codebook is None:
     return array.astype(jnp.float32) / 127.5 - 1
-  return jnp.asarray(codebook)[array.astype(jnp.int32)]
+  return codebook[array]
 
 
 def draw_cameras(
@@ -354,12 +365,12 @@ def draw_cameras(
   all_key, one_key = jax.random.split(rng)
   chosen = jax.random.randint(one_key, (count, 1), 0, num_cameras)
   has_all = jax.random.bernoulli(all_key, 0.5, (count, 1))
-  return has_all | (chosen == jnp.arange(num_cameras))
+  return has_all | (chosen == jnp.arange(num_cameras)[None])
 
 
 def chosen_camera(
   count: int, num_cameras: int, camera: int | None
-) -> Int[Array, "b v"]:
+) -> Bool[Array, "b v"]:
   """Returns `is_seen` of one camera; None: of all."""
   numbers = jnp.arange(num_cameras)
   is_seen = jnp.full(num_cameras, True) if camera is None else numbers == camera

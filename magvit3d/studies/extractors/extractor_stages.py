@@ -139,9 +139,11 @@ class ExtractorScenes:
 
   @functools.cached_property
   def spread(self) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (3,) of training positions, metres."""
-    positions = self.training_positions.reshape(-1, 3)
-    return positions.mean(0), positions.std(0)
+    """Mean and standard deviation (1, 1, 3) of training positions, metres."""
+    positions, axes = self.training_positions, (0, 1)
+    return positions.mean(axes, keepdims=True), positions.std(
+      axes, keepdims=True
+    )
 
   @functools.cached_property
   def training_positions(self) -> np.ndarray:
@@ -185,11 +187,11 @@ class ExtractorTraining(StudyTraining):
     return extractors.make(self.name, self._config, num_motions, num_frames)
 
   @functools.cached_property
-  def codebook(self) -> np.ndarray | None:
+  def codebook(self) -> jax.Array | None:
     """Of the tokens that it reads; None: it reads frames."""
     if self.name != "magvit":
       return None
-    return self._scenes.tokenizer.codebook
+    return jnp.asarray(self._scenes.tokenizer.codebook)
 
   def trainable(self) -> Trainable:
     """Returns network, loss and samples."""
@@ -202,7 +204,7 @@ class ExtractorTraining(StudyTraining):
     is_seen = np.ones(first.shape[:2], bool)
 
     def init(rng):
-      seen = extractors.as_seen(first, self.codebook)
+      seen = extractors.as_seen(jnp.asarray(first), self.codebook)
       return self.network.init(rng, seen, is_seen)["params"]
 
     with as_user_errors(ValueError):
@@ -212,7 +214,7 @@ class ExtractorTraining(StudyTraining):
         run.config.seed,
         init,
         self._loss,
-        frozen=() if self.codebook is None else jnp.asarray(self.codebook),
+        frozen=() if self.codebook is None else self.codebook,
         headline=("loss", "accuracy", "position_error_m"),
       )
 

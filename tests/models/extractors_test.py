@@ -1,0 +1,121 @@
+"""Networks that tell motion and path from what cameras saw."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from magvit3d.config.studies import EXTRACTORS, ExtractorsConfig
+from magvit3d.models import extractors
+
+_CONFIG = ExtractorsConfig(
+  features=dict.fromkeys(EXTRACTORS, 8),
+  channel_share=0.03,
+  slowfast_blocks=(1, 1, 1, 1),
+  width=4,
+  num_layers=1,
+  num_heads=2,
+  hidden_size=8,
+)
+
+
+def _seen(name, seed=0):
+  shape = (2, 3, 2, 4, 4, 5) if name == "magvit" else (2, 3, 8, 16, 16, 3)
+  return jax.random.normal(jax.random.key(seed), shape)
+
+
+@pytest.fixture(scope="module", params=["frames", "slowfast", "magvit"])
+def network(request):
+  """A network, its parameters, and what it may see."""
+  made = extractors.make(request.param, _CONFIG, 4, 6)
+  seen, is_seen = _seen(request.param), jnp.ones((2, 3), bool)
+  variables = jax.jit(made.init)(jax.random.key(1), seen, is_seen)
+  return jax.jit(made.apply), variables, seen, request.param
+
+
+def test_answers_are_classes_and_positions(network):
+  apply, variables, seen, _ = network
+  logits, positions = apply(variables, seen, jnp.ones((2, 3), bool))
+  assert logits.shape == (2, 4)
+  assert positions.shape == (2, 6, 3)
+
+
+def test_cameras_that_do_not_count_change_nothing(network):
+  apply, variables, seen, name = network
+  is_seen = extractors.chosen_camera(2, 3, 1)
+  others = seen.at[:, (0, 2)].set(_seen(name, seed=7)[:, (0, 2)])
+  answers = apply(variables, seen, is_seen), apply(variables, others, is_seen)
+  for found, wanted in zip(*answers, strict=True):
+    np.testing.assert_array_equal(found, wanted)
+  changed = apply(variables, others, jnp.ones((2, 3), bool))[0]
+  assert np.abs(changed - answers[0][0]).max() > 0
+
+
+def test_every_frame_that_is_given_counts(network):
+  apply, variables, seen, _ = network
+  is_seen = jnp.ones((2, 3), bool)
+  before = apply(variables, seen, is_seen)[0]
+  for frame in range(seen.shape[2]):
+    changed = seen.at[:, :, frame].multiply(-1)
+    assert np.abs(apply(variables, changed, is_seen)[0] - before).max() > 0
+
+
+def test_a_unit_is_a_3d_convolution():
+  unit = extractors.TrainedUnit(4, (3, 3, 3), is_linear=True)
+  clips = jax.random.normal(jax.random.key(0), (2, 5, 6, 6, 3))
+  variables = unit.init(jax.random.key(1), clips)
+  kernel = variables["params"]["Conv_0"]["kernel"].reshape(3, 3, 3, 3, 4)
+  wanted = jax.lax.conv_general_dilated(
+    clips,
+    kernel.transpose(2, 0, 1, 3, 4),
+    (1, 1, 1),
+    "SAME",
+    dimension_numbers=("NTHWC", "THWIO", "NTHWC"),
+  )
+  mean = wanted.mean(-1, keepdims=True)
+  # Of the norm: its epsilon is 1e-6, and both sums have 81 float32 products.
+  wanted = (wanted - mean) / jnp.sqrt(wanted.var(-1, keepdims=True) + 1e-6)
+  np.testing.assert_allclose(unit.apply(variables, clips), wanted, atol=2e-4)
+
+
+def test_i3d_has_the_published_layers():
+  made = extractors.make("i3d", _CONFIG, 4, 6)
+  seen = jax.ShapeDtypeStruct((1, 1, 8, 32, 32, 3), jnp.float32)
+  is_seen = jax.ShapeDtypeStruct((1, 1), bool)
+  shapes = jax.eval_shape(made.init, jax.random.key(0), seen, is_seen)
+  names = shapes["params"]["extractor"].keys()
+  assert {"Conv3d_1a_7x7", "Conv3d_2c_3x3", "Mixed_3b", "Mixed_5c"} < names
+  assert sum(name.startswith("Mixed") for name in names) == 9
+
+
+def test_half_of_the_samples_have_one_camera():
+  is_seen = np.asarray(extractors.draw_cameras(jax.random.key(0), 4000, 3))
+  counts = is_seen.sum(axis=1)
+  assert set(counts) == {1, 3}
+  # Four standard deviations of a share of 4000, and of 2000 among three.
+  assert abs((counts == 1).mean() - 0.5) < 0.032
+  np.testing.assert_allclose(is_seen[counts == 1].mean(0), 1 / 3, atol=0.043)
+
+
+def test_frames_are_centred_and_tokens_looked_up():
+  frames = jnp.array([0, 255], jnp.uint8).reshape(1, 1, 1, 1, 1, 2)
+  np.testing.assert_allclose(
+    extractors.as_seen(frames, None).ravel(), [-1, 1], atol=1e-6
+  )
+  codebook = jnp.arange(6.0).reshape(3, 2)
+  tokens = jnp.array([2, 0]).reshape(1, 1, 1, 1, 2)
+  seen = extractors.as_seen(tokens, codebook)
+  np.testing.assert_array_equal(seen[0, 0, 0, 0], [[4, 5], [0, 1]])
+
+
+def test_a_place_is_finer_than_a_cell():
+  """A spot half in one column and half in the next is between them."""
+  cells = np.zeros((1, 1, 3, 5, 1), np.float32)
+  cells[0, 0, 1, (1, 2)] = 50.0
+  module = extractors.Places(1, 1.0)
+  variables = {
+    "params": {"places": {"kernel": np.ones((1, 1)), "bias": np.zeros(1)}}
+  }
+  row, column = module.apply(variables, jnp.asarray(cells)).ravel()
+  # 50 above the other 13 cells, whose weight is below 1e-20.
+  np.testing.assert_allclose([row, column], [0.0, -0.25], atol=1e-6)
