@@ -116,7 +116,7 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   training = config.train_extractors
   training.batch_size = 16
   training.num_steps = 1500
-  # Measured: in so few steps Muon learns what Adam does not, docs/extractors.md.
+  # Measured: in so few steps Muon learns much more, docs/extractors.md.
   training.optimizer.name = "muon"
   training.learning_rate = 2e-3
   training.warmup_steps = 50

@@ -226,7 +226,9 @@ class Sections:
     Raises:
       UserError: One of them is none.
     """
-    known = self.all_stages if self.study else STAGES
+    known = STAGES
+    if self.study:
+      known = ("data", *self.study_config.known_networks, "evaluate", "report")
     names = [name.strip() for name in self.stages.split(",") if name.strip()]
     unknown = [name for name in names if name not in known]
     if unknown or not names:
@@ -234,7 +236,8 @@ class Sections:
         f"--config.stages={self.stages!r}: {', '.join(unknown) or 'nothing'} "
         f"is no stage; the stages are {','.join(known)}."
       )
-    return tuple(name for name in known if name in names)
+    left_out = set(known) - set(self.all_stages) if self.study else set()
+    return tuple(n for n in known if n in names and n not in left_out)
 
   def training(self, network: str) -> Any:
     """Returns how 'tokenizer', 'transformer' or a study is trained."""

@@ -29,6 +29,11 @@ class StudyConfig(abc.ABC):
   def networks(self) -> tuple[str, ...]:
     """Names of the networks that are trained, which are names of stages."""
 
+  @property
+  @abc.abstractmethod
+  def known_networks(self) -> tuple[str, ...]:
+    """The same of all that the study could train."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExtractorsConfig(StudyConfig):
@@ -100,11 +105,37 @@ class ExtractorsConfig(StudyConfig):
         f"config.extractors.channel_share={self.channel_share} must be above "
         "0, and 1 at most."
       )
+    for name, sizes in (
+      ("frames", (self.features.get("frames", 0),)),
+      ("magvit", (self.width, self.features.get("magvit", 0))),
+    ):
+      if name in self.networks and any(n % self.num_heads for n in sizes):
+        raise UserError(
+          f"config.extractors.num_heads={self.num_heads} must divide "
+          f"features.{name}"
+          + (f" and width={self.width}." if name == "magvit" else ".")
+        )
+    if "slowfast" in self.networks:
+      if len(self.slowfast_blocks) != 4 or min(self.slowfast_blocks) < 1:
+        raise UserError(
+          f"config.extractors.slowfast_blocks={self.slowfast_blocks} must be "
+          "four numbers, 1 or more: of the network's four stages."
+        )
+      if self.given_frames % 4:
+        raise UserError(
+          f"config.extractors.given_frames={self.given_frames} must be a "
+          "multiple of 4 for slowfast, whose slow pathway sees every fourth."
+        )
     if self.given_frames < 2:
       raise UserError(
         f"config.extractors.given_frames={self.given_frames} must be 2 or "
         "more: one frame shows no motion."
       )
+
+  @property
+  def known_networks(self) -> tuple[str, ...]:
+    """All four."""
+    return EXTRACTORS
 
   @property
   def networks(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Float, Int, PyTree
+from jaxtyping import Int, PyTree, UInt8
 
 from data_gen import user_paths
 from magvit3d.config.networks import TokenizerConfig
@@ -77,9 +77,9 @@ class FrozenTokenizer:
     )
 
   def encode(
-    self, frames: Float[np.ndarray, "b t h w 3"], batch_size: int
+    self, frames: UInt8[np.ndarray, "b t h w 3"], batch_size: int
   ) -> Int[np.ndarray, "b s y x"]:
-    """Returns the tokens of clips, uint8 frames, so many at a time."""
+    """Returns the tokens of clips, so many at a time."""
     return map_batches(
       lambda batch: self._encode(self.params, batch),
       {"frames": frames},

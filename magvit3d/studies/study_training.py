@@ -2,7 +2,6 @@
 
 import abc
 import contextlib
-import dataclasses
 import math
 import pathlib
 from collections.abc import Callable, Mapping
@@ -23,23 +22,8 @@ from magvit3d.run.stages import Run, Stage
 from magvit3d.training.network_stage import NetworkStage
 
 
-@dataclasses.dataclass(frozen=True)
-class Trainable:
-  """What a stage trains on what.
-
-  Attributes:
-    stage: Network, loss and optimizer.
-    samples: To train on.
-    validate: Scores parameters.
-  """
-
-  stage: NetworkStage
-  samples: TrainingSamples
-  validate: Callable[[PyTree], Mapping[str, float]]
-
-
 class StudyTraining(Stage[Run]):
-  """Trains one network of a study; see `Trainable`.
+  """Trains one network of a study.
 
   Attributes:
     name: Of the network, of the stage, and of its folder.
@@ -52,8 +36,16 @@ class StudyTraining(Stage[Run]):
     self.training: NetworkTrainingConfig = run.config.training(run.config.study)
 
   @abc.abstractmethod
-  def trainable(self) -> Trainable:
-    """Returns what is trained; the data are there."""
+  def network_stage(self) -> NetworkStage:
+    """Returns network, loss and optimizer; quickly, and reads no frames."""
+
+  @abc.abstractmethod
+  def samples(self) -> TrainingSamples:
+    """Returns what is trained on; the data are there."""
+
+  @abc.abstractmethod
+  def validation(self) -> Callable[[PyTree], Mapping[str, float]]:
+    """Returns what scores parameters; the data are there."""
 
   @abc.abstractmethod
   def identity(self) -> dict[str, dict[str, Any]]:
@@ -92,14 +84,14 @@ class StudyTraining(Stage[Run]):
 
   def run(self) -> None:
     """Trains it from its newest checkpoint, if any."""
-    made = self.trainable()
+    validate = self.validation()
     train_network(
       self._run,
       self.name,
-      made.stage,
-      made.samples,
+      self.network_stage(),
+      self.samples(),
       self._checkpoints(),
-      lambda state: made.validate(state.params),
+      lambda state: validate(state.params),
       training=self.training,
       num_steps=self.num_steps(),
       per_step={"samples": self.training.batch_size},
@@ -117,7 +109,7 @@ class StudyTraining(Stage[Run]):
           f"{self._folder.parent} has no checkpoint: add {self.name!r} to "
           f"config.stages={self._run.config.stages!r}."
         )
-      shapes = jax.eval_shape(self.trainable().stage.init_state)
+      shapes = jax.eval_shape(self.network_stage().init_state)
       state = checkpoints.restore_newest(
         sharding_rules.with_state_shardings(shapes, self._run.mesh)
       )

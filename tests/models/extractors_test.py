@@ -98,9 +98,9 @@ def test_half_of_the_samples_have_one_camera():
 
 
 def test_frames_are_centred_and_tokens_looked_up():
-  frames = jnp.array([0, 255], jnp.uint8).reshape(1, 1, 1, 1, 1, 2)
+  frames = jnp.array([0, 255, 0], jnp.uint8).reshape(1, 1, 1, 1, 1, 3)
   np.testing.assert_allclose(
-    extractors.as_seen(frames, None).ravel(), [-1, 1], atol=1e-6
+    extractors.as_seen(frames, None).ravel(), [-1, 1, -1], atol=1e-6
   )
   codebook = jnp.arange(6.0).reshape(3, 2)
   tokens = jnp.array([2, 0]).reshape(1, 1, 1, 1, 2)

@@ -316,7 +316,7 @@ def _add_positions(results, scored, training_positions) -> None:
     }
     for name, asked in scored.answers.items()
   ]
-  velocity = questions_line(scored.positions, given)
+  velocity = velocity_line(scored.positions, given)
   results.add_plot(
     "Error of the position by frame",
     f"{_ALL.capitalize()}. The first {given} frames are seen. Constant "
@@ -326,7 +326,7 @@ def _add_positions(results, scored, training_positions) -> None:
   )
 
 
-def questions_line(paths: Float[np.ndarray, "n t 3"], given: int) -> dict:
+def velocity_line(paths: Float[np.ndarray, "n t 3"], given: int) -> dict:
   """Returns the error of constant velocity by frame, to plot."""
   last = paths[:, given - 1]
   velocity = last - paths[:, given - 2]

@@ -12,6 +12,7 @@ from jaxtyping import Int, PyTree
 
 from magvit3d.checkpoints import identity
 from magvit3d.config.studies import ExtractorsConfig
+from magvit3d.data.clips import load_clips, spread_indices
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.evaluation.results import Results
 from magvit3d.inference.batched import map_batches
@@ -28,7 +29,7 @@ from magvit3d.studies.extractors.motion_scenes import (
 )
 from magvit3d.studies.frozen_tokenizer import FrozenTokenizer
 from magvit3d.studies.study_evaluation import StudyEvaluation
-from magvit3d.studies.study_training import StudyTraining, Trainable
+from magvit3d.studies.study_training import StudyTraining
 from magvit3d.training.network_stage import NetworkStage
 
 # Of the section, that may change once a network is trained.
@@ -40,6 +41,9 @@ _OF_SCORES = (
   "min_class_accuracy",
   "positions_below_constant_velocity",
 )
+
+
+_KEYS = ("seen", "motion", "positions")
 
 
 def makers(run: Run) -> dict[str, Callable[[Run], Stage]]:
@@ -91,6 +95,15 @@ class ExtractorScenes:
   def tokenizer(self) -> FrozenTokenizer:
     """The one whose codes `magvit` reads."""
     return FrozenTokenizer(self._run.config, self._run.mesh)
+
+  def seen_shape(self, name: str) -> tuple[int, ...]:
+    """Returns the shape of what a network sees of one scene, (1, v, ...)."""
+    run, given = self._run, self._config.given_frames
+    num_cameras = run.data.num_cameras()
+    size = run.config.data.image_size
+    if name == "magvit":
+      return (1, num_cameras, *self.tokenizer.grid(given, size))
+    return (1, num_cameras, given, size, size, 3)
 
   @property
   def motion_names(self) -> tuple[str, ...]:
@@ -193,45 +206,53 @@ class ExtractorTraining(StudyTraining):
       return None
     return jnp.asarray(self._scenes.tokenizer.codebook)
 
-  def trainable(self) -> Trainable:
-    """Returns network, loss and samples."""
-    run = self._run
-    workdir = run.workdir
-    with StageProgress(workdir, "tokens", {"scenes": 1.0}, needs_status=False):
-      samples = self._scenes.of(self.name, "train")
-      held_out = self._some(self._scenes.of(self.name, "validation"))
-    first = samples[0]["seen"][None]
-    is_seen = np.ones(first.shape[:2], bool)
+  def network_stage(self) -> NetworkStage:
+    """Returns network, loss and optimizer."""
 
     def init(rng):
-      seen = extractors.as_seen(jnp.asarray(first), self.codebook)
+      seen = jnp.zeros(self._scenes.seen_shape(self.name), jnp.int32)
+      if self.codebook is None:
+        seen = seen.astype(jnp.uint8)
+      is_seen = jnp.ones(seen.shape[:2], bool)
+      seen = extractors.as_seen(seen, self.codebook)
       return self.network.init(rng, seen, is_seen)["params"]
 
     with as_user_errors(ValueError):
-      stage = NetworkStage(
+      return NetworkStage(
         self.training,
         self.num_steps(),
-        run.config.seed,
+        self._run.config.seed,
         init,
         self._loss,
         frozen=() if self.codebook is None else self.codebook,
         headline=("loss", "accuracy", "position_error_m"),
       )
 
+  def samples(self) -> TrainingSamples:
+    """Returns the scenes to train on."""
+    return TrainingSamples(self._of("train"))
+
+  def _of(self, split: str) -> MotionScenes:
+    with StageProgress(
+      self._run.workdir, "tokens", {split: 1.0}, needs_status=False
+    ):
+      return self._scenes.of(self.name, split)
+
+  def validation(self) -> Callable[[PyTree], Mapping[str, float]]:
+    """Returns what scores parameters on scenes of the validation split."""
+    scenes = self._of("validation")
+    count = self.training.num_validation_clips
+    held_out = load_clips(scenes, spread_indices(scenes, count), _KEYS)
+
     def validate(params):
       logits, positions = self.answer(params, held_out["seen"])
       error = np.linalg.norm(positions - held_out["positions"], axis=-1)
       return {
-        "accuracy": np.mean(logits.argmax(-1) == held_out["motion"]),
-        "position_error_m": error.mean(),
+        "accuracy": float(np.mean(logits.argmax(-1) == held_out["motion"])),
+        "position_error_m": float(error.mean()),
       }
 
-    return Trainable(stage, TrainingSamples(samples), validate)
-
-  def _some(self, scenes: MotionScenes) -> dict[str, np.ndarray]:
-    count = min(self.training.num_validation_clips, len(scenes))
-    rows = [scenes[i * len(scenes) // count] for i in range(count)]
-    return {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+    return validate
 
   def _loss(self, params, batch, frozen, rng):
     codebook = None if self.codebook is None else frozen
@@ -244,7 +265,7 @@ class ExtractorTraining(StudyTraining):
       train=True,
       rngs={"dropout": dropout_key},
     )
-    mean, deviation = self._scenes.spread
+    mean, deviation = map(jnp.asarray, self._scenes.spread)
     errors = positions - (batch["positions"] - mean) / deviation
     classes = optax.softmax_cross_entropy_with_integer_labels(
       logits, batch["motion"]
@@ -310,8 +331,9 @@ class ExtractorEvaluation(StudyEvaluation):
     run, config = self._run, self._run.config.extractors
     stage_progress.begin("scenes")
     held_out = {
-      stage.name: self._scenes.of(stage.name, config.split).stacked()
+      stage.name: load_clips(scenes, range(len(scenes)), _KEYS)
       for stage in self._extractors
+      for scenes in [self._scenes.of(stage.name, config.split)]
     }
     stage_progress.begin("answers")
     answers = {}

@@ -73,11 +73,6 @@ class MotionScenes:
       "positions": scene[schema.TRAJECTORY],
     }
 
-  def stacked(self) -> dict[str, np.ndarray]:
-    """Returns all scenes, (n, ...) each."""
-    rows = [self[i] for i in range(len(self))]
-    return {key: np.stack([row[key] for row in rows]) for key in rows[0]}
-
 
 def check_stratified(
   split: str, motions: Int[np.ndarray, " n"], names: tuple[str, ...]
