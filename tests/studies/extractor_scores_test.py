@@ -9,7 +9,7 @@ from magvit3d.studies.extractors import extractor_scores, motion_scenes
 
 _NAMES = ("linear", "circular", "helical", "parabolic")
 _CONFIG = ExtractorsConfig(
-  features=dict.fromkeys(EXTRACTORS, 1),
+  features=dict.fromkeys(EXTRACTORS, 4),
   min_accuracy=0.95,
   min_class_accuracy=0.9,
   positions_below_constant_velocity=True,
