@@ -13,20 +13,6 @@ from ml_collections.config_dict import FieldReference as optional
 from configs import traj3d
 
 VARIANTS = ("tiny", "B")
-# Sections and fields of `configs/traj3d.py` that a study shares.
-_SHARED = (
-  "seed",
-  "dtype",
-  "matmul_precision",
-  "compilation_cache_dir",
-  "mesh",
-  "max_skipped_steps",
-  "data",
-  "num_reading_threads",
-  "num_reading_workers",
-  "checkpoints",
-  "monitoring",
-)
 
 
 def get_config(variant: str = "B") -> mlc.ConfigDict:
@@ -36,10 +22,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
       f"configs/extractors.py has no variant {variant!r}; it has "
       f"{', '.join(VARIANTS)}."
     )
-  config = traj3d.get_config(variant)
-  for name in list(config):
-    if name not in _SHARED:
-      del config[name]
+  config = traj3d.study_config(variant)
   config.experiment_name = f"extractors_{variant}"
   config.stages = "data,frames,i3d,slowfast,magvit,evaluate,report"
   data = config.data

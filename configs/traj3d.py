@@ -338,6 +338,31 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   return config
 
 
+# Sections and fields that studies of such scenes share.
+_OF_STUDIES = (
+  "seed",
+  "dtype",
+  "matmul_precision",
+  "compilation_cache_dir",
+  "mesh",
+  "max_skipped_steps",
+  "data",
+  "num_reading_threads",
+  "num_reading_workers",
+  "checkpoints",
+  "monitoring",
+)
+
+
+def study_config(variant: str) -> mlc.ConfigDict:
+  """Returns what a study of the scenes of one of `VARIANTS` starts from."""
+  config = get_config(variant)
+  for name in list(config):
+    if name not in _OF_STUDIES:
+      del config[name]
+  return config
+
+
 def _set_size(config: mlc.ConfigDict, variant: str) -> None:
   filters, layers, hidden_size, mlp_dim, heads = _SIZES[variant]
   config.vqvae.filters = config.discriminator.filters = filters

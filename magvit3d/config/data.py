@@ -28,8 +28,14 @@ class SceneDataConfig(DatasetOptions):
         f"config.data.num_frames={self.num_frames} must be at least 1."
       )
 
-  def options(self, folder: str) -> DatasetOptions:
+  def options(
+    self, folder: str, kind: type[DatasetOptions] = DatasetOptions
+  ) -> DatasetOptions:
     """Returns what makes the data set in a folder.
+
+    Args:
+      folder: For the data set.
+      kind: Of the options; those of pairs are `data_gen.violations`'.
 
     Raises:
       ValueError: A value is out of range; the message names the field.
@@ -40,7 +46,7 @@ class SceneDataConfig(DatasetOptions):
     }
     values["output_dir"] = folder
     try:
-      return DatasetOptions(**values)
+      return kind(**values)
     except ValueError as error:  # It has the flags of `python -m data_gen`.
       flags = "|".join(values)
       text = re.sub(rf"--({flags})\b", r"config.data.\1", str(error))

@@ -15,7 +15,11 @@ from magvit3d.config.networks import (
   TransformerConfig,
 )
 from magvit3d.config.reading import UserPath, read
-from magvit3d.config.studies import ExtractorsConfig, StudyConfig
+from magvit3d.config.studies import (
+  ExtractorsConfig,
+  StudyConfig,
+  SurpriseConfig,
+)
 from magvit3d.config.tasks import (
   AutoregressiveModelConfig,
   MaskedModelConfig,
@@ -32,7 +36,7 @@ from magvit3d.errors import UserError, as_user_errors
 
 STAGES = ("data", "tokenizer", "transformer", "evaluate", "report")
 # Sections that make a run a study, of which it has one.
-STUDIES = ("extractors",)
+STUDIES = ("extractors", "surprise")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -146,6 +150,7 @@ class Sections:
   pretrained: UserPath | None = None
   extractors: ExtractorsConfig | None = None
   train_extractors: NetworkTrainingConfig | None = None
+  surprise: SurpriseConfig | None = None
 
   def __post_init__(self):
     self._check_study()
@@ -162,7 +167,7 @@ class Sections:
           "none besides the main one."
         )
     for section in ("tokenizer", "transformer", *STUDIES):
-      if self.training(section) is not None:
+      if self.training(section):
         self.training(section).check(f"train_{section}")
     self._check_split(self.study or "evaluation")
 
@@ -185,7 +190,8 @@ class Sections:
         f"config has the sections {' and '.join(found)}; a run is one study."
       )
     for name in found:
-      for section in ("data", f"train_{name}"):
+      training = [f"train_{name}"] if self.study_config.known_networks else []
+      for section in ("data", *training):
         if getattr(self, section) is None:
           raise UserError(f"config.{section} is missing; {name} needs it.")
 
@@ -240,8 +246,8 @@ class Sections:
     return tuple(n for n in known if n in names and n not in left_out)
 
   def training(self, network: str) -> Any:
-    """Returns how 'tokenizer', 'transformer' or a study is trained."""
-    return getattr(self, f"train_{network}")
+    """Returns how 'tokenizer', 'transformer' or a study is trained, if any."""
+    return getattr(self, f"train_{network}", None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -141,3 +141,47 @@ class ExtractorsConfig(StudyConfig):
   def networks(self) -> tuple[str, ...]:
     """The names, one by one."""
     return tuple(n.strip() for n in self.names.split(",") if n.strip())
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SurpriseConfig(StudyConfig):
+  """`config.surprise`: do networks notice the impossible? docs/surprise.md.
+
+  Nothing is trained; `config.pretrained` has a transformer.
+
+  Attributes:
+    past_alone: Each latent frame is told the earlier ones alone, not all
+      others.
+    num_draws: Of the bound of masked diffusion; None: the tokens of a frame
+      count as independent.
+    min_mean: Share of pairs, in the mean of the six kinds that one camera sees.
+    min_kind: The same in each of them.
+    min_views: Of views that disagree, which several cameras can see.
+
+  Raises:
+    UserError: A value cannot be.
+  """
+
+  eval_batch_size: int = 16
+  past_alone: bool = False
+  num_draws: int | None = None
+  min_mean: float | None = None
+  min_kind: float | None = None
+  min_views: float | None = None
+
+  def __post_init__(self):
+    if self.num_draws is not None and self.num_draws < 1:
+      raise UserError(
+        f"config.surprise.num_draws={self.num_draws} must be 1 or more, or "
+        "None."
+      )
+
+  @property
+  def known_networks(self) -> tuple[str, ...]:
+    """None: nothing is trained."""
+    return ()
+
+  @property
+  def networks(self) -> tuple[str, ...]:
+    """The same."""
+    return ()

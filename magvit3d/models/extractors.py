@@ -2,8 +2,8 @@
 
 Four extractors make features of a camera's clip; one head reads them. Features
 keep where things are: maps are flattened and not averaged over space, because a
-place in metres hangs on it. Norms are over channels, so that a clip's answer
-does not depend on the others of its batch.
+place in metres hangs on it. Norms are over a clip, so that its answer does not
+depend on the others of its batch; black is 0, so that they leave it so.
 """
 
 import functools
@@ -29,7 +29,7 @@ _WIDTHS, _EXPANSION = (64, 128, 256, 512), 4
 
 
 class TrainedUnit(nn.Module):
-  """Convolution without bias, norm over channels, relu: I3D's, trained here."""
+  """Convolution without bias, norm over the clip, relu: I3D's, trained here."""
 
   filters: int
   kernel_size: int | Sequence[int] = 1
@@ -50,7 +50,7 @@ class TrainedUnit(nn.Module):
     )
     x = conv(x.reshape(b * t, *x.shape[2:]))
     x = x.reshape(b, t, *x.shape[1:])
-    x = nn.LayerNorm()(x)
+    x = nn.GroupNorm(num_groups=1)(x)
     return x if self.is_linear else nn.relu(x)
 
 
@@ -139,12 +139,12 @@ class Frames(nn.Module):
 
   @nn.compact
   def __call__(self, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b t f"]:
-    """Returns features of clips with values in [-1, 1]."""
+    """Returns features of clips with values in [0, 1]."""
     b, t, *_ = clips.shape
     x = clips.reshape(b * t, *clips.shape[2:])
     for level in range(3):
       x = nn.Conv(self.width * 2**level, (3, 3), (2, 2))(x)
-      x = nn.gelu(nn.LayerNorm()(x))
+      x = nn.gelu(nn.GroupNorm(num_groups=1)(x))
       if level == 0:
         places = Places()(x.reshape(b, t, *x.shape[1:]))
     x = _flat(x.reshape(b, t, *x.shape[1:]), self.features, places)
@@ -159,7 +159,7 @@ class I3D(nn.Module):
 
   @nn.compact
   def __call__(self, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b s f"]:
-    """Returns features of clips with values in [-1, 1]."""
+    """Returns features of clips with values in [0, 1]."""
     x = i3d.trunk(clips, TrainedUnit, self.channel_share)
     return _flat(x, self.features)
 
@@ -198,7 +198,7 @@ class SlowFast(nn.Module):
 
   @nn.compact
   def __call__(self, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b s f"]:
-    """Returns features of clips with values in [-1, 1]."""
+    """Returns features of clips with values in [0, 1]."""
     slow = self._stem(clips[:, ::_ALPHA], 1, self._width(64))
     fast = self._stem(clips, 5, self._width(64 * _BETA))
     for stage, (width, blocks) in enumerate(
@@ -283,7 +283,7 @@ class MotionReader(nn.Module):
     """Returns logits of the motions, and positions in units of their spread.
 
     Args:
-      seen: What every camera of the rig saw: frames in [-1, 1], or codes.
+      seen: What every camera of the rig saw: frames in [0, 1], or codes.
       is_seen: Cameras that count; at least one of each sample.
       train: Whether there is dropout.
     """
@@ -354,7 +354,7 @@ def as_seen(
     codebook: Of the tokens; None: they are frames.
   """
   if codebook is None:
-    return array.astype(jnp.float32) / 127.5 - 1
+    return array.astype(jnp.float32) / 255
   return codebook[array]
 
 

@@ -80,6 +80,17 @@ def _task_prediction(
   )
 
 
+def pairs(arrays: Mapping[str, np.ndarray]) -> str:
+  """Returns possible clips beside impossible ones."""
+  names = ["possible", "impossible"]
+  missing = _missing(arrays, [f"pairs/{name}" for name in names])
+  if missing:
+    return missing
+  columns = [arrays[f"pairs/{name}"] for name in names]
+  captions = _captions(arrays, "pairs/captions", len(columns[0]))
+  return _rows(captions, names, columns)
+
+
 def samples(arrays: Mapping[str, np.ndarray]) -> str:
   """Returns a strip a class: a real clip, then generated ones."""
   missing = _missing(arrays, ["samples/frames"])

@@ -10,6 +10,7 @@ import base64
 import html
 import json
 import pathlib
+from collections.abc import Callable
 
 from data_gen import pictures, plain_files
 from magvit3d.files import atomic_file
@@ -94,6 +95,7 @@ def write_report(
     "Galleries": lambda: moving(
       lambda arrays: gallery_section.section(arrays, shown_ids)
     ),
+    **_pairs(clips),
     "Reconstruction": lambda: moving(clip_sections.reconstruction),
     "Prediction": lambda: moving(clip_sections.prediction),
     "Samples": lambda: moving(clip_sections.samples),
@@ -139,6 +141,12 @@ def _stage_names(stages: dict) -> tuple[str, ...]:
   if _is_partial(stages):
     return tuple(stages)
   return (*STAGES, *(name for name in stages if name not in STAGES))
+
+
+def _pairs(clips) -> dict[str, Callable[[], str]]:
+  """The section of a study of pairs; other runs have none."""
+  is_there = any(name.startswith("pairs/") for name in clips)
+  return {"Pairs": lambda: clip_sections.pairs(clips)} if is_there else {}
 
 
 def _paths(paths, problem, clips, why_none) -> tuple[str, set[int], str]:

@@ -14,6 +14,7 @@ from data_gen.errors import DataError
 from data_gen.generate import check_options, generate
 from data_gen.options import DatasetOptions
 from data_gen.scene_source import SceneSource, read_manifest
+from data_gen.violations import ViolationOptions
 from magvit3d.checkpoints import identity
 from magvit3d.cli import interruption
 from magvit3d.config.run import RunConfig
@@ -79,6 +80,7 @@ class RunData:
 
   def __init__(self, config: RunConfig, workdir: pathlib.Path):
     self._config, self._samples = config.data, config.input
+    self._makes_pairs = config.surprise is not None
     self.window = scene_window(self._config, self._samples)
     if config.tokenizer_cache and (
       self._samples.sample == "scene" or self.window.num_starts > 1
@@ -112,7 +114,8 @@ class RunData:
       raise write_errors.WriteError(path, error) from error
 
   def _options(self) -> DatasetOptions:
-    return self._config.options(str(self.folder))
+    kind = ViolationOptions if self._makes_pairs else DatasetOptions
+    return self._config.options(str(self.folder), kind)
 
   def check_fits(self) -> None:
     """Raises UserError if what is there was made with other options."""

@@ -1,23 +1,17 @@
 """The frozen tokenizer of a study, and the tokens that it makes."""
 
-import pathlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Int, PyTree, UInt8
 
-from data_gen import user_paths
 from magvit3d.config.networks import TokenizerConfig
 from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
-from magvit3d.inference import finished_run
 from magvit3d.inference.batched import map_batches
-from magvit3d.inference.trained import TrainedNetworks
 from magvit3d.models.tokenizer import Tokenizer, latent_shape
-from magvit3d.parallel import sharding
-from magvit3d.pretrained import files, shipped
+from magvit3d.studies import pretrained_networks
 
 
 class FrozenTokenizer:
@@ -38,7 +32,7 @@ class FrozenTokenizer:
   """
 
   def __init__(self, config: RunConfig, mesh: Mesh):
-    trained = _load(config.pretrained, mesh)
+    trained = pretrained_networks.load(config.pretrained, mesh)
     if config.data and trained.image_size != config.data.image_size:
       raise UserError(
         f"config.pretrained={config.pretrained!r} was trained on frames of "
@@ -86,20 +80,3 @@ class FrozenTokenizer:
       batch_size,
       self._mesh,
     )
-
-
-def _load(name: str | None, mesh: Mesh) -> TrainedNetworks:
-  if not name:
-    raise UserError(
-      "config.pretrained is missing: a trained tokenizer, such as traj3d-tiny, "
-      "the --workdir of a run, or a folder of save_pretrained."
-    )
-  place = sharding.replicated(mesh)
-  if name in shipped.names():
-    return shipped.load(name, place)
-  folder = pathlib.Path(user_paths.read(name))
-  if not folder.exists():
-    raise shipped.unknown(name)
-  if files.is_export(folder):
-    return files.load(folder, place)
-  return finished_run.load(folder, place)

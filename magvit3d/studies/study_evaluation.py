@@ -53,7 +53,7 @@ class StudyEvaluation(Stage[Run]):
       lambda content: None if isinstance(content, dict) else "it is no object",
       sets_aside=processes.is_main(),
     )
-    return bool(found) and found.get("key") == self._key(self._params())
+    return bool(found) and found.get("key") == self._key(self.params())
 
   def outputs(self) -> list[pathlib.Path]:
     """Returns all files that it wrote."""
@@ -64,7 +64,7 @@ class StudyEvaluation(Stage[Run]):
     """Writes `evaluation/`."""
     folder = self._run.evaluation_folder
     with StageProgress(self._run.workdir, self.name, self.parts):
-      params = self._params()
+      params = self.params()
       results = self.score(params)
       for entry in results.checks:
         checks.log(entry)
@@ -77,7 +77,8 @@ class StudyEvaluation(Stage[Run]):
 
       processes.by_main(write)
 
-  def _params(self) -> dict[str, PyTree]:
+  def params(self) -> dict[str, PyTree]:
+    """Returns the parameters of the networks that are scored, by name."""
     return {stage.name: stage.params() for stage in self.trainings}
 
   def _key(self, params: Mapping[str, PyTree]) -> str:

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from small_data_sets import start
 
 from data_gen import schema
@@ -115,6 +116,45 @@ def test_what_moves_otherwise_does_so_from_the_frame_on(pairs):
       np.testing.assert_allclose(path[:frame], clean[:frame], atol=1e-6)
       np.testing.assert_allclose(path[frame:], np.broadcast_to(
         clean[back], path[frame:].shape), atol=1e-6)  # fmt: skip
+
+
+def test_behind_the_objects_nothing_differs(pairs):
+  for pair in pairs:
+    is_object = (pair["masks"] > 0) | (pair["impossible/masks"] > 0)
+    # Pixels at its edge are partly covered, and not of the mask.
+    is_behind = ~ndimage.binary_dilation(is_object, np.ones((1, 1, 3, 3), bool))
+    np.testing.assert_array_equal(
+      pair["frames"][is_behind], pair["impossible/frames"][is_behind]
+    )
+
+
+# Of an object: pixels, and levels of its brightest pixel, in later frames.
+@pytest.mark.parametrize("kind", ["jump", "stop", "reverse", "color", "views"])
+def test_later_frames_show_as_large_an_object(pairs, kind):
+  """Its size hangs on how far away it is, and on nothing that the kind says.
+
+  A pair's ratio of pixels varies with the place; over six pairs with three
+  cameras its mean logarithm is within three standard errors of 0.
+  """
+  ratios = []
+  for pair in _of_kind(pairs, kind):
+    possible, impossible = (m.sum((1, 2, 3)) for m in _after(pair, "masks"))
+    ratios += np.log(impossible / possible).tolist()
+  error = np.std(ratios) / np.sqrt(len(ratios) / 3)  # Cameras see the same.
+  assert abs(np.mean(ratios)) <= 3 * error + 1e-12
+
+
+@pytest.mark.parametrize("kind", ["jump", "stop", "reverse", "shape"])
+def test_later_frames_have_the_same_colours(pairs, kind):
+  """Shades change with the light; which of the channels are lit does not."""
+  for pair in _of_kind(pairs, kind):
+    lit = [
+      np.stack([f[m > 0].max(0) > 127 for f, m in zip(*arrays, strict=True)])
+      for arrays in zip(
+        _after(pair, "frames"), _after(pair, "masks"), strict=True
+      )
+    ]
+    np.testing.assert_array_equal(*lit)
 
 
 def test_a_view_that_disagrees_shows_the_same_object_elsewhere(pairs):

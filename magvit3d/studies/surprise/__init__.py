@@ -1,0 +1,1 @@
+"""Whether networks that are there notice the impossible."""

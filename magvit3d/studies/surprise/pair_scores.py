@@ -1,0 +1,137 @@
+"""A model's surprise at the pairs of a data set."""
+
+import numpy as np
+
+from data_gen import schema
+from data_gen.scene_source import SceneSource
+from data_gen.violations import ALL_VIEWS, KINDS
+from magvit3d.api import Magvit
+from magvit3d.data.scene_clips import spread_views
+from magvit3d.errors import UserError
+from magvit3d.evaluation import surprise
+from magvit3d.evaluation.surprise import PairScores
+from magvit3d.models.cameras import Cameras
+from magvit3d.monitoring import stage_progress
+from magvit3d.run.data import RunData
+
+_PAIRS_AT_A_TIME = 8
+
+
+def open_pairs(data: RunData, split: str, magvit: Magvit) -> SceneSource:
+  """Opens a split of pairs that fit a model.
+
+  Raises:
+    UserError: They are no pairs, or do not fit.
+    DataError: The data set is damaged.
+  """
+  source = data.clips(split).scenes
+  if schema.VIOLATION_KIND not in source.features:
+    raise UserError(
+      f"config.data.data_dir={data.folder} holds no pairs: make some with "
+      "python -m data_gen --violations."
+    )
+  wanted = magvit.clip_shape[:2]
+  if (source.num_frames, source.image_size) != wanted:
+    raise UserError(
+      f"{data.folder} has clips of {source.num_frames} frames and "
+      f"{source.image_size} pixels, and the model reads {wanted[0]} frames of "
+      f"{wanted[1]}: make others with config.data.num_frames and image_size."
+    )
+  if len(source) < len(KINDS):
+    raise UserError(
+      f"Split {split!r} of {data.folder} has {len(source)} pairs, too few for "
+      f"the {len(KINDS)} kinds: make more with config.data.num_{split}."
+    )
+  return source
+
+
+def measure(magvit: Magvit, source: SceneSource, **options) -> PairScores:
+  """Returns the model's surprise at all pairs, in bits.
+
+  Args:
+    magvit: Networks.
+    source: Of the pairs.
+    options: Of `Magvit.surprise`.
+  """
+  count = len(source)
+  views = list(range(source.num_views))
+  if magvit.trained.sees_views:
+    views = spread_views(magvit.trained.model.num_views, len(views)).tolist()
+  kinds, frames, bits, baselines = [], [], [], []
+  for start in range(0, count, _PAIRS_AT_A_TIME):
+    stage_progress.note(start, count)
+    pairs = [
+      source.views(index, views, _KEYS)
+      for index in range(start, min(start + _PAIRS_AT_A_TIME, count))
+    ]
+    clips = np.stack(
+      [[pair[schema.FRAMES] for pair in pairs],
+       [pair[schema.IMPOSSIBLE_FRAMES] for pair in pairs]]
+    )  # fmt: skip
+    kinds += [int(pair[schema.VIOLATION_KIND]) for pair in pairs]
+    frames += [int(pair[schema.VIOLATION_FRAME]) for pair in pairs]
+    bits.append([_bits(magvit, half, pairs, options) for half in clips])
+    baselines.append(
+      [[surprise.baseline_scores(scene) for scene in half] for half in clips]
+    )
+  return PairScores(
+    np.array(kinds),
+    np.array(frames),
+    np.concatenate(bits, axis=1),
+    {
+      name: np.array(
+        [
+          [scores[name] for part in baselines for scores in part[half]]
+          for half in (0, 1)
+        ]
+      )
+      for name in (surprise.FRAME_DIFFERENCE, surprise.CONSTANT_VELOCITY)
+    },
+  )
+
+
+_KEYS = (
+  schema.FRAMES,
+  schema.IMPOSSIBLE_FRAMES,
+  schema.VIOLATION_KIND,
+  schema.VIOLATION_FRAME,
+  schema.VIOLATION_VIEW,
+  schema.INTRINSICS,
+  schema.CAMERA_FROM_WORLD,
+)
+
+
+def _bits(magvit, scenes, pairs, options) -> np.ndarray:
+  """Bits of each latent frame, (n, t'), over all views."""
+  if magvit.trained.sees_views:
+    cameras = _cameras(pairs)
+    return magvit.surprise(scenes, cameras, **options)
+  n, v = scenes.shape[:2]
+  bits = magvit.surprise(scenes.reshape(n * v, *scenes.shape[2:]), **options)
+  return bits.reshape(n, v, -1).sum(1)
+
+
+def _cameras(pairs) -> Cameras:
+  intrinsics = np.stack([pair[schema.INTRINSICS] for pair in pairs])
+  return Cameras(
+    views=np.tile(np.arange(intrinsics.shape[1]), (len(pairs), 1)),
+    intrinsics=intrinsics,
+    camera_from_world=np.stack(
+      [pair[schema.CAMERA_FROM_WORLD] for pair in pairs]
+    ),
+  )
+
+
+def shown(source: SceneSource) -> dict[str, np.ndarray]:
+  """Returns a pair of each kind, one camera's clips, for the report."""
+  columns: dict[str, list[np.ndarray]] = {"possible": [], "impossible": []}
+  for index in range(len(KINDS)):
+    pair = source.scene(index)
+    view = int(pair[schema.VIOLATION_VIEW])
+    view = 0 if view == ALL_VIEWS else view
+    for name, key in zip(
+      columns, (schema.FRAMES, schema.IMPOSSIBLE_FRAMES), strict=True
+    ):
+      columns[name].append(pair[key][view])
+  arrays = {f"pairs/{name}": np.stack(v) for name, v in columns.items()}
+  return arrays | {"pairs/captions": np.array(KINDS)}

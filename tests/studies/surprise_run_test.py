@@ -1,0 +1,101 @@
+"""Runs of `configs/surprise.py` on a small model and a few pairs."""
+
+import dataclasses
+import json
+import re
+
+import pytest
+import shrunk
+import small_studies
+
+from data_gen.generate import generate
+from data_gen.options import DatasetOptions
+from data_gen.violations import KINDS
+from magvit3d.api import Magvit
+from magvit3d.errors import UserError
+from magvit3d.experiment import Experiment
+
+
+@pytest.fixture(scope="module", params=["trained_run", "scenes_run"])
+def run(request, tmp_path_factory):
+  """Work folder of a run, and its config."""
+  pretrained = str(request.getfixturevalue(request.param))
+  config = small_studies.make_surprise(pretrained=pretrained)
+  workdir = tmp_path_factory.mktemp("surprise") / "run"
+  Experiment(config, workdir).run()
+  return workdir, config
+
+
+def test_scores_and_pairs_are_in_the_report(run):
+  workdir, _ = run
+  scores = json.loads((workdir / "evaluation" / "scores.json").read_text())
+  shares, places = scores["tables"]
+  assert shares["n"] == 14 and places["n"] == 12
+  assert len(scores["checks"]) == 2
+  assert scores["run"]["parameters"].keys() == {"tokenizer", "transformer"}
+  page = (workdir / "report" / "index.html").read_text()
+  for kind in KINDS:
+    assert re.search(rf">{kind}<", page)
+  assert "Which half of a pair is impossible" in page
+  stages = json.loads((workdir / "stages.json").read_text())
+  assert list(stages) == ["data", "evaluate", "report"]
+
+
+def test_a_second_start_changes_nothing(run):
+  workdir, config = run
+  before = shrunk.read_times(workdir)
+  Experiment(config, workdir).run()
+  changed = {
+    path.name
+    for path, time in shrunk.read_times(workdir).items()
+    if before.get(path) != time
+  }
+  assert changed <= {"config.json"}
+
+
+def test_another_question_is_scored_anew(run):
+  workdir, config = run
+  path = workdir / "evaluation" / "scores.json"
+  before = json.loads(path.read_text())
+  changed = config | {"surprise": config["surprise"] | {"past_alone": True}}
+  Experiment(changed, workdir).run()
+  after = json.loads(path.read_text())
+  assert after["key"] != before["key"]
+
+
+@pytest.mark.parametrize(
+  ("fields", "named"),
+  [
+    ({"surprise__num_draws": 0}, r"surprise\.num_draws=0 must be 1 or more"),
+    ({"data__num_clutter": 1}, r"config\.data\.num_clutter=1"),
+    ({"data__num_test": 3}, "has 3 pairs, too few for the 7 kinds"),
+    ({"data__image_size": 32}, "and the model reads 8 frames of 24"),
+    ({"stages": "frames"}, "the stages are data,evaluate,report"),
+  ],
+)
+def test_what_does_not_fit_is_told(fields, named, trained_run, tmp_path):
+  config = small_studies.make_surprise(pretrained=str(trained_run), **fields)
+  with pytest.raises(UserError, match=named):
+    Experiment(config, tmp_path / "run").run()
+
+
+def test_scenes_that_are_no_pairs_are_told(trained_run, tmp_path):
+  options = DatasetOptions(
+    output_dir=str(tmp_path / "data"),
+    **small_studies.PAIRS | {"num_train": 1},
+  )
+  generate(options, log=lambda line: None)
+  config = small_studies.make_surprise(
+    pretrained=str(trained_run), data__data_dir=options.output_dir
+  )
+  with pytest.raises(UserError, match="holds no pairs: make some with"):
+    Experiment(config, tmp_path / "run").run()
+
+
+def test_a_tokenizer_alone_has_no_surprise(trained_run, tmp_path):
+  trained = Magvit.from_run(trained_run).trained
+  alone = dataclasses.replace(trained, transformer_params=None)
+  Magvit(alone).save_pretrained(tmp_path / "tokenizer")
+  config = small_studies.make_surprise(pretrained=str(tmp_path / "tokenizer"))
+  with pytest.raises(UserError, match="has no transformer"):
+    Experiment(config, tmp_path / "run").run()
