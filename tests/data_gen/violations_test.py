@@ -122,7 +122,7 @@ def test_behind_the_objects_nothing_differs(pairs):
   for pair in pairs:
     is_object = (pair["masks"] > 0) | (pair["impossible/masks"] > 0)
     # Pixels at its edge are partly covered, and not of the mask.
-    is_behind = ~ndimage.binary_dilation(is_object, np.ones((1, 1, 3, 3), bool))
+    is_behind = ~ndimage.binary_dilation(is_object, np.ones((1, 1, 5, 5), bool))
     np.testing.assert_array_equal(
       pair["frames"][is_behind], pair["impossible/frames"][is_behind]
     )
