@@ -187,7 +187,11 @@ def test_scenes_show_their_first_frames_alone(run):
 def test_shuffled_motions_are_others_motions(run):
   source = SceneSource(run / "data", "test")
   shuffled = [MotionScenes(source, 8, seed=seed) for seed in range(5)]
-  assert all(np.bincount(s.motions).tolist() == [3] * 4 for s in shuffled)
+  true = MotionScenes(source, 8).motions
+  for scenes in shuffled:
+    assert np.bincount(scenes.motions).tolist() == [3] * 4
+    # Three scenes of each motion have three different ones.
+    assert all(len(set(scenes.motions[true == k])) == 3 for k in range(4))
   assert len({tuple(s.motions) for s in shuffled}) == 5
   assert len({repr(s) for s in shuffled}) == 5
 
