@@ -17,7 +17,7 @@ from magvit3d.cli import (
   host_memory,
   interruption,
 )
-from magvit3d.cli.command_line import fail
+from magvit3d.cli.command_line import fail, stop
 from magvit3d.errors import UserError
 from magvit3d.files import work_folder, write_errors
 from magvit3d.parallel import cluster
@@ -75,7 +75,6 @@ _PLAN_JSON = flags.DEFINE_string("plan_json", None, "File for the plan.")
 _PLAN_PRICE = flags.DEFINE_float(
   "plan_price", None, "Of a device and hour, in any currency."
 )
-_INTERRUPTED = 130  # Exit status, as after Ctrl-C in a shell.
 
 
 def main(argv: list[str]) -> int:
@@ -150,10 +149,9 @@ def _run_config(config: "RunConfig", workdir: pathlib.Path) -> int:
       return _report_overfit(run.overfit())
     report = run.run()
   except Interrupted as error:
-    return fail(str(error), _INTERRUPTED)
+    return stop(str(error))
   except KeyboardInterrupt:
-    message = "interrupted; run the same command again to continue."
-    return fail(message, _INTERRUPTED)
+    return stop("Interrupted; run the same command again to continue.")
   except (RuntimeError, ValueError) as error:
     if isinstance(error, DataError) or not processes.is_about_others(error):
       raise

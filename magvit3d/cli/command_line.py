@@ -36,10 +36,19 @@ _PARSERS = {
 }
 
 
+INTERRUPTED = 130  # Exit status, as after Ctrl-C in a shell.
+
+
 def fail(message: str, status: int = 1) -> int:
   """Prints an error; returns the exit status."""
   print(f"Error: {message}", file=sys.stderr)
   return status
+
+
+def stop(message: str) -> int:
+  """Prints how what was asked to stop has stopped; returns the exit status."""
+  print(message, file=sys.stderr)
+  return INTERRUPTED
 
 
 _MISTAKES = (flags.Error, AttributeError, KeyError, ValueError, OSError)

@@ -14,6 +14,9 @@ _TALKATIVE = ("orbax", "grain", "jax")
 def use_streams() -> None:
   """Lets this program print wherever stdout and stderr go; see `terminal`."""
   logging.use_absl_handler()  # As absl.app does.
+  # It tells of each kind of device that is not here. JAX_LOGGING_LEVEL=INFO
+  # lets it.
+  python_logging.getLogger("jax").setLevel(python_logging.WARNING)
   before = sys.stderr
   terminal.set_up()
   if sys.stderr is not before:

@@ -6,9 +6,7 @@ from collections.abc import Callable, Sequence
 
 from data_gen import user_paths
 from magvit3d.cli import environment
-from magvit3d.cli.command_line import fail
-
-_INTERRUPTED = 130  # Exit status, as after Ctrl-C in a shell.
+from magvit3d.cli.command_line import fail, stop
 
 
 def make_parser(
@@ -97,5 +95,5 @@ def run(
     told = write_errors.WriteError(path, error, "read or written")
     return fail(str(told))
   except KeyboardInterrupt:
-    return fail(f"interrupted. {advice}".strip(), _INTERRUPTED)
+    return stop(f"Interrupted. {advice}".strip())
   return 0

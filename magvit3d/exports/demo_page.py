@@ -29,7 +29,7 @@ _SPLIT = "fresh"
 _SHOWN = {
   "predicted": "the prediction",
   "copy_last": "a copy of the last given frame",
-  "constant_velocity": "constant velocity, of the true path",
+  "constant_velocity": "constant velocity, of the true past",
   "reconstructions": "the true clips through the tokenizer",
 }
 

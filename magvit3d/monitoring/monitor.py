@@ -293,7 +293,8 @@ class Monitor:
     if self._screen is not None:
       self._screen.close()
     took = progress.format_duration(self._clock() - self._started_s)
-    end = f": {reason}" if reason else ""
+    # Of a run that was asked to stop, the program says the reason.
+    end = f": {reason}" if reason and state != INTERRUPTED else ""
     print(
       f"{self._stage} {state} at step {self._heartbeat.step}/"
       f"{self._total_steps} after {took}{end}",

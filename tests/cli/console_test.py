@@ -63,3 +63,16 @@ def test_reads_that_were_left_alone_are_not_told(told, handler):
   ]
   asyncio = python_logging.getLogger("asyncio")
   assert not asyncio.isEnabledFor(python_logging.ERROR)
+
+
+def test_jax_does_not_tell_of_devices_that_are_not_here():
+  jax_logger = python_logging.getLogger("jax")
+  before = jax_logger.level
+  try:
+    jax_logger.setLevel(python_logging.NOTSET)
+    console.use_streams()
+    child = python_logging.getLogger("jax._src.xla_bridge")
+    assert not child.isEnabledFor(python_logging.INFO)
+    assert child.isEnabledFor(python_logging.WARNING)
+  finally:
+    jax_logger.setLevel(before)

@@ -61,7 +61,7 @@ def test_signal_while_rendering_ends_in_one_sentence(number, send, tmp_path):
   error = _stop(process, number, lambda: len(_shards(tmp_path)) > 1, send)
   assert process.returncode == 130
   assert "Traceback" not in error
-  assert error.splitlines()[-1].startswith("Error: interrupted; run the same")
+  assert error.splitlines()[-1].startswith("Interrupted; run the same")
   assert not (tmp_path / "data" / "manifest.json").exists()
 
 

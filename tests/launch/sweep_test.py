@@ -74,7 +74,7 @@ def test_a_sweep_that_is_stopped_stops_its_runs_and_goes_on(swept):
   output, (_, error, status), _ = swept
   assert status == 130 and "Traceback" not in error
   assert error.splitlines()[-1] == (
-    "Error: interrupted. Run the same command again to continue."
+    "Interrupted. Run the same command again to continue."
   )
   assert "Its runs have saved and stopped." in error
   (share,) = (output / "shared").iterdir()

@@ -275,7 +275,9 @@ def test_an_exception_leaves_its_reason_and_passes_on(
   assert _status(tmp_path)["state"] == state
   assert _status(tmp_path)["reason"] == reason
   assert f"{state}: {reason}" in (tmp_path / "PROGRESS.txt").read_text()
-  assert f"tokenizer {state} at step 10/100" in capsys.readouterr().out
+  output = capsys.readouterr().out
+  assert f"tokenizer {state} at step 10/100" in output
+  assert (reason in output) == (state == "FAILED")  # A program says the other.
 
 
 def test_a_stage_that_fails_before_its_first_step_says_so(

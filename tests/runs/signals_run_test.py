@@ -25,6 +25,7 @@ _FIELDS = {
 def training(tmp_path_factory):
   """A run that trains, until a test stops it."""
   workdir = tmp_path_factory.mktemp("signals") / "run"
+  output = workdir.with_name("stdout.txt").open("w")
   process = interruptible.start(
     [
       *(sys.executable, "-m", "magvit3d.main", f"--workdir={workdir}"),
@@ -32,10 +33,11 @@ def training(tmp_path_factory):
     ],
     cwd=shrunk.ROOT,
     env=shrunk.make_environment(),
-    stdout=subprocess.DEVNULL,
+    stdout=output,
     stderr=subprocess.PIPE,
   )
   yield process, workdir
+  output.close()
   process.kill()
   process.communicate()
 
@@ -79,8 +81,10 @@ def test_usr2_saves_and_the_run_goes_on_until_usr1_requeues_it(training):
     "(SIGUSR1)"
   )
   assert error.splitlines()[-1] == (
-    f"Error: {reason}; run the same command again to continue."
+    f"{reason}; run the same command again to continue."
   )
+  output = workdir.with_name("stdout.txt").read_text()
+  assert "tokenizer INTERRUPTED at" in output and reason not in output
   assert f"INTERRUPTED: {reason}\n" in (workdir / "PROGRESS.txt").read_text()
   stages = json.loads((workdir / "stages.json").read_text())
   assert stages["tokenizer"]["status"] == "pending"

@@ -65,7 +65,7 @@ def baseline_positions(
 ) -> dict[str, dict[str, Float[np.ndarray, "n 3"]]]:
   """Returns guesses that read nothing, by name and question.
 
-  Constant velocity and last position know the true path up to the last given
+  Constant velocity and last position know the true past up to the last given
   frame, so they are not asked about that.
 
   Args:
