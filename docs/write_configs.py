@@ -76,6 +76,16 @@ one out of range end the program with a sentence, before anything is computed:
 python -m magvit3d.main --config=configs/traj3d.py:tiny --config.seed=1
 ```
 
+```
+10:13:17 1 CPU device(s) of 1 process(es): cpu.
+10:13:18 Writing 1444 scenes in 15 shards to runs/traj3d_tiny/data.
+...
+10:14:11 The data set is complete: runs/traj3d_tiny/data/manifest.json
+...
+```
+
+(and so on, as in [get_started.md](get_started.md).)
+
 "Ours" marks what MAGVIT does not have.
 """
 

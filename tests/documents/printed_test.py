@@ -10,7 +10,7 @@ import shrunk
 # they print: as a block, within a sentence, or it was not to be had.
 _NEXT = re.compile(r"^#+ |^```sh$", re.M)
 _PRINTED = re.compile(
-  r"^```(text)?$|\bprints\s+(`|the\s+tables?\b)|\bnot\s+run\s+here\b", re.M
+  r"^```(text)?$|\bprints\s+(`|the\s+tables?\b)|\b[Nn]ot\s+run\s+here\b", re.M
 )
 _PROGRAMS = re.compile(r"^```(?!text$)\w+$.*?^```$", re.M | re.S)
 _DOCUMENTS = [
