@@ -9,7 +9,7 @@ from data_gen import colors, ground, motions, rotations, schema, solids
 from data_gen.options import DatasetOptions
 from data_gen.rays import Solid
 
-_MAX_TRANSIENT_FRAMES = 3
+MAX_TRANSIENT_FRAMES = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +83,7 @@ def draw_still_pose(
 
 def draw_lifetime(rng: np.random.Generator, num_frames: int) -> tuple[int, int]:
   """Draws first and last frame of a transient object."""
-  length = int(rng.integers(1, _MAX_TRANSIENT_FRAMES + 1))
+  length = int(rng.integers(1, MAX_TRANSIENT_FRAMES + 1))
   first = int(rng.integers(0, num_frames - length + 1))
   return first, first + length - 1
 
