@@ -1,48 +1,58 @@
-"""What the law of the lifetimes alone tells of an object seen so far.
+"""The best that the law of lifetimes allows: who stays, after k frames?
 
-The law (`data_gen.objects.draw_lifetime`): an object that stays is there in all
-T frames. One that passes is there for a length of 1, 2 or 3 frames, each as
-likely, from a first frame that is uniform among those that fit. So
-
-  P(first = 0, length >= k) = sum over lengths L >= k of 1/3 / (T - L + 1)
-  P(first < k) = sum over L of 1/3 * min(k, T - L + 1) / (T - L + 1).
-
-After frame k an object that came late, or is gone, passes for certain. One that
-was there in all k frames may be either: nothing in a lifetime tells more.
+An object that passes lives L frames, L = 1, 2, 3 equally likely, from a first
+frame that is any of the T - L + 1 that leave it whole
+(`data_gen.objects.draw_lifetime`); one that stays is there from the first frame
+on. So whatever comes later, or has gone, passes. Of what was there in all k
+frames so far nothing tells more than the law: it stays, unless more of those
+that pass are like that. Beyond the third frame none are.
 """
 
+import dataclasses
+
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
-LENGTHS = (1, 2, 3)
+from data_gen.objects import MAX_TRANSIENT_FRAMES
 
 
-def best_accuracy(
-  num_frames: int, num_stay: int, num_pass: int
-) -> Float[np.ndarray, " t"]:
-  """Returns the best accuracy after frames 1..T, of objects that came by then.
+@dataclasses.dataclass(frozen=True)
+class Lifetimes:
+  """Expected counts of a scene, by frames seen, k = 1..T.
 
-  A bound for those that know presence alone; what an object looks like, or how
-  it moves, is not in it. Expected right answers over expected objects.
+  Attributes:
+    stays: Objects that stay.
+    passes: Objects that pass and have appeared.
+    doubtful: Of these, those that were there in all k frames.
+  """
+
+  stays: int
+  passes: Float[np.ndarray, " t"]
+  doubtful: Float[np.ndarray, " t"]
+
+  @property
+  def best(self) -> Float[np.ndarray, " t"]:
+    """Share of right decisions on those that have appeared."""
+    right = np.maximum(self.stays, self.doubtful) + self.passes - self.doubtful
+    return right / (self.stays + self.passes)
+
+  @property
+  def certainty(self) -> Float[np.ndarray, " t"]:
+    """Probability that what was there in all k frames stays."""
+    return self.stays / (self.stays + self.doubtful)
+
+
+def expected(num_stays: int, num_passes: int, num_frames: int) -> Lifetimes:
+  """Returns the counts in closed form.
 
   Args:
-    num_frames: T, above the longest lifetime.
-    num_stay: Objects of a scene that stay.
-    num_pass: Objects of a scene that pass.
+    num_stays: Objects of a scene that stay, 1 or more.
+    num_passes: Objects that pass.
+    num_frames: Of a clip.
   """
-  k = np.arange(1, num_frames + 1)
-  starts = {length: num_frames - length + 1 for length in LENGTHS}
-  share = num_pass / len(LENGTHS)
-  alike = sum(share * (length >= k) / n for length, n in starts.items())
-  came = num_stay + sum(share * np.minimum(k, n) / n for n in starts.values())
-  return 1 - np.minimum(num_stay, alike) / came
-
-
-def so_far(seen: Bool[np.ndarray, "*n t"]) -> Bool[np.ndarray, "*n t"]:
-  """Returns whether an object was seen in all frames up to each."""
-  return np.logical_and.accumulate(seen, axis=-1)
-
-
-def has_come(seen: Bool[np.ndarray, "*n t"]) -> Bool[np.ndarray, "*n t"]:
-  """Returns whether an object was seen in any frame up to each."""
-  return np.logical_or.accumulate(seen, axis=-1)
+  lengths = np.arange(1, MAX_TRANSIENT_FRAMES + 1)
+  starts = num_frames - lengths + 1
+  seen = np.arange(1, num_frames + 1)[:, None]
+  appeared = np.minimum(seen / starts, 1).mean(1)
+  in_all = ((lengths >= seen) / starts).mean(1)
+  return Lifetimes(num_stays, num_passes * appeared, num_passes * in_all)
