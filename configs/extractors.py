@@ -35,11 +35,11 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   config.extractors = extractors = mlc.ConfigDict()
   extractors.names = "frames,i3d,slowfast,magvit"
   extractors.given_frames = 8
-  extractors.features = mlc.ConfigDict()
-  extractors.features.frames = 512
+  extractors.features = mlc.ConfigDict()  # Of a frame, or of several.
+  extractors.features.frames = 512  # Convolutions, then a transformer.
   extractors.features.i3d = 1024
   extractors.features.slowfast = 2048
-  extractors.features.magvit = 256
+  extractors.features.magvit = 256  # Codes of the frozen tokenizer.
   extractors.channel_share = 1.0
   extractors.slowfast_blocks = (3, 4, 6, 3)
   extractors.width = 128

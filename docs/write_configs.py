@@ -18,7 +18,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
-from configs import traj3d, traj3d_multiview
+from configs import extractors, surprise, traj3d, traj3d_multiview
 from data_gen.options import DatasetOptions
 from magvit3d.config import run
 from magvit3d.models import discriminator, encoder_decoder, quantizer
@@ -39,6 +39,8 @@ _UPSTREAM = (
 # Sources of comments, the first that has one first.
 _COMMENTED = (
   "traj3d",
+  "extractors",
+  "surprise",
   "upstream_base",
   "traj3d_multiview",
   "maskgvt_bair_multitask_config",
@@ -282,23 +284,31 @@ def render() -> str:
   parts = [_INTRODUCTION, "## configs/traj3d.py\n"]
   parts.append(_tables(rows, head, "###", beside))
 
-  views = fields(traj3d_multiview.get_config("B").to_dict())
-  rows = [
-    (path, _value(views[path]), kind_of(path, value), meaning(path, beside))
-    for path, value in views.items()
-    if views[path] != of["B"].get(path, views)
+  parts += [
+    _differing(module, of["B"], beside)
+    for module in (traj3d_multiview, extractors, surprise)
   ]
-  parts.append("## configs/traj3d_multiview.py\n\nWhere it differs:\n")
-  head = "| field | default | type | what it is |"
-  parts.append(
-    "\n".join(
-      [head, "|---|---|---|---|"]
-      + [f"| `{p}` | {' | '.join(map(_cell, cells))} |" for p, *cells in rows]
-    )
-    + "\n"
-  )
   parts.append(_upstream(beside))
   return "\n".join(parts)
+
+
+def _differing(
+  module: types.ModuleType, base: dict[str, Any], beside: dict[str, str]
+) -> str:
+  """The section of a config that has other values, or other fields."""
+  found = fields(module.get_config().to_dict())
+  rows = [
+    (path, _value(value), kind_of(path, value), meaning(path, beside))
+    for path, value in found.items()
+    if value != base.get(path, found)
+  ]
+  lines = ["| field | default | type | what it is |", "|---|---|---|---|"]
+  lines += [
+    f"| `{p}` | {' | '.join(map(_cell, cells))} |" for p, *cells in rows
+  ]
+  name = module.__name__.replace(".", "/")
+  text = "\n".join(lines)
+  return f"## {name}.py\n\nWhere it differs:\n\n{text}\n"
 
 
 def _upstream(beside: dict[str, str]) -> str:

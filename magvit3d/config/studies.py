@@ -6,6 +6,7 @@ a frozen tokenizer, and scores them against controls.
 
 import abc
 import dataclasses
+from typing import Literal
 
 from magvit3d.errors import UserError
 
@@ -72,7 +73,7 @@ class ExtractorsConfig(StudyConfig):
   width: int = 64
   num_layers: int = 2
   num_heads: int = 4
-  pooling: str = "attention"
+  pooling: Literal["attention", "mean"] = "attention"
   hidden_size: int = 256
   dropout_rate: float = 0.1
   shuffled_labels: bool = False
@@ -95,11 +96,6 @@ class ExtractorsConfig(StudyConfig):
           f"config.extractors.features.{name} must be 1 or more: the features "
           "of a frame."
         )
-    if self.pooling not in ("attention", "mean"):
-      raise UserError(
-        f"config.extractors.pooling={self.pooling!r} is unknown; use one of "
-        "attention, mean."
-      )
     if not 0 < self.channel_share <= 1:
       raise UserError(
         f"config.extractors.channel_share={self.channel_share} must be above "

@@ -24,7 +24,7 @@ from magvit3d.checkpoints import identity as identities
 from magvit3d.checkpoints import record as checkpoint_record
 from magvit3d.checkpoints.checksums import checksums, leaves_by_path
 from magvit3d.checkpoints.orbax import check_folder, ocp
-from magvit3d.config.run import RunConfig
+from magvit3d.config.run import STUDIES, RunConfig
 from magvit3d.config.upstream import is_upstream
 from magvit3d.data.frame_window import scene_window
 from magvit3d.errors import UserError, as_user_errors
@@ -139,6 +139,12 @@ def _read_config(workdir: pathlib.Path) -> RunConfig:
     raise UserError(
       f"{workdir} is a run of one of MAGVIT's own configs; this reads runs of "
       "configs/traj3d.py."
+    )
+  study = next((name for name in STUDIES if name in config), None)
+  if study:
+    raise UserError(
+      f"{workdir} is a study ({study}), whose networks make no clips; this "
+      "reads runs of configs/traj3d.py."
     )
   missing = [name for name in _NEEDED if name not in config]
   if missing:

@@ -20,7 +20,7 @@ from jax.sharding import Mesh
 from jaxtyping import PyTree
 
 from magvit3d.config.run import RunConfig
-from magvit3d.errors import as_user_errors
+from magvit3d.errors import UserError, as_user_errors
 from magvit3d.models.cameras import Cameras
 from magvit3d.parallel import sharding, sharding_rules
 from magvit3d.plan import described_devices, program_bounds
@@ -137,6 +137,11 @@ def make(
   Raises:
     UserError: A field is wrong, or XLA cannot compile for the device.
   """
+  if config.study:
+    raise UserError(
+      f"--plan is for tokenizer and transformer, and {config.study} is a "
+      "study, which has other networks."
+    )
   devices, kind = described_devices.describe(device)
   if device != described_devices.HERE:
     config = _for_accelerators(config)

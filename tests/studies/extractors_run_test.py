@@ -1,6 +1,7 @@
 """A whole run of `configs/extractors.py`, small."""
 
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -9,10 +10,14 @@ import shrunk
 import small_studies
 
 from data_gen.scene_source import SceneSource
+from magvit3d import compare
+from magvit3d.api import Magvit
 from magvit3d.checkpoints import identity
 from magvit3d.checkpoints.orbax import ocp
+from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 from magvit3d.experiment import Experiment
+from magvit3d.plan import plan
 from magvit3d.run.data import RunData
 from magvit3d.studies.extractors.motion_scenes import MotionScenes
 from magvit3d.training.loop import Interrupted
@@ -187,11 +192,28 @@ def test_scenes_show_their_first_frames_alone(run):
 def test_shuffled_motions_are_others_motions(run):
   source = SceneSource(run / "data", "test")
   shuffled = [MotionScenes(source, 8, seed=seed) for seed in range(5)]
-  assert all(np.bincount(s.motions).tolist() == [3] * 4 for s in shuffled)
+  true = MotionScenes(source, 8).motions
+  for scenes in shuffled:
+    assert np.bincount(scenes.motions).tolist() == [3] * 4
+    # Three scenes of each motion have three different ones.
+    assert all(len(set(scenes.motions[true == k])) == 3 for k in range(4))
   assert len({tuple(s.motions) for s in shuffled}) == 5
   assert len({repr(s) for s in shuffled}) == 5
 
 
-def test_overfitting_is_for_other_runs(run):
+def test_what_is_for_other_runs_says_so(run):
   with pytest.raises(UserError, match="--overfit_one_batch is for tokenizer"):
     Experiment(small_studies.make_extractors(), run).overfit()
+  with pytest.raises(UserError, match=r"is a study \(extractors\)"):
+    Magvit.from_run(run)
+  config = RunConfig.from_dict(small_studies.make_extractors())
+  with pytest.raises(UserError, match="--plan is for tokenizer"):
+    plan.make(config, run, "here")
+
+
+def test_two_runs_are_compared(run, tmp_path):
+  folder = tmp_path / "second"
+  shutil.copytree(run, folder)
+  page = tmp_path / "compared.html"
+  assert compare.main([str(run), str(folder), f"--output={page}"]) == 0
+  assert "Motion from the first 8 frames" in page.read_text()

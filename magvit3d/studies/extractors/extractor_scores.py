@@ -22,6 +22,7 @@ PARTS = MappingProxyType(
   {"networks": 2.0, "scenes": 5.0, "answers": 10.0, "tables": 1.0}
 )
 AHEAD = (1, 5)  # Frames after the last given one.
+_PLACES = tuple(map(questions.name_of, AHEAD))
 _ALL, _ONE = "all cameras", "one camera"
 _NUM_RESAMPLES = 1000
 _Answers = Callable[..., tuple[np.ndarray, np.ndarray]]
@@ -116,10 +117,10 @@ def tables(
     costs: By network.
   """
   results = Results(split, has_objects=True)
-  scored = _Scored(answers, truth, config, motion_names)
+  scored = _Scored(answers, truth, config, motion_names, training_positions)
   results.checks = scored.checks()
   _add_classes(results, scored, training_motions)
-  _add_positions(results, scored, training_positions)
+  _add_positions(results, scored)
   _add_costs(results, answers, costs)
   return results
 
@@ -127,7 +128,7 @@ def tables(
 class _Scored:
   """Right answers and errors, scene by scene."""
 
-  def __init__(self, answers, truth, config, motion_names):
+  def __init__(self, answers, truth, config, motion_names, training_positions):
     self.config, self.names = config, tuple(motion_names)
     self.motions: np.ndarray = truth["motion"]
     self.positions: np.ndarray = truth["positions"]
@@ -141,7 +142,9 @@ class _Scored:
       for cameras, logits in asked.logits.items()
     }
     last = config.given_frames - 1
-    places = {f"t+{ahead}": last + ahead for ahead in AHEAD}
+    places = {
+      place: last + ahead for place, ahead in zip(_PLACES, AHEAD, strict=True)
+    }
     # By network, cameras and place: distance a scene, metres.
     self.errors = {
       (name, cameras, place): _distance(
@@ -151,6 +154,7 @@ class _Scored:
       for cameras, positions in asked.positions.items()
       for place, frame in places.items()
     }
+    self.baselines = self._baselines(training_positions)
 
   def class_accuracies(self, name, cameras) -> list[float]:
     right = self.right[name, cameras]
@@ -158,39 +162,28 @@ class _Scored:
       float(right[self.motions == k].mean()) for k in range(len(self.names))
     ]
 
-  def constant_velocity(self) -> dict[str, np.ndarray]:
-    """Distances (n,) by place: it knows the true path so far."""
-    guesses = questions.baseline_positions(
-      self.positions, self.config.given_frames, self._means(self.positions)
-    )
-    right = questions.positions(self.positions, self.config.given_frames)
-    return {
-      place: _distance(guess, right[place])
-      for place, guess in guesses["constant velocity"].items()
-    }
-
-  def _means(self, paths):
-    found = questions.positions(paths, self.config.given_frames)
-    return {place: values.mean(0) for place, values in found.items()}
-
-  def baselines(self, training_positions) -> dict[str, dict[str, np.ndarray]]:
+  def _baselines(self, training_positions) -> dict[str, dict[str, np.ndarray]]:
     """Distances (n,) by baseline and place."""
+    given = self.config.given_frames
+    known = questions.positions(training_positions, given)
+    right = questions.positions(self.positions, given)
     guesses = questions.baseline_positions(
-      self.positions, self.config.given_frames, self._means(training_positions)
+      self.positions,
+      given,
+      {place: values.mean(0) for place, values in known.items()},
     )
-    right = questions.positions(self.positions, self.config.given_frames)
     return {
       name: {
         place: _distance(guess, right[place])
         for place, guess in found.items()
-        if place in {f"t+{ahead}" for ahead in AHEAD}
+        if place in _PLACES
       }
       for name, found in guesses.items()
     }
 
   def checks(self) -> list[dict]:
     config, made = self.config, []
-    velocity = self.constant_velocity()
+    velocity = self.baselines["constant velocity"]
     for name in self.answers:
       accuracy = float(self.right[name, _ALL].mean())
       if config.min_accuracy is not None:
@@ -282,7 +275,7 @@ def _add_classes(results, scored, training_motions) -> None:
     )
 
 
-def _add_positions(results, scored, training_positions) -> None:
+def _add_positions(results, scored) -> None:
   places = [f"t+{ahead}" for ahead in AHEAD]
   kinds = [(c, place) for c in (_ALL, _ONE) for place in places]
   rows = [
@@ -291,8 +284,8 @@ def _add_positions(results, scored, training_positions) -> None:
     )
     for name in scored.answers
   ]
-  for name, found in scored.baselines(training_positions).items():
-    cells = [interval(found[place]) for place in places]
+  for name, found in scored.baselines.items():
+    cells = [interval(found[place]) for place in _PLACES]
     rows.append(Row.of(name, "baseline", cells * 2))
   given = scored.config.given_frames
   results.add_table(

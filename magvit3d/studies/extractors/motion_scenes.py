@@ -38,7 +38,7 @@ class MotionScenes:
     ]
     self.motions = np.asarray(numbers, np.int32)
     if seed is not None:
-      self.motions = np.random.default_rng(seed).permutation(self.motions)
+      self.motions = _shuffled(self.motions, np.random.default_rng(seed))
 
   def __len__(self) -> int:
     return len(self._scenes)
@@ -72,6 +72,22 @@ class MotionScenes:
       "motion": self.motions[number],
       "positions": scene[schema.TRAJECTORY],
     }
+
+
+def _shuffled(
+  motions: Int[np.ndarray, " n"], rng: np.random.Generator
+) -> Int[np.ndarray, " n"]:
+  """Gives the scenes of each motion all motions equally often.
+
+  A plain permutation leaves some more of one than of the others, which a
+  network would learn.
+  """
+  names, shuffled = np.unique(motions), np.empty_like(motions)
+  for motion in names:
+    rows = np.flatnonzero(motions == motion)
+    given = names[(np.arange(len(rows)) + motion) % len(names)]
+    shuffled[rows] = rng.permutation(given)
+  return shuffled
 
 
 def check_stratified(
