@@ -1,9 +1,10 @@
 """A causal transformer over objects and frames: which objects stay?
 
 An entry is an object in a frame. It attends to objects that are seen in its own
-frame or an earlier one, and to itself; objects have no order, and an entry
-knows of another only whether it is the same object's. Nothing that a later
-frame shows changes an answer.
+frame or an earlier one, and to all of its own object up to now, in sight or
+not; objects have no order, and an entry knows of another only how many frames
+ago it is, and whether it is the same object's. Nothing that a later frame shows
+changes an answer.
 """
 
 import functools
@@ -11,11 +12,11 @@ import functools
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 NUM_PLACES = 4  # Is it seen; its area; row and column of its middle.
 WEIGHTS = "attention"  # Of each layer, in the collection 'intermediates'.
-_TIME_STDDEV = 0.02
+_TIME_STDDEV = 1.0  # As large as an entry.
 
 
 def visible_keys(is_seen: Bool[Array, "b o t"]) -> Bool[Array, "b n n"]:
@@ -28,32 +29,40 @@ def visible_keys(is_seen: Bool[Array, "b o t"]) -> Bool[Array, "b n n"]:
   count, num_objects, num_frames = is_seen.shape
   frames = jnp.tile(jnp.arange(num_frames), num_objects)
   is_past = frames[None, :] <= frames[:, None]
-  is_itself = jnp.eye(num_objects * num_frames, dtype=bool)
+  objects = jnp.repeat(jnp.arange(num_objects), num_frames)
+  is_own = objects[None, :] == objects[:, None]
   keys = is_seen.reshape(count, 1, -1)
-  return (keys & is_past[None]) | is_itself[None]
+  return (keys | is_own[None]) & is_past[None]
 
 
 class CausalAttention(nn.Module):
-  """Attention over entries, with a bias a head for one's own object."""
+  """Attention over entries, with a bias for each head, kind and lag.
+
+  Kinds: keys of other objects, and of one's own. Relative position biases as of
+  T5 (arXiv:1910.10683), without buckets.
+  """
 
   num_heads: int
+  num_frames: int
 
   @nn.compact
   def __call__(
     self,
     x: Float[Array, "b n d"],
     is_visible: Bool[Array, "b n n"],
-    is_same: Bool[Array, "n n"],
+    is_own: Int[Array, "n n"],
+    lag: Int[Array, "n n"],
   ) -> Float[Array, "b n d"]:
     width = x.shape[-1]
     project = functools.partial(
       nn.DenseGeneral, features=(self.num_heads, width // self.num_heads)
     )
     query, key, value = (project(name=n)(x) for n in ("query", "key", "value"))
-    bias = self.param("same_object", nn.initializers.zeros, (self.num_heads,))
+    shape = (self.num_heads, 2, self.num_frames)
+    bias = self.param("bias", nn.initializers.zeros, shape)
     scores = jnp.einsum("bnhd,bmhd->bhnm", query, key)
     scores *= (width // self.num_heads) ** -0.5
-    scores += (bias[:, None, None] * is_same[None])[None]
+    scores += bias[:, is_own, lag][None]
     hidden = jnp.finfo(scores.dtype).min
     weights = jax.nn.softmax(jnp.where(is_visible[:, None], scores, hidden))
     self.sow("intermediates", WEIGHTS, weights)
@@ -103,10 +112,14 @@ class PersistenceNetwork(nn.Module):
     x = x.reshape(count, num_objects * num_frames, self.width)
     is_visible = visible_keys(is_seen)
     objects = jnp.repeat(jnp.arange(num_objects), num_frames)
-    is_same = objects[:, None] == objects[None]
+    is_own = (objects[:, None] == objects[None]).astype(jnp.int32)
+    frames = jnp.tile(jnp.arange(num_frames), num_objects)
+    lag = jnp.maximum(frames[:, None] - frames[None], 0)
     for layer in range(self.num_layers):
-      attend = CausalAttention(self.num_heads, name=f"attention_{layer}")
-      x += attend(nn.LayerNorm()(x), is_visible, is_same)
+      attend = CausalAttention(
+        self.num_heads, self.num_frames, name=f"attention_{layer}"
+      )
+      x += attend(nn.LayerNorm()(x), is_visible, is_own, lag)
       hidden = nn.Dense(4 * self.width)(nn.LayerNorm()(x))
       x += nn.Dense(self.width)(nn.gelu(hidden))
     logits = nn.Dense(1, name="stays")(nn.LayerNorm()(x))
