@@ -27,7 +27,8 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   config.experiment_name = f"persistence_{variant}"
   config.stages = "data,persistence,evaluate,report"
   data = config.data
-  data.num_train, data.num_validation, data.num_test = 4000, 400, 1000
+  data.num_train, data.num_validation, data.num_test = 12000, 500, 2000
+  data.camera_rig = "2,0,1"  # Others would show the same objects again.
   # As many that stay as pass. Of those that stay half move, as all that pass
   # do: motion alone does not tell.
   data.num_objects, data.num_clutter, data.num_transients = 2, 2, 4
@@ -75,7 +76,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
 def _make_tiny(config: mlc.ConfigDict) -> None:
   """Fewer scenes of the size of `configs/traj3d.py:tiny`, a smaller network."""
   data = config.data
-  data.num_train, data.num_validation, data.num_test = 400, 60, 160
+  data.num_train, data.num_validation, data.num_test = 1000, 80, 300
   data.size_min, data.size_max = 2.0, 3.0  # Smaller: eight must find room.
   config.pretrained = "traj3d-tiny"
   persistence = config.persistence
@@ -84,12 +85,12 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   persistence.num_heads = 4
   training = config.train_persistence
   training.batch_size = 16
-  training.num_steps = 600
+  training.num_steps = 2000
   training.optimizer.name = "muon"
   training.learning_rate = 2e-3
-  training.warmup_steps = 30
+  training.warmup_steps = 50
   training.log_every_steps = 50
-  training.validate_every_steps = 200
-  training.checkpoint_every_steps = 200
+  training.validate_every_steps = 500
+  training.checkpoint_every_steps = 500
   training.best_metric = None
-  training.num_validation_clips = 180
+  training.num_validation_clips = 80

@@ -3,7 +3,8 @@
 Elsewhere an object that does not fit is drawn anew, its shape, size and
 lifetime too: those that fit more easily are then more frequent, and they are
 others among objects that stay than among those that pass. Here all but place
-and path is drawn once.
+and path is drawn before, and drawn anew only where five arrangements of it find
+no room: of all objects of the scene then.
 """
 
 import dataclasses

@@ -38,6 +38,23 @@ class SceneObject:
     return self.motion != schema.STILL and not self.is_transient
 
 
+@dataclasses.dataclass(frozen=True)
+class Looks:
+  """What an object is, wherever it is.
+
+  Attributes:
+    shape: Label.
+    motion: Label; `schema.STILL` for an object that stands still.
+    size: Scale.
+    color: RGB, (3,).
+  """
+
+  shape: int
+  motion: int
+  size: float
+  color: np.ndarray
+
+
 def draw_pose(
   rng: np.random.Generator,
   options: DatasetOptions,

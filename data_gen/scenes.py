@@ -27,7 +27,7 @@ from data_gen import (
 )
 from data_gen.cameras import Cameras
 from data_gen.class_labels import allowed_classes, class_of_scene
-from data_gen.objects import SceneObject
+from data_gen.objects import Looks, SceneObject
 from data_gen.options import DatasetOptions
 from data_gen.rays import Solid, make_rays
 
@@ -40,25 +40,9 @@ _CAMERA_FLAGS = (
 )
 MAX_TRIES = 400  # To draw an object.
 _MAX_ARRANGEMENTS = 20  # To draw all further objects.
+_ARRANGEMENTS_A_DRAW = 5  # Of what they are, where it is drawn before.
 # Last words of the seeds; 2 is that of the classes.
 _SCENE_STREAM, _RIG_STREAM, _BACKGROUND_STREAM, _OBJECTS_STREAM = 1, 3, 4, 5
-
-
-@dataclasses.dataclass(frozen=True)
-class Looks:
-  """What an object is, wherever it is.
-
-  Attributes:
-    shape: Label.
-    motion: Label; `schema.STILL` for an object that stands still.
-    size: Scale.
-    color: RGB, (3,).
-  """
-
-  shape: int
-  motion: int
-  size: float
-  color: np.ndarray
 
 
 def make_scene(
@@ -206,8 +190,9 @@ class SceneMaker:
   def _draw_others(self, main: SceneObject, rig: Cameras) -> list[SceneObject]:
     """Draws the further objects: moving, still and transient ones."""
     options, rng = self.options, self.rng(_OBJECTS_STREAM)
-    kinds = self.further_kinds(rng)
-    for _ in range(_MAX_ARRANGEMENTS):
+    for attempt in range(_MAX_ARRANGEMENTS):
+      if not attempt % _ARRANGEMENTS_A_DRAW:
+        kinds = self.further_kinds(rng)
       found: list[SceneObject] | None = [main]
       for kind in kinds:
         new = objects.draw_until(
