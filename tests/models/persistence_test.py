@@ -16,7 +16,7 @@ def setup():
   network = PersistenceNetwork(8, num_layers=2, num_heads=2, num_frames=5)
   rng = np.random.default_rng(0)
   codes, places = _inputs(rng)
-  params = network.init(
+  params = jax.jit(network.init)(
     jax.random.key(0), jnp.asarray(codes), jnp.asarray(places)
   )["params"]
   # Biases that are not 0, so that they are seen to count.

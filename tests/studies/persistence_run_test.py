@@ -114,7 +114,7 @@ def test_from_pixels_on_later_frames_change_no_answer(run, tokenizer):
   one, other = ([scenes.scene(i, keys)[k] for k in keys] for i in (0, 1))
   network = PersistenceNetwork(8, 1, 2, _NUM_FRAMES)
   codes = np.zeros((1, _NUM_OBJECTS, _NUM_FRAMES, tokenizer.codebook.shape[1]))
-  params = network.init(
+  params = jax.jit(network.init)(
     jax.random.key(0),
     jax.numpy.asarray(codes, np.float32),
     jax.numpy.zeros((1, _NUM_OBJECTS, _NUM_FRAMES, 4)),
