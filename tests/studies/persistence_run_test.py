@@ -105,7 +105,8 @@ def _answers(tokenizer, network, params, frames, masks):
   codes, places = seen_objects.pooled(
     tokens, masks, tokenizer.codebook, _NUM_OBJECTS
   )
-  return np.asarray(network.apply({"params": params}, codes, places))
+  answer = jax.jit(network.apply)
+  return np.asarray(answer({"params": params}, codes, places))
 
 
 def test_from_pixels_on_later_frames_change_no_answer(run, tokenizer):
