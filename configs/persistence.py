@@ -66,7 +66,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   training.log_every_steps = 100
   training.validate_every_steps = 1000
   training.checkpoint_every_steps = 1000
-  training.best_metric = optional("max:validation/f1")
+  training.best_metric = optional("min:validation/loss")
   training.num_validation_clips = 480
   if variant == "tiny":
     _make_tiny(config)
@@ -85,12 +85,12 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   persistence.num_heads = 4
   training = config.train_persistence
   training.batch_size = 16
-  training.num_steps = 2000
+  training.num_steps = 500
   training.optimizer.name = "muon"
   training.learning_rate = 2e-3
   training.warmup_steps = 50
   training.log_every_steps = 50
-  training.validate_every_steps = 500
-  training.checkpoint_every_steps = 500
+  training.validate_every_steps = 100
+  training.checkpoint_every_steps = 100
   training.best_metric = None
   training.num_validation_clips = 80

@@ -109,6 +109,14 @@ def test_f1_and_accuracy_by_hand():
   assert of_one_scene.below.tolist() == [7]
 
 
+def test_log_loss_by_hand():
+  probabilities = np.array([[[0.5, 0.25], [0.9, 0.9]]])
+  stays = np.array([[True, False]])
+  asked = np.array([[[True, True], [False, True]]])
+  found = decisions.log_loss(probabilities, stays, asked)
+  assert found == pytest.approx(-np.log(0.5 * 0.25 * 0.1) / 3)
+
+
 def test_intervals_are_over_scenes():
   above, below = np.repeat([0.0, 4.0], 50), np.full(100, 4.0)
   cell = decisions.Ratio(above, below).cell()

@@ -90,6 +90,17 @@ def f1(
   return Ratio(hits, hits + misses)
 
 
+def log_loss(
+  probabilities: Float[np.ndarray, "n o t"],
+  stays: Bool[np.ndarray, "n o"],
+  has_appeared: Bool[np.ndarray, "n o t"],
+) -> float:
+  """Returns the mean cross-entropy of all answers that are asked, nats."""
+  of_truth = np.where(stays[..., None], probabilities, 1 - probabilities)
+  least = np.finfo(np.float32).eps
+  return float(-np.log(np.maximum(of_truth[has_appeared], least)).mean())
+
+
 @dataclasses.dataclass(frozen=True)
 class Early:
   """Answers that are taken once they are sure enough.

@@ -206,12 +206,14 @@ class PersistenceTraining(StudyTraining):
     objects = objects.chosen(spread_indices(objects, count))
 
     def validate(params):
-      answers = self.answer(params, objects)[0] > 0.5
+      probabilities, _ = self.answer(params, objects)
+      answers = probabilities > 0.5
       has_appeared = decisions.appeared(objects.is_seen)
       last = answers[..., -1], objects.stays, has_appeared[..., -1]
       return {
         "f1": decisions.f1(*last).value,
         "accuracy": decisions.accuracy(*last).value,
+        "loss": decisions.log_loss(probabilities, objects.stays, has_appeared),
       }
 
     return validate
