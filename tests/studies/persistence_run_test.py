@@ -62,7 +62,7 @@ def test_stages_are_done_and_the_report_is_whole(run):
 def test_numbers_stand_beside_baselines_and_the_best(run):
   tables = _tables(run)
   curve = tables["Right decisions after frame k"]
-  assert [c["name"] for c in curve["columns"]] == ["1", "2", "3", "4", "6", "8"]
+  assert [c["name"] for c in curve["columns"]] == ["1", "2", "3", "4", "8"]
   assert [row["role"] for row in curve["rows"]] == [
     "model", "baseline", "baseline", "floor",
   ]  # fmt: skip

@@ -209,7 +209,7 @@ def test_one_who_knows_is_always_right(drawn):
   results = _tables(_measured(knows, stays, there))
   assert [check["passed"] for check in results.checks] == [True, False]
   rows = {row.name: row for row in results.tables[1].rows}
-  assert [c.value for c in rows[persistence_scores.NETWORK].cells] == [1] * 8
+  assert [c.value for c in rows[persistence_scores.NETWORK].cells] == [1] * 6
   early = results.tables[2].rows[0].cells
   assert early[1].value == 1
   # All but those that come with the last frame, whose answer is not early.

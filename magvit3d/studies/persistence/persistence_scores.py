@@ -22,7 +22,7 @@ NETWORK, NEVER_MISSED, MAJORITY, BEST = (
   "all stay",
   "best by the law of lifetimes",
 )
-_SHOWN_FRAMES = (1, 2, 3, 4, 6, 8, 12, 16)  # The plot has all.
+_SHOWN_FRAMES = (1, 2, 3, 4, 8, 16)  # The plot has all.
 
 
 @dataclasses.dataclass(frozen=True)
