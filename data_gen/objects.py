@@ -9,7 +9,7 @@ from data_gen import colors, ground, motions, rotations, schema, solids
 from data_gen.options import DatasetOptions
 from data_gen.rays import Solid
 
-_MAX_TRANSIENT_FRAMES = 3
+MAX_TRANSIENT_FRAMES = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +36,23 @@ class SceneObject:
   def is_moving(self) -> bool:
     """Whether it is one that has to be seen in all frames."""
     return self.motion != schema.STILL and not self.is_transient
+
+
+@dataclasses.dataclass(frozen=True)
+class Looks:
+  """What an object is, wherever it is.
+
+  Attributes:
+    shape: Label.
+    motion: Label; `schema.STILL` for an object that stands still.
+    size: Scale.
+    color: RGB, (3,).
+  """
+
+  shape: int
+  motion: int
+  size: float
+  color: np.ndarray
 
 
 def draw_pose(
@@ -83,7 +100,7 @@ def draw_still_pose(
 
 def draw_lifetime(rng: np.random.Generator, num_frames: int) -> tuple[int, int]:
   """Draws first and last frame of a transient object."""
-  length = int(rng.integers(1, _MAX_TRANSIENT_FRAMES + 1))
+  length = int(rng.integers(1, MAX_TRANSIENT_FRAMES + 1))
   first = int(rng.integers(0, num_frames - length + 1))
   return first, first + length - 1
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from data_gen import class_labels, scenes, violations
+from data_gen.fair_crowds import FairCrowdMaker, FairCrowdOptions
 from data_gen.footage import Footage
 from data_gen.options import DatasetOptions
 from data_gen.violations import ViolationOptions
@@ -20,6 +21,8 @@ def make_scene(options: SceneSet, split: str, index: int) -> dict[str, Any]:
     return options.make_scene(split, index)
   if isinstance(options, ViolationOptions):
     return violations.make_scene(options, split, index)
+  if isinstance(options, FairCrowdOptions):
+    return FairCrowdMaker(options, split, index).make()
   return scenes.make_scene(options, split, index)
 
 

@@ -8,7 +8,7 @@ stays what it is, unless it would not be seen or stand out.
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from data_gen import (
 )
 from data_gen.cameras import Cameras
 from data_gen.class_labels import allowed_classes, class_of_scene
-from data_gen.objects import SceneObject
+from data_gen.objects import Looks, SceneObject
 from data_gen.options import DatasetOptions
 from data_gen.rays import Solid, make_rays
 
@@ -40,6 +40,7 @@ _CAMERA_FLAGS = (
 )
 MAX_TRIES = 400  # To draw an object.
 _MAX_ARRANGEMENTS = 20  # To draw all further objects.
+_ARRANGEMENTS_A_DRAW = 5  # Of what they are, where it is drawn before.
 # Last words of the seeds; 2 is that of the classes.
 _SCENE_STREAM, _RIG_STREAM, _BACKGROUND_STREAM, _OBJECTS_STREAM = 1, 3, 4, 5
 
@@ -189,10 +190,9 @@ class SceneMaker:
   def _draw_others(self, main: SceneObject, rig: Cameras) -> list[SceneObject]:
     """Draws the further objects: moving, still and transient ones."""
     options, rng = self.options, self.rng(_OBJECTS_STREAM)
-    kinds = [self._draw_mover] * (options.num_objects - 1)
-    kinds += [self._draw_clutter] * options.num_clutter
-    kinds += [self._draw_transient] * options.num_transients
-    for _ in range(_MAX_ARRANGEMENTS):
+    for attempt in range(_MAX_ARRANGEMENTS):
+      if not attempt % _ARRANGEMENTS_A_DRAW:
+        kinds = self.further_kinds(rng)
       found: list[SceneObject] | None = [main]
       for kind in kinds:
         new = objects.draw_until(
@@ -213,31 +213,70 @@ class SceneMaker:
       f"--num_transients, or --size_max={options.size_max}."
     )
 
-  def _draw_mover(self, rng, **lifetime) -> SceneObject:
-    allowed = allowed_classes(self.options, self._split)
-    label = int(allowed[rng.integers(len(allowed))])
-    shape, motion = divmod(label, len(self.options.motions))
-    color = objects.draw_color(rng, self.options, shape, self.backgrounds)
-    size = objects.draw_size(rng, self.options)
-    pose = objects.draw_pose(
-      rng,
-      self.options,
-      self.options.motions[motion],
-      is_ood_speed=self._split == "ood_speed",
-      is_beside=True,
-    )
-    return self._make_object(shape, motion, size, color, pose, **lifetime)
+  def further_kinds(
+    self, rng: np.random.Generator
+  ) -> list[Callable[[np.random.Generator], SceneObject]]:
+    """Returns what draws each further object, from first to last."""
+    del rng
+    options = self.options
+    return [
+      *[self._draw_mover] * (options.num_objects - 1),
+      *[self._draw_clutter] * options.num_clutter,
+      *[self._draw_transient] * options.num_transients,
+    ]
+
+  def _draw_mover(self, rng) -> SceneObject:
+    return self.place(rng, self.mover_looks(rng))
 
   def _draw_transient(self, rng) -> SceneObject:
-    first, last = objects.draw_lifetime(rng, self.options.num_frames)
-    return self._draw_mover(rng, first_frame=first, last_frame=last)
+    lifetime = objects.draw_lifetime(rng, self.options.num_frames)
+    return self.place(rng, self.mover_looks(rng), lifetime)
 
   def _draw_clutter(self, rng) -> SceneObject:
+    return self.place(rng, self.clutter_looks(rng))
+
+  def mover_looks(self, rng: np.random.Generator) -> Looks:
+    """Draws those of an object that moves."""
+    allowed = allowed_classes(self.options, self._split)
+    label = int(allowed[rng.integers(len(allowed))])
+    return self._looks(rng, *divmod(label, len(self.options.motions)))
+
+  def clutter_looks(self, rng: np.random.Generator) -> Looks:
+    """Draws those of an object that stands still."""
     shape = int(rng.integers(len(self.options.shapes)))
+    return self._looks(rng, shape, schema.STILL)
+
+  def _looks(self, rng, shape, motion) -> Looks:
     color = objects.draw_color(rng, self.options, shape, self.backgrounds)
-    size = objects.draw_size(rng, self.options)
-    pose = objects.draw_still_pose(rng, self.options)
-    return self._make_object(shape, schema.STILL, size, color, pose)
+    return Looks(shape, motion, objects.draw_size(rng, self.options), color)
+
+  def place(
+    self,
+    rng: np.random.Generator,
+    looks: Looks,
+    lifetime: tuple[int, int] | None = None,
+  ) -> SceneObject:
+    """Draws place or path of a further object.
+
+    Args:
+      rng: Source of randomness.
+      looks: Of the object.
+      lifetime: First and last frame of one that passes; None: it stays.
+    """
+    if looks.motion == schema.STILL:
+      pose = objects.draw_still_pose(rng, self.options)
+    else:
+      pose = objects.draw_pose(
+        rng,
+        self.options,
+        self.options.motions[looks.motion],
+        is_ood_speed=self._split == "ood_speed",
+        is_beside=True,
+      )
+    frames = {}
+    if lifetime:
+      frames = {"first_frame": lifetime[0], "last_frame": lifetime[1]}
+    return self._make_object(*dataclasses.astuple(looks), pose, **frames)
 
   def _make_object(
     self, shape, motion, size, color, pose, **lifetime

@@ -18,7 +18,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
-from configs import extractors, surprise, traj3d, traj3d_multiview
+from configs import extractors, persistence, surprise, traj3d, traj3d_multiview
 from data_gen.options import DatasetOptions
 from magvit3d.config import run
 from magvit3d.models import discriminator, encoder_decoder, quantizer
@@ -41,6 +41,7 @@ _COMMENTED = (
   "traj3d",
   "extractors",
   "surprise",
+  "persistence",
   "upstream_base",
   "traj3d_multiview",
   "maskgvt_bair_multitask_config",
@@ -296,7 +297,7 @@ def render() -> str:
 
   parts += [
     _differing(module, of["B"], beside)
-    for module in (traj3d_multiview, extractors, surprise)
+    for module in (traj3d_multiview, extractors, surprise, persistence)
   ]
   parts.append(_upstream(beside))
   return "\n".join(parts)

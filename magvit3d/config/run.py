@@ -17,6 +17,7 @@ from magvit3d.config.networks import (
 from magvit3d.config.reading import UserPath, read
 from magvit3d.config.studies import (
   ExtractorsConfig,
+  PersistenceConfig,
   StudyConfig,
   SurpriseConfig,
 )
@@ -36,7 +37,7 @@ from magvit3d.errors import UserError, as_user_errors
 
 STAGES = ("data", "tokenizer", "transformer", "evaluate", "report")
 # Sections that make a run a study, of which it has one.
-STUDIES = ("extractors", "surprise")
+STUDIES = ("extractors", "surprise", "persistence")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -151,6 +152,8 @@ class Sections:
   extractors: ExtractorsConfig | None = None
   train_extractors: NetworkTrainingConfig | None = None
   surprise: SurpriseConfig | None = None
+  persistence: PersistenceConfig | None = None
+  train_persistence: NetworkTrainingConfig | None = None
 
   def __post_init__(self):
     self._check_study()

@@ -181,3 +181,58 @@ class SurpriseConfig(StudyConfig):
   def networks(self) -> tuple[str, ...]:
     """The same."""
     return ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PersistenceConfig(StudyConfig):
+  """`config.persistence`: which objects stay? See docs/persistence.md.
+
+  Attributes:
+    width: Of the transformer.
+    num_layers: Of it.
+    num_heads: Of its attention.
+    shuffled_labels: A control: training objects get each other's labels, and
+      what is learnt of them is chance.
+    confidences: At which an answer is taken before the clip is over.
+    min_f1: Of objects that stay, at the last frame.
+    min_attention_ratio: Attention to those that stay over those that pass.
+
+  Raises:
+    UserError: A value cannot be.
+  """
+
+  width: int = 64
+  num_layers: int = 2
+  num_heads: int = 4
+  shuffled_labels: bool = False
+  confidences: tuple[float, ...] = (0.9, 0.99)
+  min_f1: float | None = None
+  min_attention_ratio: float | None = None
+
+  def __post_init__(self):
+    for field in ("width", "num_layers", "num_heads"):
+      if getattr(self, field) < 1:
+        raise UserError(
+          f"config.persistence.{field}={getattr(self, field)} must be 1 or "
+          "more."
+        )
+    if self.width % self.num_heads:
+      raise UserError(
+        f"config.persistence.num_heads={self.num_heads} must divide "
+        f"width={self.width}."
+      )
+    if any(not 0.5 < share < 1 for share in self.confidences):
+      raise UserError(
+        f"config.persistence.confidences={self.confidences} must be above 0.5, "
+        "which is no knowledge, and below 1."
+      )
+
+  @property
+  def known_networks(self) -> tuple[str, ...]:
+    """The one."""
+    return ("persistence",)
+
+  @property
+  def networks(self) -> tuple[str, ...]:
+    """The same."""
+    return self.known_networks

@@ -11,6 +11,7 @@ from absl import logging
 
 from data_gen import schema, workers
 from data_gen.errors import DataError
+from data_gen.fair_crowds import FairCrowdOptions
 from data_gen.generate import check_options, generate
 from data_gen.options import DatasetOptions
 from data_gen.scene_source import SceneSource, read_manifest
@@ -38,6 +39,8 @@ from magvit3d.evaluation.held_out import HeldOutScenes
 from magvit3d.files import write_errors
 from magvit3d.models import cameras
 
+# Of the scenes that studies make; others make usual ones.
+_KINDS = {"persistence": FairCrowdOptions, "surprise": ViolationOptions}
 _SCENE_KEYS = ("frames", "masks", "labels", "background", *cameras.KEYS)
 
 
@@ -80,7 +83,7 @@ class RunData:
 
   def __init__(self, config: RunConfig, workdir: pathlib.Path):
     self._config, self._samples = config.data, config.input
-    self._makes_pairs = config.surprise is not None
+    self._kind = _KINDS.get(config.study, DatasetOptions)
     self.window = scene_window(self._config, self._samples)
     if config.tokenizer_cache and (
       self._samples.sample == "scene" or self.window.num_starts > 1
@@ -114,8 +117,7 @@ class RunData:
       raise write_errors.WriteError(path, error) from error
 
   def _options(self) -> DatasetOptions:
-    kind = ViolationOptions if self._makes_pairs else DatasetOptions
-    return self._config.options(str(self.folder), kind)
+    return self._config.options(str(self.folder), self._kind)
 
   def check_fits(self) -> None:
     """Raises UserError if what is there was made with other options."""

@@ -1,10 +1,12 @@
 """The frozen tokenizer of a study, and the tokens that it makes."""
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Int, PyTree, UInt8
+from jaxtyping import Array, Int, PyTree, UInt8
 
 from magvit3d.config.networks import TokenizerConfig
 from magvit3d.config.run import RunConfig
@@ -51,9 +53,12 @@ class FrozenTokenizer:
         method=lambda network, tokens: network.quantizer.decode_tokens(tokens),
       )
     )[0, 0, 0]
-    self._encode = jax.jit(self._encode_batch)
+    self._encode = jax.jit(self.encode_batch)
 
-  def _encode_batch(self, params, batch):
+  def encode_batch(
+    self, params: PyTree, batch: Mapping[str, Array]
+  ) -> Int[Array, "b s y x"]:
+    """Returns the tokens of `frames`, uint8 (b, t, h, w, 3), of a batch."""
     clips = batch["frames"].astype(jnp.float32) / 255
     quantized = self._tokenizer.apply(
       {"params": params}, clips, method="encode"
