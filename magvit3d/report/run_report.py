@@ -183,10 +183,16 @@ def _lead(scores: dict, stages: dict) -> str:
 
 
 def _training(workdir: pathlib.Path, stages: dict) -> str:
-  return "".join(
-    f"<h3>{stage.capitalize()}</h3>{_curves(workdir / stage / 'metrics.jsonl')}"
+  curves_of = {
+    stage: _curves(workdir / stage / "metrics.jsonl")
     for stage in _stage_names(stages)
     if stage not in _WITHOUT_TRAINING
+  }
+  if not curves_of:
+    return say_missing("Nothing is trained.")
+  return "".join(
+    f"<h3>{stage.capitalize()}</h3>{shown}"
+    for stage, shown in curves_of.items()
   )
 
 

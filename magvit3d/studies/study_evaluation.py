@@ -1,6 +1,7 @@
 """The evaluate stage of a study."""
 
 import abc
+import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -80,6 +81,12 @@ class StudyEvaluation(Stage[Run]):
   def params(self) -> dict[str, PyTree]:
     """Returns the parameters of the networks that are scored, by name."""
     return {stage.name: stage.params() for stage in self.trainings}
+
+  def training_seconds(self, name: str) -> float | None:
+    """Returns how long the stage of a network took; None if nobody knows."""
+    path = self._run.workdir / "stages.json"
+    stages = json.loads(path.read_text()) if path.exists() else {}
+    return stages.get(name, {}).get("seconds")
 
   def _key(self, params: Mapping[str, PyTree]) -> str:
     """Names all that the scores depend on."""

@@ -37,6 +37,7 @@ def test_scores_and_pairs_are_in_the_report(run):
   for kind in KINDS:
     assert re.search(rf">{kind}<", page)
   assert "Which half of a pair is impossible" in page
+  assert "Training</h2>" not in page  # Nothing is trained.
   stages = json.loads((workdir / "stages.json").read_text())
   assert list(stages) == ["data", "evaluate", "report"]
 

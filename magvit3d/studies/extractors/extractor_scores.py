@@ -1,16 +1,13 @@
 """What the extractors' answers are worth: tables, confusions, checks."""
 
 import dataclasses
-import json
 import math
-import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-import jax
 import numpy as np
-from jaxtyping import Float, Int, PyTree
+from jaxtyping import Float, Int
 
 from magvit3d.config.studies import ExtractorsConfig
 from magvit3d.evaluation import checks
@@ -76,21 +73,6 @@ def ask(answer: _Answers, seen: np.ndarray) -> Asked:
     ),
     clips_per_second=count * num_cameras / seconds,
   )
-
-
-def costs(
-  workdir: pathlib.Path, params: Mapping[str, PyTree]
-) -> dict[str, Cost]:
-  """Returns parameters, and times of the stages as stages.json has them."""
-  path = workdir / "stages.json"
-  stages = json.loads(path.read_text()) if path.exists() else {}
-  return {
-    name: Cost(
-      sum(leaf.size for leaf in jax.tree.leaves(tree)),
-      stages.get(name, {}).get("seconds"),
-    )
-    for name, tree in params.items()
-  }
 
 
 def tables(

@@ -328,7 +328,7 @@ class ExtractorEvaluation(StudyEvaluation):
 
   def score(self, params: Mapping[str, PyTree]) -> Results:
     """Returns accuracies, confusions and errors in metres."""
-    run, config = self._run, self._run.config.extractors
+    config = self._run.config.extractors
     stage_progress.begin("scenes")
     held_out = {
       stage.name: load_clips(scenes, range(len(scenes)), _KEYS)
@@ -352,5 +352,11 @@ class ExtractorEvaluation(StudyEvaluation):
       motion_names=self._scenes.motion_names,
       config=config,
       split=config.split,
-      costs=extractor_scores.costs(run.workdir, params),
+      costs={
+        name: extractor_scores.Cost(
+          sum(leaf.size for leaf in jax.tree.leaves(tree)),
+          self.training_seconds(name),
+        )
+        for name, tree in params.items()
+      },
     )

@@ -1,7 +1,6 @@
 """Stages of a study of which objects stay: one network, and its scores."""
 
 import functools
-import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -320,13 +319,8 @@ class PersistenceEvaluation(StudyEvaluation):
       ),
       config,
       num_parameters=sum(leaf.size for leaf in jax.tree.leaves(params[_NAME])),
-      training_seconds=self._training_seconds(),
+      training_seconds=self.training_seconds(_NAME),
     )
-
-  def _training_seconds(self) -> float | None:
-    path = self._run.workdir / "stages.json"
-    stages = json.loads(path.read_text()) if path.exists() else {}
-    return stages.get(_NAME, {}).get("seconds")
 
   def _costs(self, params: PyTree, objects: SeenObjects) -> WatchingCosts:
     """Measures a frame, and answers about k frames, of one clip."""
