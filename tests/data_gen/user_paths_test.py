@@ -140,7 +140,8 @@ def _text_fields(cls, seen):
 def test_fields_that_are_called_like_paths_are_read_as_paths():
   found = list(_text_fields(Sections, set()))
   assert len(found) > 20
-  endings = ("_dir", "_path", "_weights", "_file", "_folder")
+  # `pretrained` may also be a name.
+  endings = ("_dir", "_path", "_weights", "_file", "_folder", "pretrained")
   for cls, name, kind in found:
     if (cls, name) != ("SceneDataConfig", "output_dir"):  # Of the run.
       assert (kind is not str) == name.endswith(endings), (cls, name)

@@ -63,7 +63,7 @@ def test_the_demo_writes_a_page_and_a_picture(model, call, tmp_path):
   assert [name.split()[-1] for _, name in means] == [
     "prediction",
     "frame",
-    "path",
+    "past",
     "tokenizer",
   ]
   rows = dict(re.findall(r"<td>([a-z: ]+)</td><td>(\d\.\d{4})<small>", page))
