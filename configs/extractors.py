@@ -57,25 +57,9 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   extractors.min_class_accuracy = optional(0.9)
   extractors.positions_below_constant_velocity = True
 
-  config.train_extractors = training = mlc.ConfigDict()
-  training.batch_size = 32  # Scenes, over all devices.
-  training.gradient_accumulation_steps = 1
+  config.train_extractors = training = traj3d.study_training()
   training.num_epochs = 60.0
-  training.num_steps = mlc.config_dict.placeholder(int)
-  training.learning_rate = 3e-4
-  training.warmup_steps = 500
-  training.optimizer = mlc.ConfigDict()
-  training.optimizer.name = "adamw"
-  training.optimizer.muon_rate = 10.0
-  training.optimizer.muon_beta = 0.95
-  training.optimizer.beta1 = 0.9
-  training.optimizer.beta2 = 0.999
-  training.optimizer.weight_decay = 0.01
-  training.optimizer.max_grad_norm = optional(1.0)
-  training.log_every_steps = 100
-  training.validate_every_steps = 1000
-  training.checkpoint_every_steps = 1000
-  training.best_metric = optional("max:validation/accuracy")
+  training.best_metric = "max:validation/accuracy"
   training.num_validation_clips = 500  # Scenes.
   if variant == "tiny":
     _make_tiny(config)

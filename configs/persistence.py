@@ -48,26 +48,8 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   persistence.min_f1 = optional(0.95)
   persistence.min_attention_ratio = optional(2.0)
 
-  config.train_persistence = training = mlc.ConfigDict()
-  training.batch_size = 32  # Clips, over all devices.
-  training.gradient_accumulation_steps = 1
-  training.num_epochs = 20.0
-  training.num_steps = mlc.config_dict.placeholder(int)
-  training.learning_rate = 3e-4
-  training.warmup_steps = 500
-  training.optimizer = mlc.ConfigDict()
-  training.optimizer.name = "adamw"
-  training.optimizer.muon_rate = 10.0
-  training.optimizer.muon_beta = 0.95
-  training.optimizer.beta1 = 0.9
-  training.optimizer.beta2 = 0.999
-  training.optimizer.weight_decay = 0.01
-  training.optimizer.max_grad_norm = optional(1.0)
-  training.log_every_steps = 100
-  training.validate_every_steps = 1000
-  training.checkpoint_every_steps = 1000
-  training.best_metric = optional("min:validation/loss")
-  training.num_validation_clips = 480
+  config.train_persistence = training = traj3d.study_training()
+  training.best_metric = "min:validation/loss"
   if variant == "tiny":
     _make_tiny(config)
   return config

@@ -180,6 +180,8 @@ class Experiment:
     )
     self._record.read()
     run.check_fits()
+    for stage in self._stages:
+      stage.check_fits()
     processes.wait_for_all("checks")
     if processes.is_main():
       record.write_json(run.workdir / "config.json", run.config.document)

@@ -240,13 +240,14 @@ class Sections:
       known = ("data", *self.study_config.known_networks, "evaluate", "report")
     names = [name.strip() for name in self.stages.split(",") if name.strip()]
     unknown = [name for name in names if name not in known]
-    if unknown or not names:
+    left_out = set(known) - set(self.all_stages) if self.study else set()
+    chosen = tuple(n for n in known if n in names and n not in left_out)
+    if unknown or not chosen:
       raise UserError(
         f"--config.stages={self.stages!r}: {', '.join(unknown) or 'nothing'} "
         f"is no stage; the stages are {','.join(known)}."
       )
-    left_out = set(known) - set(self.all_stages) if self.study else set()
-    return tuple(n for n in known if n in names and n not in left_out)
+    return chosen
 
   def training(self, network: str) -> Any:
     """Returns how 'tokenizer', 'transformer' or a study is trained, if any."""

@@ -88,6 +88,13 @@ class Stage(abc.ABC, Generic[AnyRun]):
   def __init__(self, run: AnyRun):
     self._run = run
 
+  def check_fits(self) -> None:
+    """Tells before any stage runs what cannot go well.
+
+    Raises:
+      UserError: What is there was made with another config, or does not fit.
+    """
+
   @abc.abstractmethod
   def is_complete(self) -> bool:
     """Returns whether nothing is left to do, with what there is now."""

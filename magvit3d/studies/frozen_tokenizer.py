@@ -44,7 +44,8 @@ class FrozenTokenizer:
     self.params: PyTree = trained.tokenizer_params
     self.vqvae: TokenizerConfig = trained.config.vqvae
     self._mesh = mesh
-    self._tokenizer = Tokenizer.from_config(self.vqvae)
+    dtype = jnp.dtype(trained.config.dtype)
+    self._tokenizer = Tokenizer.from_config(self.vqvae, dtype)
     codes = jnp.arange(self.vqvae.codebook_size)[None, None, None]
     self.codebook = np.asarray(
       self._tokenizer.apply(

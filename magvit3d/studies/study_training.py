@@ -16,6 +16,7 @@ from magvit3d.checkpoints.retention import CheckpointSettings
 from magvit3d.config.training import NetworkTrainingConfig
 from magvit3d.errors import UserError
 from magvit3d.parallel import sharding, sharding_rules
+from magvit3d.parallel.sharding import check_batch_size
 from magvit3d.run.data import TrainingSamples
 from magvit3d.run.network_training import train_network
 from magvit3d.run.stages import Run, Stage
@@ -34,6 +35,12 @@ class StudyTraining(Stage[Run]):
     super().__init__(run)
     self.name = name
     self.training: NetworkTrainingConfig = run.config.training(run.config.study)
+    check_batch_size(
+      f"train_{run.config.study}.batch_size",
+      self.training.batch_size,
+      run.mesh,
+      self.training.gradient_accumulation_steps,
+    )
 
   @abc.abstractmethod
   def network_stage(self) -> NetworkStage:
@@ -62,6 +69,13 @@ class StudyTraining(Stage[Run]):
       return training.num_steps
     num_samples = self.num_samples() * training.num_epochs
     return math.ceil(num_samples / training.batch_size)
+
+  def check_fits(self) -> None:
+    """Raises UserError if there is a network of another config."""
+    if self._folder.exists():
+      with contextlib.closing(self._checkpoints()) as checkpoints:
+        if checkpoints.latest_step() is not None:
+          checkpoints.check_identity()
 
   def is_complete(self) -> bool:
     """Returns whether it is trained to its last step."""

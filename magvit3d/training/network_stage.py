@@ -54,7 +54,6 @@ class NetworkStage:
     init: Returns the first parameters of a key.
     loss: See `Loss`.
     frozen: See `frozen`.
-    check_batch: Raises UserError if a batch, on the host, does not fit.
     headline: See `headline`.
 
   Raises:
@@ -70,12 +69,11 @@ class NetworkStage:
     loss: Loss,
     *,
     frozen: PyTree = (),
-    check_batch: Callable[[Mapping[str, np.ndarray]], None] | None = None,
     headline: tuple[str, ...] = ("loss",),
   ):
     self.frozen, self.headline = frozen, headline
     self._rng, self._init_rng = jax.random.split(jax.random.key(seed))
-    self._init, self._loss, self._check_batch = init, loss, check_batch
+    self._init, self._loss = init, loss
     self._num_parts = training.gradient_accumulation_steps
     self._schedule = warmup_cosine(
       training.learning_rate, training.warmup_steps, num_steps
@@ -98,9 +96,7 @@ class NetworkStage:
     return state
 
   def check_batch(self, batch: Mapping[str, np.ndarray]) -> None:
-    """Raises UserError if a batch does not fit."""
-    if self._check_batch:
-      self._check_batch(batch)
+    """Does nothing: a study makes its batches itself."""
 
   def step_function(self, step: int) -> Callable:
     """Returns `train_step`, whichever step it is."""
@@ -112,7 +108,6 @@ class NetworkStage:
   ) -> tuple[NetworkState, dict[str, Float[Array, ""]]]:
     """One step: state, batch and what is frozen to the next state, metrics."""
     rng = jax.random.fold_in(self._rng, state.step)
-
     gradients = jax.grad(self._loss, has_aux=True)
 
     def of_part(part, number):

@@ -128,7 +128,6 @@ def test_behind_the_objects_nothing_differs(pairs):
     )
 
 
-# Of an object: pixels, and levels of its brightest pixel, in later frames.
 @pytest.mark.parametrize("kind", ["jump", "stop", "reverse", "color", "views"])
 def test_later_frames_show_as_large_an_object(pairs, kind):
   """Its size hangs on how far away it is, and on nothing that the kind says.

@@ -116,8 +116,10 @@ def test_another_network_is_trained_beside_those_there_are(run, tmp_path):
 
 def test_other_fields_of_a_trained_network_are_refused(run):
   config = small_studies.make_extractors(extractors__width=12)
+  before = shrunk.read_times(run)
   with pytest.raises(UserError, match=r"width"):
     Experiment(config, run).run()
+  assert shrunk.read_times(run) == before  # It is told before any stage.
 
 
 def test_an_interrupted_run_goes_on_to_the_same_bits(run, tmp_path):
@@ -164,6 +166,10 @@ def _params(workdir):
     (
       {"stages": "tokenizer"},
       "the stages are data,frames,i3d,slowfast,magvit,eval",
+    ),
+    (
+      {"stages": "i3d"},
+      r"stages='i3d': nothing is no stage",
     ),
     ({"train_extractors": None}, r"config\.train_extractors is missing"),
   ],

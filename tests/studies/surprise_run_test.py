@@ -70,7 +70,7 @@ def test_another_question_is_scored_anew(run):
     ({"surprise__num_draws": 0}, r"surprise\.num_draws=0 must be 1 or more"),
     ({"data__num_clutter": 1}, r"config\.data\.num_clutter=1"),
     ({"data__num_test": 3}, "has 3 pairs, too few for the 7 kinds"),
-    ({"data__image_size": 32}, "and the model reads 8 frames of 24"),
+    ({"data__image_size": 32}, "8 frames of 32 px .* reads 8 of 24 px"),
     ({"stages": "frames"}, "the stages are data,evaluate,report"),
   ],
 )
@@ -100,3 +100,4 @@ def test_a_tokenizer_alone_has_no_surprise(trained_run, tmp_path):
   config = small_studies.make_surprise(pretrained=str(tmp_path / "tokenizer"))
   with pytest.raises(UserError, match="has no transformer"):
     Experiment(config, tmp_path / "run").run()
+  assert not (tmp_path / "run" / "data").exists()  # Nothing was rendered.

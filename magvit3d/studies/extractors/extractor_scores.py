@@ -15,9 +15,7 @@ from magvit3d.evaluation.probing import questions
 from magvit3d.evaluation.results import Results
 from magvit3d.evaluation.tables import Cell, Column, Row
 
-PARTS = MappingProxyType(
-  {"networks": 2.0, "scenes": 5.0, "answers": 10.0, "tables": 1.0}
-)
+PARTS = MappingProxyType({"networks": 1.0, "answers": 12.0, "tables": 1.0})
 AHEAD = (1, 5)  # Frames after the last given one.
 _PLACES = tuple(map(questions.name_of, AHEAD))
 _ALL, _ONE = "all cameras", "one camera"

@@ -19,7 +19,6 @@ from magvit3d.inference.batched import map_batches
 from magvit3d.models import extractors
 from magvit3d.monitoring import stage_progress
 from magvit3d.monitoring.stage_progress import StageProgress
-from magvit3d.parallel.sharding import check_batch_size
 from magvit3d.run.data import RunData, TrainingSamples
 from magvit3d.run.stages import Run, Stage
 from magvit3d.studies.extractors import extractor_scores
@@ -48,17 +47,10 @@ _KEYS = ("seen", "motion", "positions")
 
 def makers(run: Run) -> dict[str, Callable[[Run], Stage]]:
   """Returns what makes the stages, by name."""
-  config = run.config
   scenes = ExtractorScenes(run)
-  check_batch_size(
-    "train_extractors.batch_size",
-    config.train_extractors.batch_size,
-    run.mesh,
-    config.train_extractors.gradient_accumulation_steps,
-  )
   stages = {
     name: functools.partial(ExtractorTraining, name=name, scenes=scenes)
-    for name in config.extractors.networks
+    for name in run.config.extractors.networks
   }
   return stages | {
     "evaluate": lambda run: ExtractorEvaluation(
@@ -329,24 +321,19 @@ class ExtractorEvaluation(StudyEvaluation):
   def score(self, params: Mapping[str, PyTree]) -> Results:
     """Returns accuracies, confusions and errors in metres."""
     config = self._run.config.extractors
-    stage_progress.begin("scenes")
-    held_out = {
-      stage.name: load_clips(scenes, range(len(scenes)), _KEYS)
-      for stage in self._extractors
-      for scenes in [self._scenes.of(stage.name, config.split)]
-    }
     stage_progress.begin("answers")
     answers = {}
     for number, stage in enumerate(self._extractors):
       stage_progress.note(number, len(self._extractors))
-      seen = held_out[stage.name]["seen"]
+      scenes = self._scenes.of(stage.name, config.split)
+      truth = load_clips(scenes, range(len(scenes)), _KEYS)
       answers[stage.name] = extractor_scores.ask(
-        functools.partial(stage.answer, params[stage.name]), seen
+        functools.partial(stage.answer, params[stage.name]), truth.pop("seen")
       )
     stage_progress.begin("tables")
     return extractor_scores.tables(
       answers,
-      next(iter(held_out.values())),
+      truth,
       training_positions=self._scenes.training_positions,
       training_motions=self._scenes.of("frames", "train").motions,
       motion_names=self._scenes.motion_names,

@@ -26,7 +26,6 @@ from magvit3d.models.persistence import (
 )
 from magvit3d.monitoring import stage_progress
 from magvit3d.monitoring.stage_progress import StageProgress
-from magvit3d.parallel.sharding import check_batch_size
 from magvit3d.run.data import RunData, TrainingSamples
 from magvit3d.run.stages import Run, Stage
 from magvit3d.studies.frozen_tokenizer import FrozenTokenizer
@@ -50,13 +49,6 @@ _OF_TRAINING = ("width", "num_layers", "num_heads", "shuffled_labels")
 
 def makers(run: Run) -> dict[str, Callable[[Run], Stage]]:
   """Returns what makes the stages, by name."""
-  training = run.config.train_persistence
-  check_batch_size(
-    "train_persistence.batch_size",
-    training.batch_size,
-    run.mesh,
-    training.gradient_accumulation_steps,
-  )
   scenes = PersistenceScenes(run)
 
   def make(run: Run) -> "PersistenceTraining":

@@ -17,11 +17,11 @@ from magvit3d.run.data import RunData
 _PAIRS_AT_A_TIME = 8
 
 
-def open_pairs(data: RunData, split: str, magvit: Magvit) -> SceneSource:
-  """Opens a split of pairs that fit a model.
+def open_pairs(data: RunData, split: str) -> SceneSource:
+  """Opens a split of pairs.
 
   Raises:
-    UserError: They are no pairs, or do not fit.
+    UserError: They are no pairs, or too few.
     DataError: The data set is damaged.
   """
   source = data.clips(split).scenes
@@ -29,13 +29,6 @@ def open_pairs(data: RunData, split: str, magvit: Magvit) -> SceneSource:
     raise UserError(
       f"config.data.data_dir={data.folder} holds no pairs: make some with "
       "python -m data_gen --violations."
-    )
-  wanted = magvit.clip_shape[:2]
-  if (source.num_frames, source.image_size) != wanted:
-    raise UserError(
-      f"{data.folder} has clips of {source.num_frames} frames and "
-      f"{source.image_size} pixels, and the model reads {wanted[0]} frames of "
-      f"{wanted[1]}: make others with config.data.num_frames and image_size."
     )
   if len(source) < len(KINDS):
     raise UserError(

@@ -42,6 +42,17 @@ class SurpriseEvaluation(StudyEvaluation):
       )
     return Magvit(trained, batch_size=config.surprise.eval_batch_size)
 
+  def check_fits(self) -> None:
+    """Raises UserError if the model does not read such clips."""
+    found, wanted = self._run.data.clip_shape, self._magvit.clip_shape
+    if found != wanted:
+      raise UserError(
+        f"The pairs have {found[0]} frames of {found[1]} px "
+        "(config.data.num_frames, image_size), and "
+        f"config.pretrained={self._run.config.pretrained!r} reads {wanted[0]} "
+        f"of {wanted[1]} px. Use the same."
+      )
+
   def params(self) -> dict[str, PyTree]:
     """Returns the parameters of what is asked, by network."""
     trained = self._magvit.trained
@@ -56,7 +67,7 @@ class SurpriseEvaluation(StudyEvaluation):
     config = self._run.config.surprise
     measured = []
     for part, split in (("validation", "validation"), ("test", config.split)):
-      source = pair_scores.open_pairs(self._run.data, split, self._magvit)
+      source = pair_scores.open_pairs(self._run.data, split)
       stage_progress.begin(part)
       measured.append(
         pair_scores.measure(
