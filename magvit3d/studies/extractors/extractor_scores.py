@@ -14,12 +14,12 @@ from magvit3d.evaluation import checks
 from magvit3d.evaluation.probing import questions
 from magvit3d.evaluation.results import Results
 from magvit3d.evaluation.tables import Cell, Column, Row
+from magvit3d.studies.ratios import Ratio
 
 PARTS = MappingProxyType({"networks": 1.0, "answers": 12.0, "tables": 1.0})
 AHEAD = (1, 5)  # Frames after the last given one.
 _PLACES = tuple(map(questions.name_of, AHEAD))
 _ALL, _ONE = "all cameras", "one camera"
-_NUM_RESAMPLES = 1000
 _Answers = Callable[..., tuple[np.ndarray, np.ndarray]]
 
 
@@ -204,12 +204,8 @@ def _distance(guess: np.ndarray, right: np.ndarray) -> np.ndarray:
   return np.atleast_2d(distances).mean(0)
 
 
-def interval(values: Float[np.ndarray, " n"], seed: int = 0) -> Cell:
-  """Returns the mean, with a 95% percentile bootstrap over scenes."""
-  rng = np.random.default_rng(seed)
-  rows = rng.integers(len(values), size=(_NUM_RESAMPLES, len(values)))
-  low, high = np.percentile(values[rows].mean(1), (2.5, 97.5))
-  return Cell(float(values.mean()), float(low), float(high))
+def _cell(values: np.ndarray) -> Cell:
+  return Ratio.mean(values.astype(float)).cell()
 
 
 def _add_classes(results, scored, training_motions) -> None:
@@ -224,7 +220,7 @@ def _add_classes(results, scored, training_motions) -> None:
         name,
         "model",
         [
-          interval(scored.right[name, cameras]),
+          _cell(scored.right[name, cameras]),
           *scored.class_accuracies(name, cameras),
         ],
       )
@@ -259,13 +255,11 @@ def _add_positions(results, scored) -> None:
   places = [f"t+{ahead}" for ahead in AHEAD]
   kinds = [(c, place) for c in (_ALL, _ONE) for place in places]
   rows = [
-    Row.of(
-      name, "model", [interval(scored.errors[name, c, p]) for c, p in kinds]
-    )
+    Row.of(name, "model", [_cell(scored.errors[name, c, p]) for c, p in kinds])
     for name in scored.answers
   ]
   for name, found in scored.baselines.items():
-    cells = [interval(found[place]) for place in _PLACES]
+    cells = [_cell(found[place]) for place in _PLACES]
     rows.append(Row.of(name, "baseline", cells * 2))
   given = scored.config.given_frames
   results.add_table(

@@ -10,42 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from magvit3d.evaluation.tables import Cell
-
-_NUM_RESAMPLES = 1000
-
-
-@dataclasses.dataclass(frozen=True)
-class Ratio:
-  """A ratio of two sums over scenes, such as right answers over all.
-
-  Attributes:
-    above: What is summed above the line, a scene each.
-    below: Below it.
-  """
-
-  above: Float[np.ndarray, " s"]
-  below: Float[np.ndarray, " s"]
-
-  @property
-  def value(self) -> float:
-    """The ratio; NaN where there is nothing below."""
-    below = self.below.sum()
-    return float(self.above.sum() / below) if below else float("nan")
-
-  def cell(self, seed: int = 0) -> Cell:
-    """Returns it with a 95% percentile bootstrap over scenes.
-
-    Clips of a scene show the same objects, so they are drawn together.
-    """
-    rng = np.random.default_rng(seed)
-    rows = rng.integers(len(self.above), size=(_NUM_RESAMPLES, len(self.above)))
-    below = self.below[rows].sum(1)
-    if not below.all():
-      return Cell(self.value)
-    ratios = self.above[rows].sum(1) / below
-    low, high = np.percentile(ratios, (2.5, 97.5))
-    return Cell(self.value, float(low), float(high))
+from magvit3d.studies.ratios import Ratio
 
 
 def appeared(is_seen: Bool[np.ndarray, "n o t"]) -> Bool[np.ndarray, "n o t"]:
