@@ -10,7 +10,7 @@ cores, a quarter of an hour), `:B` (default, a GPU).
 import ml_collections as mlc
 from ml_collections.config_dict import FieldReference as optional
 
-from configs import traj3d
+from configs import study_base
 
 VARIANTS = ("tiny", "B")
 
@@ -22,7 +22,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
       f"configs/extractors.py has no variant {variant!r}; it has "
       f"{', '.join(VARIANTS)}."
     )
-  config = traj3d.study_config(variant)
+  config = study_base.make(variant)
   config.experiment_name = f"extractors_{variant}"
   config.stages = "data,frames,i3d,slowfast,magvit,evaluate,report"
   data = config.data
@@ -57,7 +57,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   extractors.min_class_accuracy = optional(0.9)
   extractors.positions_below_constant_velocity = True
 
-  config.train_extractors = training = traj3d.study_training()
+  config.train_extractors = training = study_base.make_training()
   training.num_epochs = 60.0
   training.best_metric = "max:validation/accuracy"
   training.num_validation_clips = 500  # Scenes.

@@ -11,7 +11,7 @@ docs/persistence.md. Variants: `:tiny` (two CPU cores, a quarter of an hour),
 import ml_collections as mlc
 from ml_collections.config_dict import FieldReference as optional
 
-from configs import traj3d
+from configs import study_base
 
 VARIANTS = ("tiny", "B")
 
@@ -23,7 +23,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
       f"configs/persistence.py has no variant {variant!r}; it has "
       f"{', '.join(VARIANTS)}."
     )
-  config = traj3d.study_config(variant)
+  config = study_base.make(variant)
   config.experiment_name = f"persistence_{variant}"
   config.stages = "data,persistence,evaluate,report"
   data = config.data
@@ -48,7 +48,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   persistence.min_f1 = optional(0.95)
   persistence.min_attention_ratio = optional(2.0)
 
-  config.train_persistence = training = traj3d.study_training()
+  config.train_persistence = training = study_base.make_training()
   training.best_metric = "min:validation/loss"
   if variant == "tiny":
     _make_tiny(config)

@@ -12,7 +12,7 @@ import ml_collections as mlc
 from ml_collections.config_dict import FieldReference as optional
 from ml_collections.config_dict import placeholder
 
-from configs import traj3d
+from configs import study_base
 
 VARIANTS = ("tiny", "small", "multiview")
 
@@ -24,7 +24,7 @@ def get_config(variant: str = "small") -> mlc.ConfigDict:
       f"configs/surprise.py has no variant {variant!r}; it has "
       f"{', '.join(VARIANTS)}."
     )
-  config = traj3d.study_config("small" if variant == "small" else "tiny")
+  config = study_base.make("small" if variant == "small" else "tiny")
   config.experiment_name = f"surprise_{variant}"
   config.stages = "data,evaluate,report"
   data = config.data

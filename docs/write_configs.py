@@ -39,6 +39,7 @@ _UPSTREAM = (
 # Sources of comments, the first that has one first.
 _COMMENTED = (
   "traj3d",
+  "study_base",
   "extractors",
   "surprise",
   "persistence",

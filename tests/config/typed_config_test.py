@@ -130,7 +130,7 @@ def _files():
     for variant in getattr(
       file, "VARIANTS", ("B", "L", "B-eval", "L-runlocal")
     ):
-      if module.name not in ("upstream_base", "maskgit_imagenet256_tokenizer"):
+      if not module.name.endswith(("_base", "_imagenet256_tokenizer")):
         yield module.name, variant
 
 

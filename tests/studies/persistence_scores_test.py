@@ -15,6 +15,7 @@ from magvit3d.studies.persistence import (
 )
 from magvit3d.studies.persistence.persistence_scores import Attention, Measured
 from magvit3d.studies.persistence.watching_costs import Cost, WatchingCosts
+from magvit3d.studies.ratios import Ratio
 
 _NUM_STAYS, _NUM_PASSES, _NUM_FRAMES = 3, 4, 16
 
@@ -119,11 +120,11 @@ def test_log_loss_by_hand():
 
 def test_intervals_are_over_scenes():
   above, below = np.repeat([0.0, 4.0], 50), np.full(100, 4.0)
-  cell = decisions.Ratio(above, below).cell()
+  cell = Ratio(above, below).cell()
   # A share of one half of 100 scenes: 2 standard errors are 0.1.
   assert cell.low is not None and cell.high is not None
   assert 0.38 < cell.low < 0.42 and 0.58 < cell.high < 0.62
-  assert np.isnan(decisions.Ratio(above * 0, below * 0).value)
+  assert np.isnan(Ratio(above * 0, below * 0).value)
 
 
 def test_early_answers_count_when_they_are_taken():

@@ -1,0 +1,55 @@
+"""What configs of studies have in common."""
+
+import ml_collections as mlc
+from ml_collections.config_dict import FieldReference as optional
+from ml_collections.config_dict import placeholder
+
+from configs import traj3d
+
+# Sections and fields that studies of such scenes share.
+_OF_STUDIES = (
+  "seed",
+  "matmul_precision",
+  "compilation_cache_dir",
+  "mesh",
+  "max_skipped_steps",
+  "data",
+  "num_reading_threads",
+  "num_reading_workers",
+  "checkpoints",
+  "monitoring",
+)
+
+
+def make(variant: str) -> mlc.ConfigDict:
+  """Returns what a study of the scenes of `traj3d.py:VARIANT` starts from."""
+  config = traj3d.get_config(variant)
+  for name in list(config):
+    if name not in _OF_STUDIES:
+      del config[name]
+  return config
+
+
+def make_training() -> mlc.ConfigDict:
+  """Returns how a network of a study is trained, on a GPU."""
+  training = mlc.ConfigDict()
+  training.batch_size = 32  # Scenes or clips, over all devices.
+  training.gradient_accumulation_steps = 1
+  training.num_epochs = 20.0
+  training.num_steps = placeholder(int)
+  training.learning_rate = 3e-4
+  training.warmup_steps = 500
+  training.optimizer = mlc.ConfigDict()
+  training.optimizer.name = "adamw"
+  training.optimizer.muon_rate = 10.0
+  training.optimizer.muon_beta = 0.95
+  training.optimizer.beta1 = 0.9
+  training.optimizer.beta2 = 0.999
+  training.optimizer.weight_decay = 0.01
+  training.optimizer.max_grad_norm = optional(1.0)
+  training.log_every_steps = 100
+  training.validate_every_steps = 1000
+  training.checkpoint_every_steps = 1000
+  training.best_metric = placeholder(str)
+  training.num_validation_clips = 480
+  return training
