@@ -75,6 +75,23 @@ def test_mistakes_are_counted_where_they_are():
   assert [cell.value for cell in positions] == pytest.approx([9.0] * 4)
 
 
+def test_positions_are_told_for_each_motion():
+  truth = _truth()
+  truth["positions"][truth["motion"] == 2, 8:] += (
+    1.0  # A jump, of helical ones.
+  )
+  results = _tables(truth, frames=_asked(truth, shift=0.5))
+  table = next(t for t in results.tables if t.title == "Position by motion")
+  rows = {row.name: [c.value for c in row.cells] for row in table.rows}
+  assert rows["frames"] == pytest.approx([0.5] * 8)
+  last = rows["last position"]
+  assert last[2] > 1.5 > max(last[0], last[1], last[3])  # sqrt(3), and steps.
+  assert [column.name for column in table.columns][4:6] == [
+    "t+5, linear",
+    "t+5, circular",
+  ]
+
+
 def test_one_camera_is_the_mean_over_cameras():
   truth = _truth(4)
 

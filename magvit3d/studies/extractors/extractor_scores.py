@@ -252,8 +252,7 @@ def _add_classes(results, scored, training_motions) -> None:
 
 
 def _add_positions(results, scored) -> None:
-  places = [f"t+{ahead}" for ahead in AHEAD]
-  kinds = [(c, place) for c in (_ALL, _ONE) for place in places]
+  kinds = [(c, place) for c in (_ALL, _ONE) for place in _PLACES]
   rows = [
     Row.of(name, "model", [_cell(scored.errors[name, c, p]) for c, p in kinds])
     for name in scored.answers
@@ -271,6 +270,7 @@ def _add_positions(results, scored) -> None:
     rows,
     n=len(scored.motions),
   )
+  _add_positions_by_motion(results, scored)
   frames = np.arange(scored.positions.shape[1])
   lines = [
     {
@@ -290,6 +290,39 @@ def _add_positions(results, scored) -> None:
     "velocity is told the true path of these.",
     ("frame", "mean distance, m"),
     [*lines, velocity],
+  )
+
+
+def _add_positions_by_motion(results, scored) -> None:
+  def cells(distances):
+    return [
+      float(distances[place][scored.motions == k].mean())
+      for place in _PLACES
+      for k in range(len(scored.names))
+    ]
+
+  rows = [
+    Row.of(
+      name,
+      "model",
+      cells({place: scored.errors[name, _ALL, place] for place in _PLACES}),
+    )
+    for name in scored.answers
+  ]
+  rows += [
+    Row.of(name, "baseline", cells(found))
+    for name, found in scored.baselines.items()
+  ]
+  results.add_table(
+    "Position by motion",
+    f"The same means, {_ALL}, over the scenes of each motion.",
+    [
+      Column(f"{place}, {name}", "m", "lower")
+      for place in _PLACES
+      for name in scored.names
+    ],
+    rows,
+    n=len(scored.motions),
   )
 
 

@@ -308,6 +308,7 @@ class ExtractorEvaluation(StudyEvaluation):
   """Reads the test split, once all extractors are trained."""
 
   parts = extractor_scores.PARTS
+  version = 2
 
   def __init__(
     self,
