@@ -4,7 +4,7 @@
 
 Two solids move and two stand still for a whole clip; four more live one to
 three frames. A causal transformer says of each whether it stays; see
-docs/persistence.md. Variants: `:tiny` (two CPU cores, a quarter of an hour),
+docs/persistence.md. Variants: `:tiny` (two CPU cores, ten minutes),
 `:B` (default, a GPU).
 """
 
