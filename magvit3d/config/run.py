@@ -14,6 +14,7 @@ from magvit3d.config.networks import (
   TokenizerConfig,
   TransformerConfig,
 )
+from magvit3d.config.prediction import PredictionConfig
 from magvit3d.config.reading import UserPath, read
 from magvit3d.config.studies import (
   ExtractorsConfig,
@@ -37,7 +38,7 @@ from magvit3d.errors import UserError, as_user_errors
 
 STAGES = ("data", "tokenizer", "transformer", "evaluate", "report")
 # Sections that make a run a study, of which it has one.
-STUDIES = ("extractors", "surprise", "persistence")
+STUDIES = ("extractors", "surprise", "persistence", "prediction")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,7 +106,8 @@ class Sections:
     oracle_gate_db: Foreground PSNR above background only that this takes, dB.
     eval_only: Scores the newest checkpoint, and trains nothing.
     pretrained: Of a study: the frozen tokenizer. A model that comes with the
-      package, a run, or what `save_pretrained` wrote.
+      package, a run, or what `save_pretrained` wrote. None: the run trains one,
+      as `vqvae` and `train_tokenizer` say.
 
   Raises:
     UserError: A value cannot be.
@@ -154,6 +156,8 @@ class Sections:
   surprise: SurpriseConfig | None = None
   persistence: PersistenceConfig | None = None
   train_persistence: NetworkTrainingConfig | None = None
+  prediction: PredictionConfig | None = None
+  train_prediction: NetworkTrainingConfig | None = None
 
   def __post_init__(self):
     self._check_study()
@@ -219,7 +223,7 @@ class Sections:
   def trained(self) -> tuple[str, ...]:
     """The networks that the run trains, or has trained."""
     if self.study:
-      return self.study_config.networks
+      return (*self._own_tokenizer, *self.study_config.networks)
     sections = (self.train_tokenizer, self.train_transformer)
     names = ("tokenizer", "transformer")
     return tuple(
@@ -227,6 +231,11 @@ class Sections:
       for name, section in zip(names, sections, strict=True)
       if section is not None
     )
+
+  @property
+  def _own_tokenizer(self) -> tuple[str, ...]:
+    """The stage of a study that trains its tokenizer, if any."""
+    return ("tokenizer",) if self.train_tokenizer else ()
 
   @property
   def chosen_stages(self) -> tuple[str, ...]:
@@ -237,7 +246,8 @@ class Sections:
     """
     known = STAGES
     if self.study:
-      known = ("data", *self.study_config.known_networks, "evaluate", "report")
+      networks = (*self._own_tokenizer, *self.study_config.known_networks)
+      known = ("data", *networks, "evaluate", "report")
     names = [name.strip() for name in self.stages.split(",") if name.strip()]
     unknown = [name for name in names if name not in known]
     left_out = set(known) - set(self.all_stages) if self.study else set()

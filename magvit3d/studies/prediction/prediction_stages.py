@@ -1,0 +1,166 @@
+"""Stages of the prediction study: those that train, and the one that scores."""
+
+import functools
+import time
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+from magvit3d.config.prediction import GUIDED, REGRESSIONS
+from magvit3d.data.scene_clips import fold_views
+from magvit3d.evaluation import image_metrics
+from magvit3d.evaluation.held_out import HeldOutScenes
+from magvit3d.evaluation.metres import path_tables, run_paths, scenes
+from magvit3d.evaluation.metres.baselines import BACKGROUND_ONLY, COPY_LAST
+from magvit3d.evaluation.metres.tally import RECONSTRUCTIONS, SceneTally
+from magvit3d.evaluation.outputs import to_uint8
+from magvit3d.evaluation.results import Results
+from magvit3d.monitoring import stage_progress
+from magvit3d.run.data import RunData
+from magvit3d.run.stages import Run, Stage
+from magvit3d.run.training_stages import TokenizerTraining
+from magvit3d.studies.prediction.prediction_clips import PredictionClips
+from magvit3d.studies.prediction.prediction_scores import (
+  Predicted,
+  PredictionScores,
+)
+from magvit3d.studies.prediction.predictor_training import PredictorTraining
+from magvit3d.studies.prediction.regression_training import (
+  GuidedTraining,
+  RegressionTraining,
+)
+from magvit3d.studies.prediction.token_training import (
+  AutoregressiveTraining,
+  MaskedTraining,
+)
+from magvit3d.studies.study_evaluation import StudyEvaluation
+
+
+def _training_of(name: str) -> type[PredictorTraining]:
+  if name in GUIDED:
+    return GuidedTraining
+  if name in REGRESSIONS:
+    return RegressionTraining
+  return MaskedTraining if name == "masked" else AutoregressiveTraining
+
+
+def makers(run: Run) -> dict[str, Callable[[Run], Stage]]:
+  """Returns what makes the stages, by name."""
+  clips = PredictionClips(run)
+  stages: dict[str, Callable[[Run], Stage]] = {
+    name: functools.partial(_training_of(name), name=name, clips=clips)
+    for name in run.config.prediction.networks
+  }
+  evaluate = {
+    "evaluate": lambda run: PredictionEvaluation(
+      run, [make(run) for make in stages.values()], clips
+    )
+  }
+  own = clips.tokenizer_run
+  tokenizer = {"tokenizer": lambda run: TokenizerTraining(own)} if own else {}
+  return tokenizer | stages | evaluate
+
+
+class PredictionEvaluation(StudyEvaluation):
+  """Scores all predictors on the same held-out clips."""
+
+  parts = MappingProxyType(
+    {"networks": 1.0, "predictions": 30.0, "paths": 20.0, "tables": 3.0}
+  )
+
+  def __init__(
+    self,
+    run: Run,
+    trainings: list[PredictorTraining],
+    clips: PredictionClips,
+  ):
+    super().__init__(run, trainings)
+    self._predictors, self._clips = trainings, clips
+
+  def score(self, params: Mapping[str, PyTree]) -> Results:
+    """Returns one table of all predictors, baselines and floors."""
+    config = self._run.config.prediction
+    stage_progress.begin("predictions")
+    data = self._run.data
+    assert isinstance(data, RunData)
+    held_out = data.held_out_scenes(config.split, config.num_clips, None)
+    clips = fold_views(held_out.samples)
+    clips |= self._clips.tokenize(clips)
+    predicted = {}
+    for number, stage in enumerate(self._predictors):
+      stage_progress.note(number, len(self._predictors))
+      predicted[stage.name] = self._predict(stage, params[stage.name], clips)
+    real = clips["frames"].astype(np.float32) / 255
+    others = {
+      COPY_LAST: image_metrics.copy_last(real, config.given_frames),
+      BACKGROUND_ONLY: image_metrics.background_only(
+        clips["background"], real.shape
+      ),
+      RECONSTRUCTIONS: self._clips.decode(clips["tokens"]),
+    }
+    is_object = clips["masks"] > 0
+    results = Results(config.split, bool(is_object.any()))
+    num_views = len(held_out.views)
+    scores = PredictionScores(
+      results, predicted, others, real, is_object, num_views, config
+    )
+    stage_progress.begin("paths")
+    tally = self._tally(held_out, predicted, others[RECONSTRUCTIONS])
+    scores.add(tally)
+    if tally is not None and num_views > 1:
+      given = f"The first {config.given_frames} frames are given."
+      lines = tally.lines(self._run.config.seed)
+      path_tables.add_tables(results, "Predicted paths", given, lines)
+    names = np.array(held_out.class_names)[clips["labels"]]
+    scores.show(names.tolist(), clips["frames"])
+    return results
+
+  def _predict(
+    self,
+    stage: PredictorTraining,
+    params: PyTree,
+    clips: Mapping[str, np.ndarray],
+  ) -> Predicted:
+    few = {
+      key: value[: self._run.config.prediction.eval_batch_size]
+      for key, value in clips.items()
+    }
+    stage.predict(params, few)  # Compiles.
+    start = time.monotonic()
+    made = np.array(stage.predict(params, clips))
+    seconds = time.monotonic() - start
+    given = self._run.config.prediction.given_frames
+    made[:, :given] = clips["frames"][:, :given].astype(np.float32) / 255
+    return Predicted(
+      made,
+      sum(leaf.size for leaf in jax.tree.leaves(params)),
+      self.training_seconds(stage.name),
+      len(made) / seconds,
+      stage.latent_losses(params, clips),
+    )
+
+  def _tally(
+    self,
+    held_out: HeldOutScenes,
+    predicted: Mapping[str, Predicted],
+    reconstructions: np.ndarray,
+  ) -> SceneTally | None:
+    """Scores against the scenes' records; None where these tell nothing."""
+    source = held_out.source
+    is_flat = len(held_out.views) == 1
+    if source is None or (scenes.reason_against(source) and not is_flat):
+      return None
+    shape = held_out.samples["frames"].shape
+
+    def by_scene(made):
+      return to_uint8(made).reshape(shape)
+
+    return run_paths.score_paths(
+      held_out,
+      self._run.config.prediction.given_frames,
+      {name: by_scene(made.clips) for name, made in predicted.items()},
+      floors={RECONSTRUCTIONS: by_scene(reconstructions)},
+    )
