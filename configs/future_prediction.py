@@ -40,13 +40,12 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   name = variant.removesuffix("tiny").removesuffix("_")
   config = study_base.make("tiny" if is_tiny else "B")
   config.experiment_name = f"future_prediction_{variant}"
-  config.oracle_gate = True
-  config.oracle_gate_db = 3.0
   # The frozen tokenizer: a model that comes with the package, the --workdir of
   # a run, or a folder of save_pretrained.
   config.pretrained = optional("runs/traj3d_B")
   add_prediction(config)
   if is_tiny:
+    config.pretrained = "traj3d-tiny"
     make_tiny(config)
   if name in PREDICTORS:
     config.prediction.names = name
@@ -56,6 +55,8 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
 
 def add_prediction(config: mlc.ConfigDict) -> None:
   """Adds the sections of the study, of a size for a GPU."""
+  config.oracle_gate = True  # The tokenizer must show the object, by
+  config.oracle_gate_db = 3.0  # foreground PSNR above background-only.
   config.prediction = prediction = mlc.ConfigDict()
   prediction.names = ",".join(PREDICTORS)
   prediction.given_frames = 8
@@ -87,6 +88,15 @@ def add_prediction(config: mlc.ConfigDict) -> None:
   sampling.temperature = 0.0
   sampling.top_k = placeholder(int)
   sampling.top_p = placeholder(float)
+  # Masked and autoregressive: also clips of a class, from nothing.
+  prediction.class_conditional = False
+  prediction.class_sampling = sampling = mlc.ConfigDict()
+  sampling.mask_bins = 12
+  sampling.temperature = 1.0
+  sampling.choice_temperature = 4.5
+  sampling.guidance = 0.0
+  prediction.num_samples_per_class = 16
+  prediction.num_classifier_steps = 4000
   prediction.split = "test"
   prediction.eval_batch_size = 24  # Clips.
   prediction.num_clips = 600
@@ -101,8 +111,7 @@ def add_prediction(config: mlc.ConfigDict) -> None:
 
 
 def make_tiny(config: mlc.ConfigDict) -> None:
-  """Smaller networks on the scenes of `configs/traj3d.py:tiny`."""
-  config.pretrained = "traj3d-tiny"
+  """Smaller networks, for the scenes of `configs/traj3d.py:tiny`."""
   prediction = config.prediction
   transformer = prediction.transformer
   transformer.num_layers = 3
@@ -117,6 +126,7 @@ def make_tiny(config: mlc.ConfigDict) -> None:
   prediction.slowfast_blocks = (1, 1, 1, 1)
   prediction.motion_features = 128
   prediction.mask_schedule = "pow3"
+  prediction.num_classifier_steps = 1800
   prediction.num_clips = 288
   training = config.train_prediction
   training.batch_size = 16

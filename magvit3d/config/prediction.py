@@ -45,6 +45,12 @@ class PredictionConfig(StudyConfig):
     masked_sampling: How the masked one decodes.
     autoregressive_sampling: The same of the other; `temperature`, `top_k` and
       `top_p` count.
+    class_conditional: Masked and autoregressive predictors also learn to make
+      whole clips of a class; half of what they are trained on are such.
+    class_sampling: How such clips are drawn; of the autoregressive one
+      `temperature`, `top_k` and `top_p` count.
+    num_samples_per_class: Such clips that are scored.
+    num_classifier_steps: Of the classifier that scores them.
     num_clips: Of the split that is scored, at most.
     num_shown_clips: In the report.
     min_foreground_gain_db: Foreground PSNR above the background alone and the
@@ -76,6 +82,12 @@ class PredictionConfig(StudyConfig):
   autoregressive_sampling: SamplingConfig = dataclasses.field(
     default_factory=SamplingConfig
   )
+  class_conditional: bool = False
+  class_sampling: SamplingConfig = dataclasses.field(
+    default_factory=SamplingConfig
+  )
+  num_samples_per_class: int = 8
+  num_classifier_steps: int = 2000
   num_clips: int = 288
   num_shown_clips: int = 12
   min_foreground_gain_db: float | None = None

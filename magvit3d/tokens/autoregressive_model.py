@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from magvit3d.config.run import RunConfig
+from magvit3d.config.tasks import SamplingConfig
 from magvit3d.models.autoregressive_transformer import TransformerLM, make_step
 from magvit3d.models.tokenizer import Tokenizer
 from magvit3d.tokens import autoregressive_decoding, vocabulary
@@ -88,16 +89,18 @@ class LanguageModel:
     rng: PRNGKeyArray,
     labels: Int[Array, " b"],
     given: Int[Array, "b s h w"] | None = None,
+    sampling: SamplingConfig | None = None,
   ) -> Int[Array, "b t h w"]:
-    """Draws token grids of the given classes, as `sampling` says.
+    """Draws token grids of the given classes.
 
     Args:
       params: Of the transformer.
       rng: Key of all draws.
       labels: Classes.
       given: First s < t latent frames, which the grids go on with.
+      sampling: Temperature and what is cut off; None: as `lmgvt.sampling`.
     """
-    sampling = self.settings.sampling
+    sampling = sampling or self.settings.sampling
     prefix = autoregressive_decoding.make_prefix(self._class_ids(labels))
     if given is not None:
       given_row = given.reshape(len(given), -1).astype(prefix.dtype)

@@ -10,9 +10,13 @@ from jaxtyping import Int
 from magvit3d.checkpoints import identity
 from magvit3d.config.evaluation import EvaluationConfig
 from magvit3d.config.run import STAGES, RunConfig
-from magvit3d.config.tasks import MaskedModelConfig, TaskConfig
+from magvit3d.config.tasks import (
+  MaskedModelConfig,
+  TaskConfig,
+  TaskSamplingConfig,
+)
 from magvit3d.config.training import TransformerTrainingConfig
-from magvit3d.data.clips import ClipSource, Sample
+from magvit3d.data.clips import ClipSource, Sample, load_clips
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.evaluation import tokenizer_scores, transformer_scores
 from magvit3d.monitoring import stage_progress
@@ -23,7 +27,7 @@ from magvit3d.run.stages import Run, TokenRun
 from magvit3d.studies.frozen_tokenizer import FrozenTokenizer
 from magvit3d.tokens.masked_model import TokenModel
 
-TASK = "frame_prediction"
+TASK, SAMPLES = "frame_prediction", "full_generation"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +38,7 @@ class TokenizedClips:
     clips: Where they come from.
     tokens: Of the clips.
     cond_tokens: Of what is shown: the last given frame repeated.
+    labels: Classes; None: they are not told, and there is no task of them.
     with_frames: Whether samples have frames and masks.
     key: Names tokenizer and data.
   """
@@ -41,6 +46,7 @@ class TokenizedClips:
   clips: ClipSource
   tokens: Int[np.ndarray, "n t h w"]
   cond_tokens: Int[np.ndarray, "n t h w"]
+  labels: Int[np.ndarray, " n"] | None
   with_frames: bool
   key: str
 
@@ -55,20 +61,64 @@ class TokenizedClips:
     """Returns a clip.
 
     Returns:
-      tokens: int32 (t, h, w). cond_tokens: int32 (1, t, h, w). labels: int32,
-      0: nothing is told of the class.
+      tokens: int32 (t, h, w). cond_tokens: int32 (tasks, t, h, w). labels:
+      int32.
       If asked for: frames: uint8 (t, h, w, 3). masks: uint8 (t, h, w).
     """
     number = int(index)
+    shown = [self.cond_tokens[number]]
+    if self.labels is not None:
+      shown.append(self.tokens[number])
     sample = {
       "tokens": self.tokens[number],
-      "cond_tokens": self.cond_tokens[number][None],
-      "labels": np.int32(0),
+      "cond_tokens": np.stack(shown),
+      "labels": np.int32(0 if self.labels is None else self.labels[number]),
     }
     if self.with_frames:
       clip = self.clips[number]
       sample |= {key: clip[key] for key in ("frames", "masks")}
     return sample
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenSequences:
+  """The same for a model that reads token after token.
+
+  Attributes:
+    clips: With their tokens.
+    num_given: Latent frames that are shown first.
+    first: Latent frame from which on the truth follows.
+    no_class: Label of what is predicted: nothing is told of the class.
+  """
+
+  clips: TokenizedClips
+  num_given: int
+  first: int
+  no_class: int
+
+  def __len__(self) -> int:
+    return len(self.clips)
+
+  def __repr__(self) -> str:
+    return f"TokenSequences({self.clips!r}, {self.num_given}, {self.first})"
+
+  def random_clip(
+    self, index: SupportsIndex, rng: np.random.Generator
+  ) -> Sample:
+    """Returns what is given and what follows, or half as often a whole clip.
+
+    Returns:
+      tokens: int32 (s, h, w). labels: int32, of a whole clip its class.
+    """
+    sample = self.clips[index]
+    if self.clips.labels is not None and rng.random() < 0.5:
+      return {key: sample[key] for key in ("tokens", "labels")}
+    given = sample["cond_tokens"][0, : self.num_given]
+    future = sample["tokens"][self.first :]
+    return {
+      "tokens": np.concatenate([given, future]),
+      "labels": np.int32(self.no_class),
+    }
 
 
 class PredictionClips:
@@ -95,6 +145,11 @@ class PredictionClips:
     stride = total // self.grid[0]
     # Latent frames that hold a predicted frame, and those with a given one.
     self.first, self.num_given = given // stride, -(-given // stride)
+    if self.settings.class_conditional and given % stride:
+      raise UserError(
+        f"config.prediction.given_frames={given} must be a multiple of "
+        f"{stride}, the frames of a token, with class_conditional=True."
+      )
 
   @functools.cached_property
   def tokenizer_run(self) -> TokenRun | None:
@@ -135,7 +190,11 @@ class PredictionClips:
       cond_frames=settings.given_frames,
       cond_latent_frames=self.num_given,
       cond_padding="edge",
+      sampling=TaskSamplingConfig(**vars(settings.masked_sampling)),
     )
+    tasks = {TASK: task}
+    if settings.class_conditional:
+      tasks[SAMPLES] = TaskConfig(class_conditional=True)
     return dataclasses.replace(
       config,
       prediction=None,
@@ -144,22 +203,31 @@ class PredictionClips:
       vqvae=self.tokenizer.vqvae,
       transformer=settings.transformer,
       train_transformer=training,
-      tasks={TASK: task},
+      tasks=tasks,
       maskgvt=MaskedModelConfig(
         condition_mode="cond->input",
-        multi_task=False,
+        multi_task=settings.class_conditional,
         weight_mode="mask+refine",
         mask_schedule=settings.mask_schedule,
         draw="clip",
-        sampling=settings.masked_sampling,
+        sampling=settings.class_sampling,
       ),
     )
+
+  @functools.cached_property
+  def num_classes(self) -> int:
+    """Of the data; 0 if nothing is told of them."""
+    if not self.settings.class_conditional:
+      return 0
+    return self._run.data.num_classes()
 
   @functools.cached_property
   def masked_model(self) -> TokenModel:
     """MAGVIT's transformer, which also says what is shown."""
     num_frames = self._run.data.clip_shape[0]
-    return TokenModel(self.token_config, num_frames, 0, self.grid)
+    return TokenModel(
+      self.token_config, num_frames, self.num_classes, self.grid
+    )
 
   def pass_oracle_gate(self) -> None:
     """Stops the run where the tokenizer does not show the object."""
@@ -191,14 +259,15 @@ class PredictionClips:
     )
 
   @functools.lru_cache(maxsize=1)  # noqa: B019 - One object a run.
-  def _training_tokens(self) -> dict[str, np.ndarray]:
+  def training_tokens(self) -> dict[str, np.ndarray]:
+    """Returns `tokens`, `cond_tokens` and `labels` of all training clips."""
     clips, size = self.training_clips, self.settings.eval_batch_size
     parts = []
     for start in range(0, len(clips), size):
       stage_progress.note(start, len(clips))
       rows = range(start, min(start + size, len(clips)))
-      frames = np.stack([clips[row]["frames"] for row in rows])
-      parts.append(self.tokenize({"frames": frames}))
+      some = load_clips(clips, rows, ("frames", "labels"))
+      parts.append(self.tokenize(some) | {"labels": some["labels"]})
     return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
 
   @property
@@ -210,11 +279,12 @@ class PredictionClips:
 
   def training_samples(self, with_frames: bool) -> TokenizedClips:
     """Returns what is trained on, see `TokenizedClips`."""
-    tokens = self._training_tokens()
+    tokens = self.training_tokens()
     return TokenizedClips(
       self.training_clips,
       tokens["tokens"],
       tokens["cond_tokens"],
+      tokens["labels"] if self.settings.class_conditional else None,
       with_frames,
       f"{len(self.training_clips)} clips, {self.tokenizer_fingerprint}",
     )

@@ -22,6 +22,7 @@ from magvit3d.monitoring import stage_progress
 from magvit3d.run.data import RunData
 from magvit3d.run.stages import Run, Stage
 from magvit3d.run.training_stages import TokenizerTraining
+from magvit3d.studies.prediction import class_samples
 from magvit3d.studies.prediction.prediction_clips import PredictionClips
 from magvit3d.studies.prediction.prediction_scores import (
   Predicted,
@@ -68,7 +69,13 @@ class PredictionEvaluation(StudyEvaluation):
   """Scores all predictors on the same held-out clips."""
 
   parts = MappingProxyType(
-    {"networks": 1.0, "predictions": 30.0, "paths": 20.0, "tables": 3.0}
+    {
+      "networks": 1.0,
+      "predictions": 30.0,
+      "paths": 20.0,
+      "classes": 20.0,
+      "tables": 3.0,
+    }
   )
 
   def __init__(
@@ -114,9 +121,51 @@ class PredictionEvaluation(StudyEvaluation):
       given = f"The first {config.given_frames} frames are given."
       lines = tally.lines(self._run.config.seed)
       path_tables.add_tables(results, "Predicted paths", given, lines)
+    if config.class_conditional:
+      stage_progress.begin("classes")
+      self._score_classes(results, params, clips)
     names = np.array(held_out.class_names)[clips["labels"]]
     scores.show(names.tolist(), clips["frames"])
     return results
+
+  def _score_classes(
+    self,
+    results: Results,
+    params: Mapping[str, PyTree],
+    real: Mapping[str, np.ndarray],
+  ) -> None:
+    """Adds what clips of a class are worth, and some of them to show."""
+    config, data, shared = self._run.config, self._run.data, self._clips
+    source = data.clips("train").scenes
+    num_classes = len(source.class_names)
+    count = config.prediction.num_samples_per_class
+    labels = np.repeat(np.arange(num_classes, dtype=np.int32), count)
+    samples = {
+      stage.name: grids
+      for stage in self._predictors
+      if (grids := stage.sample(params[stage.name], labels)) is not None
+    }
+    if not samples:
+      return
+    number = config.train_prediction.num_validation_clips
+    validation = data.some_clips("validation", number)
+    classifier = class_samples.SampleClassifier(
+      shared.tokenizer.codebook,
+      source,
+      shared.training_tokens(),
+      validation | shared.tokenize(validation),
+      config.prediction.num_classifier_steps,
+      config.seed,
+    )
+    class_samples.add_table(
+      results, classifier, samples, labels, real, config.seed
+    )
+    first = np.arange(num_classes) * count
+    made = [to_uint8(shared.decode(grids[first])) for grids in samples.values()]
+    results.shown |= {
+      "samples/frames": np.stack(made, axis=1),
+      "samples/class_names": np.array(source.class_names),
+    }
 
   def _predict(
     self,

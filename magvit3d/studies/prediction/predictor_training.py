@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, PyTree
+from jaxtyping import Float, Int, PyTree
 
 from magvit3d.evaluation import image_metrics
 from magvit3d.inference.batched import map_batches
@@ -23,6 +23,9 @@ _OF_SCORES = (
   "num_steps",
   "masked_sampling",
   "autoregressive_sampling",
+  "class_sampling",
+  "num_samples_per_class",
+  "num_classifier_steps",
   "num_clips",
   "num_shown_clips",
   "min_foreground_gain_db",
@@ -65,6 +68,13 @@ class PredictorTraining(StudyTraining):
       clips: As for `predict`, and `tokens`.
     """
     del params, clips
+    return None
+
+  def sample(
+    self, params: PyTree, labels: Int[np.ndarray, " n"]
+  ) -> Int[np.ndarray, "n t h w"] | None:
+    """Returns token grids of classes; None of what does not learn these."""
+    del params, labels
     return None
 
   def num_steps(self) -> int:

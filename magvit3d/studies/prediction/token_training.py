@@ -6,12 +6,14 @@ from collections.abc import Mapping
 
 import jax
 import numpy as np
-from jaxtyping import Float, PyTree
+from jaxtyping import Float, Int, PyTree
 
 from magvit3d.config.networks import AutoregressiveTransformerConfig
 from magvit3d.config.tasks import AutoregressiveModelConfig
 from magvit3d.errors import as_user_errors
 from magvit3d.evaluation import transformer_scores
+from magvit3d.run.data import TrainingSamples
+from magvit3d.studies.prediction.prediction_clips import TokenSequences
 from magvit3d.studies.prediction.predictor_training import PredictorTraining
 from magvit3d.tokens.autoregressive_model import LanguageModel
 from magvit3d.tokens.masked_model import TokenBatch
@@ -33,10 +35,19 @@ class MaskedTraining(PredictorTraining):
     self, params: PyTree, clips: Mapping[str, np.ndarray]
   ) -> Float[np.ndarray, "n t h w 3"]:
     """Returns clips, decoded as `masked_sampling` says."""
-    cond_tokens = clips["cond_tokens"]
-    labels = np.zeros(len(cond_tokens), np.int32)
-    batch = TokenBatch(cond_tokens, cond_tokens[:, None], labels)
+    shown = clips["cond_tokens"]
+    labels = np.zeros(len(shown), np.int32)
+    batch = TokenBatch(shown, shown[:, None], labels)
     return self.clips.decode(self._generate(params, batch, 0))
+
+  def sample(
+    self, params: PyTree, labels: Int[np.ndarray, " n"]
+  ) -> Int[np.ndarray, "n t h w"] | None:
+    """Returns token grids of classes, decoded as `class_sampling` says."""
+    if not self.settings.class_conditional:
+      return None
+    shown = np.zeros((len(labels), 2, *self.clips.grid), np.int32)
+    return self._generate(params, TokenBatch(shown[:, 0], shown, labels), 1)
 
   @functools.cached_property
   def _generate(self):
@@ -72,49 +83,64 @@ class AutoregressiveTraining(PredictorTraining):
       ),
     )
     t, h, w = clips.grid
-    return LanguageModel(config, 0, (clips.num_given + t - clips.first, h, w))
+    # With classes, one more stands for none.
+    num_classes = clips.num_classes and clips.num_classes + 1
+    length = clips.num_given + t - clips.first
+    return LanguageModel(config, num_classes, (length, h, w))
 
   def network_stage(self) -> LMStage:
     """Returns network, loss and optimizer."""
     with as_user_errors(ValueError):
       return LMStage(self.clips.token_config, self.model, self.num_steps(), ())
 
-  def samples(self):
-    """Returns the clips to train on, as sequences."""
-    samples = super().samples()
-    source = dataclasses.replace(
-      samples.source, tokens=self._sequences(samples.source)
-    )
-    return dataclasses.replace(samples, source=source)
+  @property
+  def _no_class(self) -> int:
+    return self.clips.num_classes
 
-  def _sequences(self, source) -> np.ndarray:
-    """What is given, as it is shown, then the truth."""
-    given = source.cond_tokens[:, : self.clips.num_given]
-    future = source.tokens[:, self.clips.first :]
-    return np.concatenate([given, future], axis=1)
+  def samples(self) -> TrainingSamples:
+    """Returns the clips to train on, as sequences."""
+    clips = self.clips
+    sequences = TokenSequences(
+      super().samples().source, clips.num_given, clips.first, self._no_class
+    )
+    return TrainingSamples(sequences)
 
   def predict(
     self, params: PyTree, clips: Mapping[str, np.ndarray]
   ) -> Float[np.ndarray, "n t h w 3"]:
     """Returns clips, decoded as `autoregressive_sampling` says."""
-    count, cond_tokens = self.clips.num_given, clips["cond_tokens"]
-    grids = self.map(
-      lambda batch: self._generate(params, batch),
-      {
-        "given": cond_tokens[:, :count],
-        "number": np.arange(len(cond_tokens), dtype=np.int32),
-      },
-    )
-    first = cond_tokens[:, : self.clips.first]
+    count, shown = self.clips.num_given, clips["cond_tokens"]
+    labels = np.full(len(shown), self._no_class, np.int32)
+    arrays = {"given": shown[:, :count], "labels": labels}
+    grids = self._generate(params, arrays)
+    first = shown[:, : self.clips.first]
     return self.clips.decode(np.concatenate([first, grids[:, count:]], axis=1))
 
+  def sample(
+    self, params: PyTree, labels: Int[np.ndarray, " n"]
+  ) -> Int[np.ndarray, "n t h w"] | None:
+    """Returns token grids of classes, drawn as `class_sampling` says."""
+    if not self.settings.class_conditional:
+      return None
+    return self._generate(params, {"labels": labels})
+
+  def _generate(self, params, arrays) -> np.ndarray:
+    number = np.arange(len(arrays["labels"]), dtype=np.int32)
+    return self.map(
+      lambda batch: self._draw(params, batch), arrays | {"number": number}
+    )
+
   @functools.cached_property
-  def _generate(self):
-    seed = self._run.config.seed
+  def _draw(self):
+    settings = self.settings
 
-    def generate(params, batch):
-      rng = jax.random.fold_in(jax.random.key(seed), batch["number"][0])
-      labels = batch["number"] * 0
-      return self.model.generate(params, rng, labels, batch["given"])
+    def draw(params, batch):
+      key = jax.random.key(self._run.config.seed)
+      rng = jax.random.fold_in(key, batch["number"][0])
+      given = batch.get("given")
+      sampling = settings.class_sampling
+      if given is not None:
+        sampling = settings.autoregressive_sampling
+      return self.model.generate(params, rng, batch["labels"], given, sampling)
 
-    return jax.jit(generate)
+    return jax.jit(draw)
