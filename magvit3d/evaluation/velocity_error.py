@@ -1,10 +1,10 @@
 """PhyWorld's score: velocities found in videos of discs before white.
 
 The error of a frame is |v - v*|, where v is what the centre of the disc moves
-from the frame before to this one, over 0.1 s, as found in the pixels, and v* the
-same of the true path (https://arxiv.org/abs/2411.02385, section 3). A frame
-counts if the true discs are wholly inside the image in both frames, soft edges
-included. A disc that is not found counts as one that does not move.
+from the frame before to this one, over 0.1 s, as found in the pixels, and v*
+the same of the true path (https://arxiv.org/abs/2411.02385). A frame counts if
+the true discs are wholly inside the image in both frames, soft edges included.
+A disc that is not found counts as one that does not move.
 """
 
 import dataclasses
@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from data_gen.phyworld_laws import FRAME_S, WORLD_WIDTH
-from magvit3d.studies.ratios import Ratio
 
 # Of the darkest pixel, by how far it is from white: the smallest disc that is
 # made shows 0.4 in images of 32 pixels.
@@ -41,14 +40,19 @@ class VelocityErrors:
   is_missing: Bool[np.ndarray, "s t"]
 
   @property
-  def mean(self) -> Ratio:
-    """The mean over frames, with the clips that a bootstrap draws."""
-    return self._over_frames(self.errors)
+  def counts(self) -> Float[np.ndarray, " s"]:
+    """The frames of each clip that count."""
+    return self.is_scored.sum(1).astype(float)
 
   @property
-  def missing(self) -> Ratio:
-    """The share of frames in which a disc was not found."""
-    return self._over_frames(self.is_missing)
+  def sums(self) -> Float[np.ndarray, " s"]:
+    """The errors of each clip, summed over the frames that count."""
+    return np.where(self.is_scored, self.errors, 0.0).sum(1)
+
+  @property
+  def missing(self) -> Float[np.ndarray, " s"]:
+    """The frames of each clip that count and lack a disc."""
+    return (self.is_missing & self.is_scored).sum(1).astype(float)
 
   @property
   def by_frame(self) -> Float[np.ndarray, " t"]:
@@ -56,10 +60,6 @@ class VelocityErrors:
     counts = self.is_scored.sum(0)
     sums = np.where(self.is_scored, self.errors, 0.0).sum(0)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-
-  def _over_frames(self, values) -> Ratio:
-    above = np.where(self.is_scored, values, 0.0).sum(1)
-    return Ratio(above.astype(float), self.is_scored.sum(1).astype(float))
 
 
 def score(
@@ -89,9 +89,7 @@ def score(
   is_scored = is_inside.copy()
   is_scored[:, 1:] &= is_inside[:, :-1]
   is_scored[:, :given_frames] = False
-  return VelocityErrors(
-    np.pad(errors, ((0, 0), (1, 0))), is_scored, ~is_found
-  )
+  return VelocityErrors(np.pad(errors, ((0, 0), (1, 0))), is_scored, ~is_found)
 
 
 def is_in_image(
@@ -114,8 +112,9 @@ def find_discs(
   """Returns the centres of one disc or two, from left to right, units.
 
   They are means of pixels, weighted by how far these are from white, around
-  those that are dark. Two discs are parted at the brightest column near to where
-  their areas part what is dark, and in it so that each has its share if it can.
+  those that are dark. Two discs are parted at the brightest column near to
+  where their areas part what is dark, and in it so that each has its share if
+  it can.
 
   Args:
     clip: The frames.
