@@ -6,9 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
-from data_gen import schema
 from data_gen.phyworld_laws import FRAME_S
-from data_gen.scene_source import SceneSource, read_manifest
 from magvit3d.config.prediction import PredictionConfig
 from magvit3d.evaluation import checks, velocity_error
 from magvit3d.evaluation.held_out import HeldOutScenes
@@ -19,23 +17,20 @@ from magvit3d.evaluation.outputs import to_uint8
 from magvit3d.evaluation.results import Results
 from magvit3d.evaluation.tables import Cell, Column, Role, Row, Table
 from magvit3d.evaluation.velocity_error import VelocityErrors
-from magvit3d.run.data import RunData
+from magvit3d.studies.prediction.phyworld_motion import (
+  OOD_SPLITS,
+  TRUE_CLIPS,
+  TrueMotion,
+)
 from magvit3d.studies.ratios import Ratio
 
-TRUE_CLIPS = "true"
-# Splits out of distribution, and how a table calls them.
-OOD_SPLITS = {
-  "ood_size": "other radii",
-  "ood_speed": "other speeds",
-  "ood_size_speed": "other radii and speeds",
-}
-_TITLES = {
+TITLES = {
   COPY_LAST: "copy of the last given frame",
   CONSTANT_VELOCITY: "constant velocity, as found in the given frames",
   RECONSTRUCTIONS: "floor: true frames through the tokenizer",
   TRUE_CLIPS: "floor: true frames",
 }
-_ROLES: Mapping[str, Role] = {
+ROLES: Mapping[str, Role] = {
   COPY_LAST: "baseline",
   CONSTANT_VELOCITY: "baseline",
   RECONSTRUCTIONS: "floor",
@@ -48,48 +43,6 @@ _PUBLISHED: tuple[tuple[str, Role, float, float | None], ...] = (
   ("DiT-L, 3M clips", "model", 0.012, 0.427),
   ("floor: true frames", "floor", 0.010, None),
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class TrueMotion:
-  """What is true of some scenes.
-
-  Attributes:
-    paths: Of the centres of the discs, from left to right, units.
-    radii: Of the discs, units.
-  """
-
-  paths: Float[np.ndarray, "n d t 2"]
-  radii: Float[np.ndarray, "n d"]
-
-  @classmethod
-  def read(cls, held_out: HeldOutScenes) -> "TrueMotion":
-    """Reads what the records of scenes say."""
-    source = held_out.source
-    assert isinstance(source, SceneSource)
-    keys = (schema.TRAJECTORY, schema.SIZE)
-    if schema.OBJECTS_SIZE in source.features:
-      keys = (schema.OBJECTS_TRAJECTORY, schema.OBJECTS_SIZE)
-    found = [source.scene(index, keys) for index in held_out.indices]
-    frames = held_out.frames or slice(None)
-    paths = np.stack([np.asarray(scene[keys[0]], float) for scene in found])
-    radii = np.stack([np.asarray(scene[keys[1]], float) for scene in found])
-    count = len(found)
-    paths = paths.reshape(count, -1, *paths.shape[-2:])
-    return cls(paths[:, :, frames, :2], radii.reshape(count, -1))
-
-
-def further_splits(data: RunData) -> list[str]:
-  """Returns the splits out of distribution that have scenes."""
-  found = read_manifest(data.folder)["splits"]
-  return [split for split in OOD_SPLITS if split in found]
-
-
-def arguments(data: RunData) -> dict:
-  """Returns what PhyWorld's scenes were made with; empty of others."""
-  found = read_manifest(data.folder)["arguments"]
-  is_own = str(found.get("preset")).startswith(schema.PHYWORLD)
-  return dict(found) if is_own else {}
 
 
 class PhyWorldScores:
@@ -132,7 +85,7 @@ class PhyWorldScores:
     splits = list(self._errors)
     inside = splits[0]
     names = [n for n in self._errors[inside] if n in _models(self._errors)]
-    names += [n for n in _TITLES if n in self._errors[inside]]
+    names += [n for n in TITLES if n in self._errors[inside]]
     columns = [
       Column("in distribution", "", "lower"),
       *(Column(OOD_SPLITS[split], "", "lower") for split in splits[1:]),
@@ -154,8 +107,8 @@ class PhyWorldScores:
       [*columns, *further],
       [
         Row.of(
-          _TITLES.get(name, name),
-          _ROLES.get(name, "model"),
+          TITLES.get(name, name),
+          ROLES.get(name, "model"),
           [
             *(self._mean([split], name).cell() for split in splits),
             *[self.ratio(name)] * is_further,
@@ -172,8 +125,8 @@ class PhyWorldScores:
       columns,
       [
         Row.of(
-          _TITLES.get(name, name),
-          _ROLES.get(name, "model"),
+          TITLES.get(name, name),
+          ROLES.get(name, "model"),
           [self._missing(split, name) for split in splits],
         )
         for name in names
@@ -212,7 +165,7 @@ class PhyWorldScores:
       known = np.flatnonzero(np.isfinite(by_frame))
       series.append(
         {
-          "name": _TITLES.get(name, name),
+          "name": TITLES.get(name, name),
           "x": (known + given + 1).tolist(),
           "y": by_frame[known].tolist(),
           "is_baseline": name not in models,
@@ -252,7 +205,7 @@ class PhyWorldScores:
 
 def _models(errors) -> list[str]:
   first = next(iter(errors.values()))
-  return [name for name in first if name not in _TITLES]
+  return [name for name in first if name not in TITLES]
 
 
 def _constant_velocity(clips, truth, given) -> Float[np.ndarray, "n t"]:

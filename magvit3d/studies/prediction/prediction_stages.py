@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from data_gen import cues
 from magvit3d.config.prediction import GUIDED, REGRESSIONS
 from magvit3d.data.scene_clips import fold_views
 from magvit3d.evaluation import image_metrics
@@ -22,7 +23,12 @@ from magvit3d.monitoring import stage_progress
 from magvit3d.run.data import RunData
 from magvit3d.run.stages import Run, Stage
 from magvit3d.run.training_stages import TokenizerTraining
-from magvit3d.studies.prediction import class_samples, phyworld_scores
+from magvit3d.studies.prediction import (
+  class_samples,
+  cue_scores,
+  phyworld_motion,
+  phyworld_scores,
+)
 from magvit3d.studies.prediction.prediction_clips import PredictionClips
 from magvit3d.studies.prediction.prediction_scores import (
   Predicted,
@@ -125,7 +131,7 @@ class PredictionEvaluation(StudyEvaluation):
     if config.class_conditional:
       stage_progress.begin("classes")
       self._score_classes(results, params, clips)
-    if phyworld_scores.arguments(data):
+    if phyworld_motion.arguments(data):
       stage_progress.begin("velocities")
       made = {name: made.clips for name, made in predicted.items()} | {
         name: others[name] for name in (COPY_LAST, RECONSTRUCTIONS)
@@ -193,12 +199,16 @@ class PredictionEvaluation(StudyEvaluation):
     assert isinstance(data, RunData)
     scores = phyworld_scores.PhyWorldScores(config)
     scores.measure(held_out, made)
-    splits = phyworld_scores.further_splits(data)
+    splits = phyworld_motion.further_splits(data)
     for number, split in enumerate(splits):
       stage_progress.note(number, len(splits))
       found = data.held_out_scenes(split, config.num_clips, None)
       scores.measure(found, self._made(params, found))
     scores.add(results)
+    text = phyworld_motion.arguments(data)["cues"]
+    if text and cues.SPLIT in data.splits():
+      found = data.held_out_scenes(cues.SPLIT, config.num_clips, None)
+      cue_scores.add(results, found, self._made(params, found), text)
 
   def _made(
     self, params: Mapping[str, PyTree], held_out: HeldOutScenes
