@@ -117,7 +117,9 @@ class DatasetOptions(ShardPlan):
   )
   seed: int = _field(0, "With the other options it determines every byte.")
   image_size: int = _field(128, "Height and width of a frame, pixels.")
-  num_frames: int = _field(16, "Frames of a scene.")
+  num_frames: int = _field(
+    16, "Frames of a scene; of the presets phyworld_* 32, unless given."
+  )
   size_min: float = _field(
     0.0,
     "Least scale of an object; at 1 a cube has sides of 0.1 m. 0 for the "

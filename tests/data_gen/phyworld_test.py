@@ -1,9 +1,12 @@
 """PhyWorld's scenes obey its laws, and records hold what is shown."""
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from small_data_sets import ROOT
 
 from data_gen import cameras, phyworld_laws, schema
 from data_gen.features import make_features
@@ -253,3 +256,27 @@ def test_other_data_sets_are_called_as_before():
   own = {"num_ood_size", "num_ood_size_speed", "num_ood_cues", "cues"}
   assert not own & plain.arguments().keys()
   assert phyworld.arguments().keys() == plain.arguments().keys() | own
+
+
+@pytest.mark.parametrize(("flags", "num_frames"), [((), 32), (("8",), 8)])
+def test_the_command_makes_32_frames_unless_told(tmp_path, flags, num_frames):
+  folder = tmp_path / "data"
+  subprocess.run(
+    [
+      sys.executable,
+      "-m",
+      "data_gen",
+      "--preset=phyworld_parabola",
+      f"--output_dir={folder}",
+      "--num_train=1",
+      "--num_validation=0",
+      "--num_test=0",
+      "--num_workers=1",
+      "--image_size=16",
+      *(f"--num_frames={flag}" for flag in flags),
+    ],
+    cwd=ROOT,
+    check=True,
+    capture_output=True,
+  )
+  assert SceneSource(folder, "train").num_frames == num_frames
