@@ -3,8 +3,8 @@
 A pixel is the mean of the figure under a tent two pixels wide. Tents sum to 1
 everywhere and so do their places: the mean of all pixel centres, weighted by
 what is seen, is the centre of the figure exactly, wherever it is between the
-pixels (partition of unity and linear reproduction, I. J. Schoenberg, 1946). Under
-boxes, or as nine rays a pixel see it, it would be off by 0.02 px.
+pixels (partition of unity and linear reproduction, I. J. Schoenberg, 1946).
+Under boxes, or as nine rays a pixel see it, it would be off by 0.02 px.
 """
 
 import functools
