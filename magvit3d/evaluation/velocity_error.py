@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, UInt8
 from data_gen.phyworld_laws import FRAME_S, WORLD_WIDTH
 
 # Of the darkest pixel, by how far it is from white: the smallest disc that is
-# made shows 0.4 in images of 32 pixels.
+# made shows 0.6 in images of 32 pixels.
 _LEAST_DARKNESS = 0.25
 _WINDOW_PX = 2  # Around pixels that are half as dark as the darkest one.
 # Of each of two discs that may be on the wrong side of their border.
@@ -175,9 +175,8 @@ def _left_disc(
   middle = (before + columns / 2) / total
   is_near = middle >= _MOST_WRONG * share
   is_near &= 1 - middle >= _MOST_WRONG * (1 - share)
-  if not is_near.any():
-    is_near = middle >= share
-  places = np.flatnonzero(is_near)
+  # All that is dark may be in one column.
+  places = np.flatnonzero(is_near) if is_near.any() else np.arange(len(columns))
   border = places[columns[places].argmin()]
   left = (np.arange(len(columns)) < border).astype(float)
   missing = share * total - before[border]

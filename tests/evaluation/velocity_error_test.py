@@ -130,6 +130,17 @@ def test_only_predicted_frames_in_the_image_count(uniform):
   assert by_frame[5] == pytest.approx(found.errors[rows, 5].mean())
 
 
+@pytest.mark.parametrize("column", [0, 9, 31])
+def test_two_discs_are_not_found_in_a_line(column):
+  clip = np.full((4, 32, 32, 3), 255, np.uint8)
+  clip[:, :, column] = 0
+  found = velocity_error.find_discs(clip, np.array([1.4, 0.7]))
+  # Either is in the line, or not there.
+  assert found[np.isfinite(found)].size
+  x = (column + 0.5) * 10 / 32 - 5
+  np.testing.assert_allclose(found[..., 0][np.isfinite(found[..., 0])], x)
+
+
 def test_faint_noise_far_from_the_disc_does_not_count(uniform):
   clips, paths, radii = uniform
   noisy = clips.copy()
