@@ -27,8 +27,9 @@ SPEEDS = ((1.0, 4.0),)  # Units per second.
 # Of the splits out of distribution: from either interval equally often.
 OOD_RADII = ((0.3, 0.6), (1.5, 2.0))
 OOD_SPEEDS = ((0.0, 0.8), (4.5, 6.0))
-# When discs collide: after the three frames that are given.
-_COLLISION_S = (0.4, 2.0)
+# When discs collide: after the three frames that are given, and so that a third
+# of the clip shows what comes of it.
+_EARLIEST_S, _LATEST_SHARE = 0.4, 2 / 3
 _LEAST_SLACK = 1.0  # Units.
 _MAX_TRIES = 1000
 
@@ -113,16 +114,17 @@ def _draw_collision(rng, times, radii, speeds) -> list[Body]:
     before = draw_from(rng, speeds), -draw_from(rng, speeds)
     room = WORLD_WIDTH - 2 * (left + right + MARGIN)
     closing = before[0] - before[1]
-    earliest, latest = _COLLISION_S
+    latest = _LATEST_SHARE * times[-1]
     latest = min(latest, room / closing) if closing else latest
-    if latest > earliest:
+    if latest > _EARLIEST_S:
       break
   else:
     raise ValueError(
       f"In none of {_MAX_TRIES} draws two discs fit into the image and meet "
-      f"after {_COLLISION_S[0]} s or more."
+      f"{_EARLIEST_S} s after the first frame, or later, in two thirds of a "
+      f"clip of --num_frames={len(times)}. Make clips of 8 frames or more."
     )
-  meeting = rng.uniform(earliest, latest)
+  meeting = rng.uniform(_EARLIEST_S, latest)
   gap = closing * meeting
   start = rng.uniform(0, room - gap) - WORLD_WIDTH / 2 + MARGIN + left
   y = rng.uniform(-1, 1) * (WORLD_WIDTH / 2 - MARGIN - max(left, right))

@@ -280,3 +280,12 @@ def test_the_command_makes_32_frames_unless_told(tmp_path, flags, num_frames):
     capture_output=True,
   )
   assert SceneSource(folder, "train").num_frames == num_frames
+
+
+def test_collisions_are_in_two_thirds_of_a_clip():
+  for scene in _scenes(_options("collision", num_frames=10), count=10):
+    steps = np.diff(scene[schema.OBJECTS_TRAJECTORY][0, :, 0])
+    turn = np.flatnonzero(np.abs(np.diff(steps)) > 1e-3)
+    assert 3 <= turn[0] + 1 <= 6
+  with pytest.raises(ValueError, match="--num_frames=6. Make clips of 8"):
+    make_scene(_options("collision", num_frames=6), "train", 0)
