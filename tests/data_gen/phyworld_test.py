@@ -287,5 +287,5 @@ def test_collisions_are_in_two_thirds_of_a_clip():
     steps = np.diff(scene[schema.OBJECTS_TRAJECTORY][0, :, 0])
     turn = np.flatnonzero(np.abs(np.diff(steps)) > 1e-3)
     assert 3 <= turn[0] + 1 <= 6
-  with pytest.raises(ValueError, match="--num_frames=6. Make clips of 8"):
+  with pytest.raises(ValueError, match=r"--num_frames=6\. Make clips of 8"):
     make_scene(_options("collision", num_frames=6), "train", 0)
