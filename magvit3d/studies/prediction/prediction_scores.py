@@ -174,7 +174,7 @@ class PredictionScores:
   def _of_paths(self, name, tally, keys) -> list[Cell | None]:
     return [_cell(tally.values(name, key)) for key in keys]
 
-  def _of_costs(self, name) -> list[float | None]:
+  def _of_costs(self, name) -> list[int | float | None]:
     made = self._predicted.get(name)
     if made is None:
       return [None] * len(_OF_COSTS)
