@@ -22,6 +22,7 @@ from configs import (
   extractors,
   future_prediction,
   persistence,
+  phyworld,
   surprise,
   traj2d,
   traj3d,
@@ -53,6 +54,7 @@ _COMMENTED = (
   "persistence",
   "future_prediction",
   "traj2d",
+  "phyworld",
   "upstream_base",
   "traj3d_multiview",
   "maskgvt_bair_multitask_config",
@@ -315,6 +317,7 @@ def render() -> str:
       persistence,
       future_prediction,
       traj2d,
+      phyworld,
     )
   ]
   parts.append(_upstream(beside))

@@ -57,6 +57,9 @@ class PredictionConfig(StudyConfig):
       copy of the last given frame, that each shall reach; None: not checked.
     max_centroid_px: Of the object's place in predicted frames of one fixed
       camera; None: not checked.
+    max_velocity_error: Of discs of data.preset='phyworld_...', units per
+      second, in distribution; see docs/phyworld.md. None: not checked.
+    max_velocity_ratio: The same out of distribution over that in it.
 
   Raises:
     UserError: A value cannot be.
@@ -92,6 +95,8 @@ class PredictionConfig(StudyConfig):
   num_shown_clips: int = 12
   min_foreground_gain_db: float | None = None
   max_centroid_px: float | None = None
+  max_velocity_error: float | None = None
+  max_velocity_ratio: float | None = None
 
   def __post_init__(self):
     unknown = [name for name in self.networks if name not in PREDICTORS]

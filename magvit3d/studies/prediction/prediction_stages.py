@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from data_gen import cues
 from magvit3d.config.prediction import GUIDED, REGRESSIONS
 from magvit3d.data.scene_clips import fold_views
 from magvit3d.evaluation import image_metrics
@@ -22,7 +23,12 @@ from magvit3d.monitoring import stage_progress
 from magvit3d.run.data import RunData
 from magvit3d.run.stages import Run, Stage
 from magvit3d.run.training_stages import TokenizerTraining
-from magvit3d.studies.prediction import class_samples
+from magvit3d.studies.prediction import (
+  class_samples,
+  cue_scores,
+  phyworld_motion,
+  phyworld_scores,
+)
 from magvit3d.studies.prediction.prediction_clips import PredictionClips
 from magvit3d.studies.prediction.prediction_scores import (
   Predicted,
@@ -74,6 +80,7 @@ class PredictionEvaluation(StudyEvaluation):
       "predictions": 30.0,
       "paths": 20.0,
       "classes": 20.0,
+      "velocities": 60.0,
       "tables": 3.0,
     }
   )
@@ -124,6 +131,12 @@ class PredictionEvaluation(StudyEvaluation):
     if config.class_conditional:
       stage_progress.begin("classes")
       self._score_classes(results, params, clips)
+    if phyworld_motion.arguments(data):
+      stage_progress.begin("velocities")
+      made = {name: made.clips for name, made in predicted.items()} | {
+        name: others[name] for name in (COPY_LAST, RECONSTRUCTIONS)
+      }
+      self._score_velocities(results, params, held_out, made)
     names = np.array(held_out.class_names)[clips["labels"]]
     scores.show(names.tolist(), clips["frames"])
     return results
@@ -165,6 +178,54 @@ class PredictionEvaluation(StudyEvaluation):
     results.shown |= {
       "samples/frames": np.stack(made, axis=1),
       "samples/class_names": np.array(source.class_names),
+    }
+
+  def _score_velocities(
+    self,
+    results: Results,
+    params: Mapping[str, PyTree],
+    held_out: HeldOutScenes,
+    made: Mapping[str, np.ndarray],
+  ) -> None:
+    """Adds PhyWorld's scores, of splits out of distribution too.
+
+    Args:
+      results: Where they go.
+      params: Of all predictors, by name.
+      held_out: Scenes in distribution.
+      made: Clips of the same by what made them, in [0, 1].
+    """
+    config, data = self._run.config.prediction, self._run.data
+    assert isinstance(data, RunData)
+    scores = phyworld_scores.PhyWorldScores(config)
+    scores.measure(held_out, made)
+    splits = phyworld_motion.further_splits(data)
+    for number, split in enumerate(splits):
+      stage_progress.note(number, len(splits))
+      found = data.held_out_scenes(split, config.num_clips, None)
+      scores.measure(found, self._made(params, found))
+    scores.add(results)
+    text = phyworld_motion.arguments(data)["cues"]
+    if text and cues.SPLIT in data.splits():
+      found = data.held_out_scenes(cues.SPLIT, config.num_clips, None)
+      cue_scores.add(results, found, self._made(params, found), text)
+
+  def _made(
+    self, params: Mapping[str, PyTree], held_out: HeldOutScenes
+  ) -> dict[str, np.ndarray]:
+    """Returns clips in [0, 1] by what made them."""
+    given = self._run.config.prediction.given_frames
+    clips = fold_views(held_out.samples)
+    clips |= self._clips.tokenize(clips)
+    real = clips["frames"].astype(np.float32) / 255
+    found = {}
+    for stage in self._predictors:
+      made = np.array(stage.predict(params[stage.name], clips))
+      made[:, :given] = real[:, :given]
+      found[stage.name] = made
+    return found | {
+      COPY_LAST: image_metrics.copy_last(real, given),
+      RECONSTRUCTIONS: self._clips.decode(clips["tokens"]),
     }
 
   def _predict(

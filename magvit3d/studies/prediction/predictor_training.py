@@ -30,6 +30,8 @@ _OF_SCORES = (
   "num_shown_clips",
   "min_foreground_gain_db",
   "max_centroid_px",
+  "max_velocity_error",
+  "max_velocity_ratio",
 )
 
 
