@@ -158,9 +158,13 @@ class PredictionScores:
     self._add_checks(tally)
 
   def _known_columns(self, tally) -> tuple[str, ...]:
-    name = next(iter(self._predicted))
+    """Those that some predictor has a number of."""
     return tuple(
-      key for key in _OF_PATHS if not np.isnan(tally.values(name, key)).all()
+      key
+      for key in _OF_PATHS
+      if not all(
+        np.isnan(tally.values(name, key)).all() for name in self._predicted
+      )
     )
 
   def _of_pixels(self, name, tally) -> list[Cell | float | None]:
