@@ -104,7 +104,7 @@ def add_prediction(config: mlc.ConfigDict) -> None:
   # Targets that the report checks; None: not checked.
   prediction.min_foreground_gain_db = optional(3.0)
   prediction.max_centroid_px = placeholder(float)
-  prediction.max_velocity_error = placeholder(float)  # See configs/phyworld.py.
+  prediction.max_velocity_error = placeholder(float)  # Of data of PhyWorld.
   prediction.max_velocity_ratio = placeholder(float)
 
   config.train_prediction = training = study_base.make_training()

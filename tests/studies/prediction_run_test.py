@@ -104,6 +104,28 @@ def test_latents_are_told_relative_to_zero_and_to_the_last(run):
   assert 0 < over_zero < over_last and loss > 0
 
 
+def test_scenes_out_of_distribution_stand_beside(run):
+  tables = {table["title"]: table for table in _scores(run)["tables"]}
+  table = tables["In and out of distribution"]
+  assert [column["name"] for column in table["columns"]] == [
+    "test: foreground", "test: ADE", "ood_speed: foreground", "ood_speed: ADE",
+  ]  # fmt: skip
+  rows = {row["name"]: list(map(_value, row["cells"])) for row in table["rows"]}
+  assert set(rows) == {
+    *NAMES, "copy of the last given frame", "constant velocity",
+    "floor: true frames through the tokenizer",
+  }  # fmt: skip
+  first = {
+    row["name"]: _value(row["cells"][0])
+    for row in tables["Ways of predicting"]["rows"]
+  }
+  for name, cells in rows.items():
+    is_path = name == "constant velocity"
+    assert cells[0] == (None if is_path else pytest.approx(first[name]))
+    assert (cells[2] is None) == is_path and cells[3] is not None
+    assert cells[1] != cells[3]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_later_frames_change_no_prediction(name, run, stages):
   stage = stages[name]

@@ -17,13 +17,13 @@ from magvit3d.evaluation.tables import Cell, Column, Role, Row
 from magvit3d.studies.ratios import Ratio
 
 TRIVIAL = (BACKGROUND_ONLY, COPY_LAST)
-_TITLES = {
+TITLES = {
   BACKGROUND_ONLY: "background only",
   COPY_LAST: "copy of the last given frame",
   CONSTANT_VELOCITY: "constant velocity",
   RECONSTRUCTIONS: "floor: true frames through the tokenizer",
 }
-_ROLES: Mapping[str, Role] = {
+ROLES: Mapping[str, Role] = {
   BACKGROUND_ONLY: "baseline",
   COPY_LAST: "baseline",
   CONSTANT_VELOCITY: "baseline",
@@ -86,7 +86,7 @@ class PredictionScores:
     config: PredictionConfig,
   ):
     self._results, self._predicted, self._config = results, predicted, config
-    self._num_views, given = num_views, config.given_frames
+    given = config.given_frames
     self._real, self._is_object = real[:, given:], is_object[:, given:]
     named = {name: made.clips for name, made in predicted.items()} | dict(
       others
@@ -94,17 +94,9 @@ class PredictionScores:
     self._clips = {name: clips[:, given:] for name, clips in named.items()}
     # By name: a value a scene; NaN where no frame of it shows an object.
     self.foreground = {
-      name: self._by_scene(
-        image_metrics.foreground_psnr(clips, self._real, self._is_object)
-      )
+      name: foreground_by_scene(clips, self._real, self._is_object, num_views)
       for name, clips in self._clips.items()
     }
-
-  def _by_scene(self, values: Float[np.ndarray, " n"]) -> np.ndarray:
-    rows = values.reshape(-1, self._num_views)
-    known = ~np.isnan(rows)
-    total = np.where(known, rows, 0).sum(1)
-    return np.where(known.any(1), total / np.maximum(known.sum(1), 1), np.nan)
 
   def gain(self, name: str) -> float:
     """Returns the foreground PSNR above the best trivial clips', dB."""
@@ -131,8 +123,8 @@ class PredictionScores:
       names.insert(len(names) - 1, CONSTANT_VELOCITY)
     rows = [
       Row.of(
-        _TITLES.get(name, name),
-        _ROLES.get(name, "model"),
+        TITLES.get(name, name),
+        ROLES.get(name, "model"),
         [
           *self._of_pixels(name, tally),
           *self._of_paths(name, tally, paths),
@@ -170,13 +162,13 @@ class PredictionScores:
   def _of_pixels(self, name, tally) -> list[Cell | float | None]:
     if name == CONSTANT_VELOCITY:
       values = tally.values(name, "foreground_psnr")
-      return [_cell(values), None, _mean(tally.values(name, "psnr"))]
+      return [cell_of(values), None, _mean(tally.values(name, "psnr"))]
     gain = self.gain(name) if name in self._predicted else None
     psnr = image_metrics.psnr(self._clips[name], self._real)
-    return [_cell(self.foreground[name]), gain, float(psnr.mean())]
+    return [cell_of(self.foreground[name]), gain, float(psnr.mean())]
 
   def _of_paths(self, name, tally, keys) -> list[Cell | None]:
-    return [_cell(tally.values(name, key)) for key in keys]
+    return [cell_of(tally.values(name, key)) for key in keys]
 
   def _of_costs(self, name) -> list[int | float | None]:
     made = self._predicted.get(name)
@@ -217,7 +209,7 @@ class PredictionScores:
     given, num_frames = self._config.given_frames, self._real.shape[1]
     series = [
       {
-        "name": _TITLES.get(name, name),
+        "name": TITLES.get(name, name),
         "x": list(range(given + 1, given + num_frames + 1)),
         "y": [
           _mean(
@@ -291,11 +283,29 @@ class PredictionScores:
         self._results.shown[f"{name}/{column}"] = whole
 
 
+def foreground_by_scene(
+  clips: Float[np.ndarray, "n t h w 3"],
+  real: Float[np.ndarray, "n t h w 3"],
+  is_object: Bool[np.ndarray, "n t h w"],
+  num_views: int,
+) -> Float[np.ndarray, " m"]:
+  """Returns the foreground PSNR of each scene, the mean of its cameras', dB.
+
+  Cameras that see no object do not count; NaN where none does.
+  """
+  values = image_metrics.foreground_psnr(clips, real, is_object)
+  rows = values.reshape(-1, num_views)
+  known = ~np.isnan(rows)
+  total = np.where(known, rows, 0).sum(1)
+  return np.where(known.any(1), total / np.maximum(known.sum(1), 1), np.nan)
+
+
 def _mean(values: np.ndarray) -> float:
   known = values[~np.isnan(values)]
   return float(known.mean()) if known.size else float("nan")
 
 
-def _cell(values: np.ndarray) -> Cell | None:
+def cell_of(values: Float[np.ndarray, " m"]) -> Cell | None:
+  """Returns the mean over scenes with its interval; None if all are NaN."""
   known = values[~np.isnan(values)].astype(float)
   return Ratio.mean(known).cell() if known.size else None

@@ -28,17 +28,20 @@ from magvit3d.studies.prediction import (
   cue_scores,
   phyworld_motion,
   phyworld_scores,
+  split_scores,
 )
 from magvit3d.studies.prediction.prediction_clips import PredictionClips
 from magvit3d.studies.prediction.prediction_scores import (
   Predicted,
   PredictionScores,
+  foreground_by_scene,
 )
 from magvit3d.studies.prediction.predictor_training import PredictorTraining
 from magvit3d.studies.prediction.regression_training import (
   GuidedTraining,
   RegressionTraining,
 )
+from magvit3d.studies.prediction.split_scores import SplitScores
 from magvit3d.studies.prediction.token_training import (
   AutoregressiveTraining,
   MaskedTraining,
@@ -80,7 +83,7 @@ class PredictionEvaluation(StudyEvaluation):
       "predictions": 30.0,
       "paths": 20.0,
       "classes": 20.0,
-      "velocities": 60.0,
+      "other splits": 60.0,
       "tables": 3.0,
     }
   )
@@ -122,7 +125,8 @@ class PredictionEvaluation(StudyEvaluation):
       results, predicted, others, real, is_object, num_views, config
     )
     stage_progress.begin("paths")
-    tally = self._tally(held_out, predicted, others[RECONSTRUCTIONS])
+    made = {name: made.clips for name, made in predicted.items()}
+    tally = self._tally(held_out, made, others[RECONSTRUCTIONS])
     scores.add(tally)
     if tally is not None and num_views > 1:
       given = f"The first {config.given_frames} frames are given."
@@ -131,12 +135,15 @@ class PredictionEvaluation(StudyEvaluation):
     if config.class_conditional:
       stage_progress.begin("classes")
       self._score_classes(results, params, clips)
+    stage_progress.begin("other splits")
     if phyworld_motion.arguments(data):
-      stage_progress.begin("velocities")
-      made = {name: made.clips for name, made in predicted.items()} | {
-        name: others[name] for name in (COPY_LAST, RECONSTRUCTIONS)
-      }
+      made |= {name: others[name] for name in (COPY_LAST, RECONSTRUCTIONS)}
       self._score_velocities(results, params, held_out, made)
+    else:
+      foreground = dict(scores.foreground)
+      del foreground[BACKGROUND_ONLY]
+      known = SplitScores.of(config.split, foreground, tally)
+      self._score_other_splits(results, params, known)
     names = np.array(held_out.class_names)[clips["labels"]]
     scores.show(names.tolist(), clips["frames"])
     return results
@@ -179,6 +186,42 @@ class PredictionEvaluation(StudyEvaluation):
       "samples/frames": np.stack(made, axis=1),
       "samples/class_names": np.array(source.class_names),
     }
+
+  def _score_other_splits(
+    self, results: Results, params: Mapping[str, PyTree], known: SplitScores
+  ) -> None:
+    """Adds a table of splits out of distribution, if there are any.
+
+    Args:
+      results: Where it goes.
+      params: Of all predictors, by name.
+      known: Scores in distribution.
+    """
+    config, data = self._run.config.prediction, self._run.data
+    splits = [s for s in data.splits() if s.startswith("ood_")]
+    found, given = [known], config.given_frames
+    for number, split in enumerate(splits):
+      stage_progress.note(number, len(splits))
+      held_out = data.held_out_scenes(split, config.num_clips, None)
+      clips = fold_views(held_out.samples)
+      made = self._made(params, held_out)
+      tally = self._tally(
+        held_out,
+        {stage.name: made[stage.name] for stage in self._predictors},
+        made[RECONSTRUCTIONS],
+      )
+      foreground = {
+        name: foreground_by_scene(
+          array[:, given:],
+          clips["frames"][:, given:].astype(np.float32) / 255,
+          clips["masks"][:, given:] > 0,
+          len(held_out.views),
+        )
+        for name, array in made.items()
+      }
+      found.append(SplitScores.of(split, foreground, tally))
+    if splits:
+      split_scores.add_table(results, found)
 
   def _score_velocities(
     self,
@@ -255,13 +298,12 @@ class PredictionEvaluation(StudyEvaluation):
   def _tally(
     self,
     held_out: HeldOutScenes,
-    predicted: Mapping[str, Predicted],
+    predicted: Mapping[str, np.ndarray],
     reconstructions: np.ndarray,
   ) -> SceneTally | None:
     """Scores against the scenes' records; None where these tell nothing."""
     source = held_out.source
-    is_flat = len(held_out.views) == 1
-    if source is None or (scenes.reason_against(source) and not is_flat):
+    if source is None or scenes.reason_against(source, least_views=1):
       return None
     shape = held_out.samples["frames"].shape
 
@@ -271,6 +313,6 @@ class PredictionEvaluation(StudyEvaluation):
     return run_paths.score_paths(
       held_out,
       self._run.config.prediction.given_frames,
-      {name: by_scene(made.clips) for name, made in predicted.items()},
+      {name: by_scene(made) for name, made in predicted.items()},
       floors={RECONSTRUCTIONS: by_scene(reconstructions)},
     )
