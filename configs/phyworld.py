@@ -62,3 +62,5 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   config.vqvae.temporal_downsample = (True, False)
   config.vqvae.codebook_size = 512
   config.train_tokenizer.num_steps = 1200
+  config.train_prediction.num_steps = 900
+  config.prediction.num_steps.joint_i3d = 300
