@@ -11,7 +11,7 @@ import ml_collections as mlc
 from ml_collections.config_dict import FieldReference as optional
 from ml_collections.config_dict import placeholder
 
-from configs import study_base
+from configs import study_base, traj3d
 
 PREDICTORS = (
   "baseline",
@@ -61,15 +61,13 @@ def add_prediction(config: mlc.ConfigDict) -> None:
   prediction.names = ",".join(PREDICTORS)
   prediction.given_frames = 8
   # Of each predictor.
-  prediction.transformer = transformer = mlc.ConfigDict()
+  transformer = traj3d.get_config("B").transformer
+  prediction.transformer = transformer
   transformer.num_layers = 12
   transformer.hidden_size = 256
   transformer.mlp_dim = 1024
   transformer.num_heads = 4
-  transformer.kernel_init_stddev = 0.02
   transformer.position_init = "sinusoidal"
-  transformer.attention_implementation = placeholder(str)
-  transformer.dropout_rate = 0.1
   prediction.num_steps = mlc.ConfigDict()  # By name; others: as they all.
   prediction.channel_share = 1.0  # Of I3D and SlowFast.
   prediction.slowfast_blocks = (3, 4, 6, 3)
@@ -81,20 +79,12 @@ def add_prediction(config: mlc.ConfigDict) -> None:
   prediction.foreground_weight = 5.0
   prediction.label_smoothing = 1e-4
   prediction.mask_schedule = "cosine"
-  prediction.masked_sampling = sampling = mlc.ConfigDict()
-  sampling.mask_bins = 1  # Measured: docs/sampling.md.
-  sampling.temperature = 0.0
-  prediction.autoregressive_sampling = sampling = mlc.ConfigDict()
-  sampling.temperature = 0.0
-  sampling.top_k = placeholder(int)
-  sampling.top_p = placeholder(float)
+  # Measured: the likeliest future is nearest to the true one, docs/sampling.md.
+  prediction.masked_sampling = _make_sampling(mask_bins=1, temperature=0.0)
+  prediction.autoregressive_temperature = 0.0
   # Masked and autoregressive: also clips of a class, from nothing.
   prediction.class_conditional = False
-  prediction.class_sampling = sampling = mlc.ConfigDict()
-  sampling.mask_bins = 12
-  sampling.temperature = 1.0
-  sampling.choice_temperature = 4.5
-  sampling.guidance = 0.0
+  prediction.class_sampling = _make_sampling(mask_bins=12, temperature=1.0)
   prediction.num_samples_per_class = 16
   prediction.num_classifier_steps = 4000
   prediction.split = "test"
@@ -110,6 +100,19 @@ def add_prediction(config: mlc.ConfigDict) -> None:
   config.train_prediction = training = study_base.make_training()
   training.batch_size = 48  # Clips.
   training.num_epochs = 50.0
+
+
+def _make_sampling(mask_bins: int, temperature: float) -> mlc.ConfigDict:
+  """Returns how tokens are decoded."""
+  sampling = mlc.ConfigDict()
+  sampling.mask_bins = mask_bins  # Decoding steps.
+  sampling.choice_temperature = 4.5  # Of the tokens to keep.
+  sampling.temperature = temperature  # Of the tokens; 0: the likeliest.
+  sampling.top_k = placeholder(int)
+  sampling.top_p = placeholder(float)
+  sampling.guidance = 0.0
+  sampling.order = placeholder(str)  # None, the surest; or 'frame_by_frame'.
+  return sampling
 
 
 def make_tiny(config: mlc.ConfigDict) -> None:

@@ -43,8 +43,7 @@ class PredictionConfig(StudyConfig):
     label_smoothing: Of masked and autoregressive predictors.
     mask_schedule: Of the masked one; see `config.maskgvt`.
     masked_sampling: How the masked one decodes.
-    autoregressive_sampling: The same of the other; `temperature`, `top_k` and
-      `top_p` count.
+    autoregressive_temperature: Of the other one's tokens; 0: the likeliest.
     class_conditional: Masked and autoregressive predictors also learn to make
       whole clips of a class; half of what they are trained on are such.
     class_sampling: How such clips are drawn; of the autoregressive one
@@ -82,9 +81,7 @@ class PredictionConfig(StudyConfig):
   masked_sampling: SamplingConfig = dataclasses.field(
     default_factory=SamplingConfig
   )
-  autoregressive_sampling: SamplingConfig = dataclasses.field(
-    default_factory=SamplingConfig
-  )
+  autoregressive_temperature: float = 0.0
   class_conditional: bool = False
   class_sampling: SamplingConfig = dataclasses.field(
     default_factory=SamplingConfig

@@ -22,7 +22,7 @@ _OF_SCORES = (
   "eval_batch_size",
   "num_steps",
   "masked_sampling",
-  "autoregressive_sampling",
+  "autoregressive_temperature",
   "class_sampling",
   "num_samples_per_class",
   "num_classifier_steps",

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int, PyTree
 
 from magvit3d.config.networks import AutoregressiveTransformerConfig
-from magvit3d.config.tasks import AutoregressiveModelConfig
+from magvit3d.config.tasks import AutoregressiveModelConfig, SamplingConfig
 from magvit3d.errors import as_user_errors
 from magvit3d.evaluation import transformer_scores
 from magvit3d.run.data import TrainingSamples
@@ -79,7 +79,9 @@ class AutoregressiveTraining(PredictorTraining):
         dropout_rate=transformer.dropout_rate,
       ),
       lmgvt=AutoregressiveModelConfig(
-        sampling=self.settings.autoregressive_sampling
+        sampling=SamplingConfig(
+          temperature=self.settings.autoregressive_temperature
+        )
       ),
     )
     t, h, w = clips.grid
@@ -108,7 +110,7 @@ class AutoregressiveTraining(PredictorTraining):
   def predict(
     self, params: PyTree, clips: Mapping[str, np.ndarray]
   ) -> Float[np.ndarray, "n t h w 3"]:
-    """Returns clips, decoded as `autoregressive_sampling` says."""
+    """Returns clips, decoded at `autoregressive_temperature`."""
     count, shown = self.clips.num_given, clips["cond_tokens"]
     labels = np.full(len(shown), self._no_class, np.int32)
     arrays = {"given": shown[:, :count], "labels": labels}
@@ -138,9 +140,7 @@ class AutoregressiveTraining(PredictorTraining):
       key = jax.random.key(self._run.config.seed)
       rng = jax.random.fold_in(key, batch["number"][0])
       given = batch.get("given")
-      sampling = settings.class_sampling
-      if given is not None:
-        sampling = settings.autoregressive_sampling
+      sampling = settings.class_sampling if given is None else None
       return self.model.generate(params, rng, batch["labels"], given, sampling)
 
     return jax.jit(draw)
