@@ -92,13 +92,18 @@ def pairs(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def samples(arrays: Mapping[str, np.ndarray]) -> str:
-  """Returns a strip a class: a real clip, then generated ones."""
+  """Returns a strip a class: a real clip, then generated ones.
+
+  `samples/heads` says what made these, if not all are of one network.
+  """
   missing = _missing(arrays, ["samples/frames"])
   if missing:
     return missing
   frames = arrays["samples/frames"][:, :_MAX_SAMPLES]
   captions = _captions(arrays, "samples/class_names", len(frames))
   heads = [f"sample {i + 1}" for i in range(frames.shape[1])]
+  if "samples/heads" in arrays:
+    heads = [str(head) for head in arrays["samples/heads"]][:_MAX_SAMPLES]
   columns = list(np.moveaxis(frames, 1, 0))
   if "samples/real" in arrays:
     heads.insert(0, "real")

@@ -134,7 +134,8 @@ def is_whole(path: pathlib.Path) -> bool:
 
 def _is_partial(stages: dict) -> bool:
   """Whether it is a run of one network, or a study: its page has less."""
-  return bool(stages) and not {"data", "tokenizer"} <= stages.keys()
+  is_usual = {"data", "tokenizer"} <= stages.keys() <= set(STAGES)
+  return bool(stages) and not is_usual
 
 
 def _stage_names(stages: dict) -> tuple[str, ...]:

@@ -49,7 +49,8 @@ def test_clips_of_a_class_stand_between_chance_and_real_ones(run):
     "test: foreground", "ood_speed: foreground",
   ]  # fmt: skip
   page = (run / "report" / "index.html").read_text()
-  assert "Clips of a class" in page and "sample 2" in page
+  assert "Clips of a class" in page and "autoregressive</span>" in page
+  assert "is no stage" not in page and "Not there yet" not in page
 
 
 def test_a_second_start_changes_nothing(run):

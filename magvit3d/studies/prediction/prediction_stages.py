@@ -182,9 +182,14 @@ class PredictionEvaluation(StudyEvaluation):
     )
     first = np.arange(num_classes) * count
     made = [to_uint8(shared.decode(grids[first])) for grids in samples.values()]
+    # A real one of each class that is there.
+    shown = [int((real["labels"] == label).argmax()) for label in labels[first]]
+    is_there = np.isin(labels[first], real["labels"])
     results.shown |= {
-      "samples/frames": np.stack(made, axis=1),
-      "samples/class_names": np.array(source.class_names),
+      "samples/frames": np.stack(made, axis=1)[is_there],
+      "samples/real": real["frames"][shown][is_there],
+      "samples/heads": np.array(list(samples)),
+      "samples/class_names": np.array(source.class_names)[is_there],
     }
 
   def _score_other_splits(
