@@ -7,8 +7,10 @@ import functools
 from collections.abc import Callable
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from magvit3d.models import attention, mixed_precision
 
@@ -31,8 +33,23 @@ class SelfAttention(nn.Module):
 
   @nn.compact
   def __call__(
-    self, x: Float[Array, "b n d"], *, train: bool = False
+    self,
+    x: Float[Array, "b n d"],
+    mask: Bool[Array, "_ _ n m"] | None = None,
+    start: Int[Array, ""] | int | None = None,
+    *,
+    train: bool = False,
   ) -> Float[Array, "b n d"]:
+    """Returns what each position gathers.
+
+    Args:
+      x: Positions.
+      mask: False where a position (third axis) does not see another one.
+      start: Of the first position in a sequence of `m`, whose other keys and
+        values are in the collection "cache", and get those of `x`; None: there
+        are no others.
+      train: Whether dropout is on.
+    """
     width = x.shape[-1]
     project = functools.partial(
       nn.DenseGeneral,
@@ -45,12 +62,18 @@ class SelfAttention(nn.Module):
       project(name=name)(x).astype(self.dtype)
       for name in ("query", "key", "value")
     )
+    if start is not None:
+      assert mask is not None
+      length = mask.shape[-1]
+      key = self._remember("cached_key", key, start, length)
+      value = self._remember("cached_value", value, start, length)
     rate = self.dropout_rate if train else 0.0
     rng = self.make_rng("dropout") if rate else None
     x = attention.attend(
       query,
       key,
       value,
+      mask=mask,
       dropout_rate=rate,
       dropout_rng=rng,
       implementation=self.implementation,
@@ -63,6 +86,17 @@ class SelfAttention(nn.Module):
       promote_dtype=mixed_precision.keep_bias,
       name="out",
     )(x)
+
+  def _remember(
+    self, name: str, new: Array, start: Array | int, length: int
+  ) -> Array:
+    """Writes (b, n, ...) into the cache at `start`; returns all of it."""
+    shape = (new.shape[0], length, *new.shape[2:])
+    cached = self.variable("cache", name, jnp.zeros, shape, new.dtype)
+    cached.value = jax.lax.dynamic_update_slice_in_dim(
+      cached.value, new, start, axis=1
+    )
+    return cached.value
 
 
 class BertAttention(nn.Module):
@@ -77,7 +111,12 @@ class BertAttention(nn.Module):
 
   @nn.compact
   def __call__(
-    self, x: Float[Array, "b n d"], *, train: bool = False
+    self,
+    x: Float[Array, "b n d"],
+    mask: Bool[Array, "_ _ n m"] | None = None,
+    start: Int[Array, ""] | int | None = None,
+    *,
+    train: bool = False,
   ) -> Float[Array, "b n d"]:
     attended = SelfAttention(
       self.num_heads,
@@ -86,7 +125,7 @@ class BertAttention(nn.Module):
       self.kernel_init,
       self.attention_implementation,
       name="self_attention",
-    )(x, train=train)
+    )(x, mask, start, train=train)
     attended = nn.Dropout(self.dropout_rate)(attended, deterministic=not train)
     return layer_norm("attention_output_ln")(x + attended)
 
@@ -117,7 +156,12 @@ class BertMlp(nn.Module):
 
 
 class BertLayer(nn.Module):
-  """One transformer layer."""
+  """One transformer layer.
+
+  Attributes:
+    frame_size: Positions of a frame: they attend to each other, then every
+      position to the same one in other frames; 0: all attend to all.
+  """
 
   num_heads: int
   mlp_dim: int
@@ -126,20 +170,49 @@ class BertLayer(nn.Module):
   dtype: DTypeLike
   kernel_init: Callable
   attention_implementation: str | None = None
+  frame_size: int = 0
 
   # No keywords: what is computed again in the backward pass takes none.
   @nn.compact
   def __call__(
-    self, x: Float[Array, "b n d"], train: bool = False
+    self,
+    x: Float[Array, "b n d"],
+    train: bool = False,
+    time_mask: Bool[Array, "_ t m"] | None = None,
+    start: Int[Array, ""] | int | None = None,
   ) -> Float[Array, "b n d"]:
-    x = BertAttention(
+    """Returns the next hidden states.
+
+    Args:
+      x: Hidden states; with `frame_size` frame after frame.
+      train: Whether dropout is on.
+      time_mask: With `frame_size`: which frames (last axis) a frame sees, of
+        all clips or of each.
+      start: See `SelfAttention`, in frames.
+    """
+    attend = functools.partial(
+      BertAttention,
       self.num_heads,
       self.dropout_rate,
       self.attention_dropout_rate,
       self.dtype,
       self.kernel_init,
       self.attention_implementation,
-    )(x, train=train)
+    )
+    if not self.frame_size:
+      x = attend()(x, train=train)
+    else:
+      shape, width = x.shape, x.shape[-1]
+      x = attend()(x.reshape(-1, self.frame_size, width), train=train)
+      x = x.reshape(shape[0], -1, self.frame_size, width).swapaxes(1, 2)
+      assert time_mask is not None
+      if len(time_mask) > 1:
+        time_mask = jnp.repeat(time_mask, self.frame_size, axis=0)
+      x = attend()(
+        x.reshape(-1, x.shape[2], width), time_mask[:, None], start, train=train
+      )
+      x = x.reshape(shape[0], self.frame_size, -1, width).swapaxes(1, 2)
+      x = x.reshape(shape)
     return BertMlp(
       self.mlp_dim, self.dropout_rate, self.dtype, self.kernel_init
     )(x, train=train)
