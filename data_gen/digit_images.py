@@ -17,7 +17,10 @@ from data_gen.errors import DataError
 SPLITS = ("train", "validation", "test")
 _DEALT = {"train": (0, 1, 2, 3), "validation": (4,), "test": (5,)}
 _NUM_MNIST_VALIDATION = 10_000
-_MNIST_NAMES = {True: "t10k-images-idx3-ubyte", False: "train-images-idx3-ubyte"}
+_MNIST_NAMES = {
+  True: "t10k-images-idx3-ubyte",
+  False: "train-images-idx3-ubyte",
+}
 _MAGIC = 2051  # Unsigned bytes, three axes.
 _HEADER = struct.Struct(">4I")
 
@@ -72,7 +75,9 @@ def read_idx(path: pathlib.Path) -> np.ndarray:
       raise DataError(f"{path} is damaged ({error}).") from error
   header = content[: _HEADER.size]
   if len(header) < _HEADER.size or _HEADER.unpack(header)[0] != _MAGIC:
-    raise DataError(f"{path} is no idx file of images; MNIST's begin with 2051.")
+    raise DataError(
+      f"{path} is no idx file of images; MNIST's begin with 2051."
+    )
   shape = _HEADER.unpack(header)[1:]
   if len(content) - _HEADER.size != np.prod(shape) or not shape[0]:
     raise DataError(

@@ -54,6 +54,7 @@ class MovingDigits:
     turn_rate: Chance of a new velocity of the ego, each frame.
     seed: Of all.
     folder: With MNIST's files; None: the package's digits.
+    images: Of the split's digits, float32 (n, s, s) in [0, 1].
   """
 
   split: str
@@ -65,12 +66,13 @@ class MovingDigits:
   turn_rate: float
   seed: int
   folder: str | None = None
+  images: np.ndarray = dataclasses.field(init=False, repr=False, compare=False)
 
   def __post_init__(self):
     images = digit_images.load(
       self.split, digit_size(self.image_size), self.folder
     )
-    object.__setattr__(self, "_images", images)
+    object.__setattr__(self, "images", images)
 
   def __len__(self) -> int:
     return self.num_clips
@@ -89,13 +91,14 @@ class MovingDigits:
       raise IndexError(number)
     key = (self.seed, digit_images.SPLITS.index(self.split), number)
     rng = np.random.default_rng(key)
-    images = self._images[rng.integers(len(self._images), size=self.num_digits)]
+    images = self.images[rng.integers(len(self.images), size=self.num_digits)]
     paths = [
       self._path(rng, self.turn_rate if digit == 0 else 0.0)
       for digit in range(self.num_digits)
     ]
-    frames = np.stack([draw(images, at, self.image_size) for at in
-                       np.stack(paths, axis=1)])
+    frames = np.stack(
+      [draw(images, at, self.image_size) for at in np.stack(paths, axis=1)]
+    )
     return {
       "frames": frames,
       "actions": np.diff(paths[0], axis=0, prepend=paths[0][:1]).astype(
