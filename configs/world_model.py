@@ -55,6 +55,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   model.joint_share = 0.4  # The rest: each frame by itself.
   model.mask_schedule = "cosine"
   model.draw = "clip"  # Or 'frame'.
+  model.shown_share = 0.0  # Of frames, with draw='frame'.
   model.max_noise = 0.2
   model.action_drop_rate = 0.1
   model.label_smoothing = 0.0
@@ -66,7 +67,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   model.resample = True
   model.convlstm = mlc.ConfigDict()
   model.convlstm.num_layers = 3
-  model.convlstm.features = 400
+  model.convlstm.features = 440
   model.convlstm.kernel_size = 3
   model.convlstm.learning_rate = placeholder(float)
   model.split = "test"  # That is scored.
@@ -102,7 +103,7 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   model.ema_decay = 0.99
   model.temperature = 0.5
   model.convlstm.num_layers = 2
-  model.convlstm.features = 60
+  model.convlstm.features = 66
   training = config.train_world_model
   training.batch_size = 8
   training.num_steps = 2000

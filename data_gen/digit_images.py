@@ -97,7 +97,7 @@ def resized(images: np.ndarray, size: int) -> np.ndarray:
 
 
 def _weights(old: int, new: int) -> np.ndarray:
-  """Triangles around each new pixel's place, (new, old) float32; rows add to 1."""
+  """Triangles around each new pixel's place, (new, old); rows add up to 1."""
   scale = old / new
   places = (np.arange(new) + 0.5) * scale - 0.5
   places = np.clip(places, 0, old - 1)

@@ -168,6 +168,7 @@ _OF_WORLD_MODEL = (
   "joint_share",
   "mask_schedule",
   "draw",
+  "shown_share",
   "max_noise",
   "action_drop_rate",
   "label_smoothing",

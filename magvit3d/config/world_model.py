@@ -1,4 +1,4 @@
-"""Sections of `configs/world_model.py`: moving digits, and their world model."""
+"""Sections of `configs/world_model.py`: moving digits, and a world model."""
 
 import dataclasses
 from typing import Literal
@@ -115,6 +115,8 @@ class WorldModelConfig(StudyConfig):
       `schedules.mask_ratio`.
     draw: One share of hidden tokens for each 'clip', as CoPilot4D, or one for
       each 'frame'.
+    shown_share: With draw='frame': of the frames, that are shown but for one
+      token, so that more hidden frames have a past that is seen.
     max_noise: Largest share of the tokens that are shown, not given, which
       become other codes.
     action_drop_rate: Share of the training clips whose actions are not told.
@@ -147,6 +149,7 @@ class WorldModelConfig(StudyConfig):
   joint_share: float = 0.4
   mask_schedule: str = "cosine"
   draw: Literal["clip", "frame"] = "clip"
+  shown_share: float = 0.0
   max_noise: float = 0.2
   action_drop_rate: float = 0.1
   label_smoothing: float = 0.0
@@ -180,7 +183,7 @@ class WorldModelConfig(StudyConfig):
     _check_shares(
       "world_model",
       self,
-      "future_share joint_share max_noise action_drop_rate label_smoothing "
+      "future_share joint_share shown_share max_noise action_drop_rate label_smoothing "
       "ema_decay",
     )
     if self.num_levels > 256:
@@ -192,6 +195,11 @@ class WorldModelConfig(StudyConfig):
       raise UserError(
         f"config.world_model.future_share={self.future_share} and joint_share="
         f"{self.joint_share} are shares of the clips: 1 together, or less."
+      )
+    if self.shown_share and (self.draw != "frame" or self.shown_share > 0.9):
+      raise UserError(
+        f"config.world_model.shown_share={self.shown_share} is of frames: it "
+        "goes with draw='frame', and is 0.9 or less."
       )
     if self.hidden_size % self.num_heads:
       raise UserError(

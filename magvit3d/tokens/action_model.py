@@ -1,4 +1,4 @@
-"""The masked transformer as a world model: tokens of frames, moved by actions."""
+"""The masked transformer as a world model: frames of tokens, and actions."""
 
 import functools
 from collections.abc import Callable
@@ -7,7 +7,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree
 
 from magvit3d.config.world_model import DigitsConfig, WorldModelConfig
 from magvit3d.models.bert import Bert
@@ -146,7 +146,7 @@ class ActionModel:
   def generate(
     self,
     params: PyTree,
-    rngs: PRNGKeyArray,
+    rngs: Key[Array, " b"],
     tokens: Int[Array, "b t h w"],
     actions: Float[Array, "b t 3"],
     given_frames: int,

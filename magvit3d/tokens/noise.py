@@ -9,7 +9,7 @@ frame by itself.
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from magvit3d.config.world_model import WorldModelConfig
 from magvit3d.tokens import masking, schedules
@@ -117,7 +117,7 @@ def make_noisy(
 
 
 def _hide(
-  keys: PRNGKeyArray,
+  keys: Key[Array, "2"],
   is_open: Bool[Array, "b t h w"],
   config: WorldModelConfig,
 ) -> Bool[Array, "b t h w"]:
@@ -130,6 +130,8 @@ def _hide(
     )
   num_open = is_open.sum((1, 2, 3))
   progress = jax.random.uniform(keys[1], num_open.shape)
+  if config.draw == "frame":  # Those beyond 1 are shown.
+    progress = jnp.minimum(progress / (1 - config.shown_share), 1)
   num_tokens = scores[0].size
   ratio = schedules.mask_ratio(config.mask_schedule, progress, num_tokens)
   count = jnp.ceil(ratio * num_open).astype(jnp.int32)

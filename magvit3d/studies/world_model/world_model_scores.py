@@ -172,7 +172,7 @@ def _cell(values):
 
 
 def difference(found: Mapping[str, Predicted], name: str, other: str) -> Ratio:
-  """Returns by how much the error of `name` is above that of `other`, paired."""
+  """Returns by how much the error of `name` is above that of `other`."""
   return Ratio.mean(found[name].errors.mean(1) - found[other].errors.mean(1))
 
 
