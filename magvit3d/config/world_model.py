@@ -115,8 +115,6 @@ class WorldModelConfig(StudyConfig):
       `schedules.mask_ratio`.
     draw: One share of hidden tokens for each 'clip', as CoPilot4D, or one for
       each 'frame'.
-    shown_share: With draw='frame': of the frames, that are shown but for one
-      token, so that more hidden frames have a past that is seen.
     max_noise: Largest share of the tokens that are shown, not given, which
       become other codes.
     action_drop_rate: Share of the training clips whose actions are not told.
@@ -149,7 +147,6 @@ class WorldModelConfig(StudyConfig):
   joint_share: float = 0.4
   mask_schedule: str = "cosine"
   draw: Literal["clip", "frame"] = "clip"
-  shown_share: float = 0.0
   max_noise: float = 0.2
   action_drop_rate: float = 0.1
   label_smoothing: float = 0.0
@@ -173,7 +170,12 @@ class WorldModelConfig(StudyConfig):
       "steps_per_frame eval_batch_size",
     )
     _check_at_least("world_model", self, 2, "num_levels")
-    _check_at_least("world_model", self, 0, "num_shown_clips temperature")
+    _check_at_least(
+      "world_model",
+      self,
+      0,
+      "num_shown_clips temperature choice_temperature",
+    )
     _check_at_least(
       "world_model.convlstm",
       self.convlstm,
@@ -183,9 +185,14 @@ class WorldModelConfig(StudyConfig):
     _check_shares(
       "world_model",
       self,
-      "future_share joint_share shown_share max_noise action_drop_rate label_smoothing "
+      "future_share joint_share max_noise action_drop_rate label_smoothing "
       "ema_decay",
     )
+    if self.split not in ("train", "validation", "test"):
+      raise UserError(
+        f"config.world_model.split={self.split!r} is none; there are train, "
+        "validation and test."
+      )
     if self.num_levels > 256:
       raise UserError(
         f"config.world_model.num_levels={self.num_levels}: a pixel has 256 "
@@ -195,11 +202,6 @@ class WorldModelConfig(StudyConfig):
       raise UserError(
         f"config.world_model.future_share={self.future_share} and joint_share="
         f"{self.joint_share} are shares of the clips: 1 together, or less."
-      )
-    if self.shown_share and (self.draw != "frame" or self.shown_share > 0.9):
-      raise UserError(
-        f"config.world_model.shown_share={self.shown_share} is of frames: it "
-        "goes with draw='frame', and is 0.9 or less."
       )
     if self.hidden_size % self.num_heads:
       raise UserError(

@@ -130,8 +130,6 @@ def _hide(
     )
   num_open = is_open.sum((1, 2, 3))
   progress = jax.random.uniform(keys[1], num_open.shape)
-  if config.draw == "frame":  # Those beyond 1 are shown.
-    progress = jnp.minimum(progress / (1 - config.shown_share), 1)
   num_tokens = scores[0].size
   ratio = schedules.mask_ratio(config.mask_schedule, progress, num_tokens)
   count = jnp.ceil(ratio * num_open).astype(jnp.int32)
