@@ -164,6 +164,7 @@ _OF_WORLD_MODEL = (
   "mlp_dim",
   "num_heads",
   "kernel_init_stddev",
+  "relative_bias",
   "future_share",
   "joint_share",
   "mask_schedule",

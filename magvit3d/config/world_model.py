@@ -86,12 +86,15 @@ class ConvLstmConfig:
     features: Of each layer; with as many parameters as the world model.
     kernel_size: Of its convolutions.
     learning_rate: Its peak; None: that of `train_world_model`.
+    num_steps: Of its training; None: as many. Its steps may take longer, and
+      fewer of them as long.
   """
 
   num_layers: int = 2
   features: int = 64
   kernel_size: int = 3
   learning_rate: float | None = None
+  num_steps: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,6 +109,8 @@ class WorldModelConfig(StudyConfig):
     mlp_dim: Width inside its MLPs.
     num_heads: Of its attention.
     kernel_init_stddev: Of its kernels' initial values.
+    relative_bias: Whether attention has a learned bias for each offset in space
+      and in time.
     attention_implementation: See `TransformerConfig`.
     remat: See `TransformerConfig`.
     future_share: Of the training clips: first frames are given, the model says
@@ -124,6 +129,8 @@ class WorldModelConfig(StudyConfig):
     steps_per_frame: Of decoding.
     choice_temperature: Of the noise on what is taken as known first.
     temperature: Of the codes that are drawn; 0 takes the likeliest.
+    num_samples: Of each test clip, whose mean is scored beside a single one:
+      squared errors ask for the mean of what may come.
     resample: Whether decoded tokens are drawn anew in later steps.
     convlstm: The baseline.
     below_baselines: Whether the error shall be below each baseline's.
@@ -141,6 +148,7 @@ class WorldModelConfig(StudyConfig):
   mlp_dim: int = 2048
   num_heads: int = 8
   kernel_init_stddev: float = 0.02
+  relative_bias: bool = True
   attention_implementation: Literal["xla", "cudnn", "heads_first"] | None = None
   remat: bool = False
   future_share: float = 0.5
@@ -155,6 +163,7 @@ class WorldModelConfig(StudyConfig):
   steps_per_frame: int = 8
   choice_temperature: float = 1.0
   temperature: float = 1.0
+  num_samples: int = 8
   resample: bool = True
   convlstm: ConvLstmConfig = dataclasses.field(default_factory=ConvLstmConfig)
   below_baselines: bool = True
@@ -167,7 +176,7 @@ class WorldModelConfig(StudyConfig):
       self,
       1,
       "patch num_layers hidden_size mlp_dim num_heads given_frames "
-      "steps_per_frame eval_batch_size",
+      "steps_per_frame num_samples eval_batch_size",
     )
     _check_at_least("world_model", self, 2, "num_levels")
     _check_at_least(

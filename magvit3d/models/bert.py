@@ -165,6 +165,7 @@ class Bert(nn.Module):
       only what goes in and out of each.
     frame_size: Above 0 attention is factorised: positions see those of their
       frame, of so many, and the same position in their frame and earlier ones.
+    relative_grid: See `BertLayer`.
     tokens_per_position: See `BertEmbed`; divides `vocab_size`.
   """
 
@@ -186,6 +187,7 @@ class Bert(nn.Module):
   attention_implementation: str | None = None
   remat: bool = False
   frame_size: int = 0
+  relative_grid: tuple[int, int, int] | None = None
   tokens_per_position: int = 1
 
   @nn.compact
@@ -247,6 +249,7 @@ class Bert(nn.Module):
         kernel_init,
         self.attention_implementation,
         self.frame_size,
+        self.relative_grid,
         name=f"BertLayer_{number}",
       )(x, train, time_mask, start)
     return BertMlmLayer(self.dtype, kernel_init)(x, embedding)

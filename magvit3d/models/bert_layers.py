@@ -4,11 +4,13 @@ BERT (https://arxiv.org/abs/1810.04805), post-norm. Module names are upstream's.
 """
 
 import functools
+import math
 from collections.abc import Callable
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
@@ -37,6 +39,7 @@ class SelfAttention(nn.Module):
     x: Float[Array, "b n d"],
     mask: Bool[Array, "_ _ n m"] | None = None,
     start: Int[Array, ""] | int | None = None,
+    bias: Float[Array, "_ h n m"] | None = None,
     *,
     train: bool = False,
   ) -> Float[Array, "b n d"]:
@@ -48,6 +51,7 @@ class SelfAttention(nn.Module):
       start: Of the first position in a sequence of `m`, whose other keys and
         values are in the collection "cache", and get those of `x`; None: there
         are no others.
+      bias: Added to how positions match.
       train: Whether dropout is on.
     """
     width = x.shape[-1]
@@ -74,6 +78,7 @@ class SelfAttention(nn.Module):
       key,
       value,
       mask=mask,
+      bias=bias,
       dropout_rate=rate,
       dropout_rng=rng,
       implementation=self.implementation,
@@ -115,6 +120,7 @@ class BertAttention(nn.Module):
     x: Float[Array, "b n d"],
     mask: Bool[Array, "_ _ n m"] | None = None,
     start: Int[Array, ""] | int | None = None,
+    bias: Float[Array, "_ h n m"] | None = None,
     *,
     train: bool = False,
   ) -> Float[Array, "b n d"]:
@@ -125,9 +131,48 @@ class BertAttention(nn.Module):
       self.kernel_init,
       self.attention_implementation,
       name="self_attention",
-    )(x, mask, start, train=train)
+    )(x, mask, start, bias, train=train)
     attended = nn.Dropout(self.dropout_rate)(attended, deterministic=not train)
     return layer_norm("attention_output_ln")(x + attended)
+
+
+class RelativeBias(nn.Module):
+  """Learned biases of attention, by head and offset on a grid.
+
+  T5 (https://arxiv.org/abs/1910.10683, section 2.1), on grids as in Swin
+  (https://arxiv.org/abs/2103.14030). They start as in ALiBi
+  (https://arxiv.org/abs/2108.12409): what is far weighs less, in each head at
+  another rate.
+
+  Attributes:
+    num_heads: Heads.
+    grid: Of the positions.
+  """
+
+  num_heads: int
+  grid: tuple[int, ...]
+
+  @nn.compact
+  def __call__(self) -> Float[Array, "1 h n n"]:
+    """Returns the bias of each head, query and key."""
+    places = np.indices(self.grid).reshape(len(self.grid), -1)
+    offsets = places[:, :, None] - places[:, None, :]
+    spans = tuple(2 * size - 1 for size in self.grid)
+    middle = np.array(self.grid)[:, None, None] - 1
+    index = np.ravel_multi_index(tuple(offsets + middle), spans)
+    table = self.param(
+      "relative_bias", self._initial, (self.num_heads, math.prod(spans))
+    )
+    return table[:, index][None]
+
+  def _initial(self, rng, shape, dtype=jnp.float32) -> Array:
+    """Minus the distance, times 1, 1/2, 1/4, ... for the heads."""
+    del rng
+    middles = [np.arange(1 - size, size) for size in self.grid]
+    axes = np.meshgrid(*middles, indexing="ij")
+    distance = np.sqrt(sum(axis**2 for axis in axes)).ravel()
+    slopes = 2.0 ** -np.arange(shape[0])
+    return jnp.asarray(-slopes[:, None] * distance, dtype)
 
 
 class BertMlp(nn.Module):
@@ -161,6 +206,8 @@ class BertLayer(nn.Module):
   Attributes:
     frame_size: Positions of a frame: they attend to each other, then every
       position to the same one in other frames; 0: all attend to all.
+    relative_grid: With `frame_size`: (t, h, w) of the longest clip, on which
+      attention has a `RelativeBias`; None: without.
   """
 
   num_heads: int
@@ -171,6 +218,7 @@ class BertLayer(nn.Module):
   kernel_init: Callable
   attention_implementation: str | None = None
   frame_size: int = 0
+  relative_grid: tuple[int, int, int] | None = None
 
   # No keywords: what is computed again in the backward pass takes none.
   @nn.compact
@@ -202,17 +250,35 @@ class BertLayer(nn.Module):
     if not self.frame_size:
       x = attend()(x, train=train)
     else:
+      space_bias, time_bias = self._biases(x.shape[1], start)
       shape, width = x.shape, x.shape[-1]
-      x = attend()(x.reshape(-1, self.frame_size, width), train=train)
+      frames = x.reshape(-1, self.frame_size, width)
+      x = attend()(frames, None, None, space_bias, train=train)
       x = x.reshape(shape[0], -1, self.frame_size, width).swapaxes(1, 2)
       assert time_mask is not None
       if len(time_mask) > 1:
         time_mask = jnp.repeat(time_mask, self.frame_size, axis=0)
       x = attend()(
-        x.reshape(-1, x.shape[2], width), time_mask[:, None], start, train=train
+        x.reshape(-1, x.shape[2], width),
+        time_mask[:, None],
+        start,
+        time_bias,
+        train=train,
       )
       x = x.reshape(shape[0], self.frame_size, -1, width).swapaxes(1, 2)
       x = x.reshape(shape)
     return BertMlp(
       self.mlp_dim, self.dropout_rate, self.dtype, self.kernel_init
     )(x, train=train)
+
+  def _biases(self, length, start) -> tuple[Array | None, Array | None]:
+    """Of attention in space and in time, (1, h, n, m)."""
+    if self.relative_grid is None:
+      return None, None
+    size, num_frames = self.relative_grid[1:], self.relative_grid[:1]
+    space = RelativeBias(self.num_heads, size, name="space_bias")()
+    whole = RelativeBias(self.num_heads, num_frames, name="time_bias")()
+    count = length // self.frame_size
+    if start is None:
+      return space, whole[:, :, :count, :count]
+    return space, jax.lax.dynamic_slice_in_dim(whole, start, count, axis=2)

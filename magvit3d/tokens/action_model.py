@@ -74,6 +74,7 @@ class ActionModel:
       attention_implementation=config.attention_implementation,
       remat=config.remat,
       frame_size=self.frame_size,
+      relative_grid=cells if config.relative_bias else None,
       tokens_per_position=per_position,
     )
 

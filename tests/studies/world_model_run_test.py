@@ -52,12 +52,14 @@ def test_each_row_has_its_scores_and_each_target_its_check(run):
   scores = _scores(run)
   table, actions, costs = scores["tables"]
   rows = {row["name"]: row["cells"] for row in table["rows"]}
-  assert len(rows) == 8 and table["n"] == 6
+  assert len(rows) == 9 and table["n"] == 6
   for name, (error, summed, similarity, _) in rows.items():
-    assert 0 <= error[0] <= 1, name
+    assert 0 <= error["value"] <= 1, name
     # Rounded means of float64.
-    np.testing.assert_allclose(summed[0], error[0] * 4096, rtol=1e-9)
-    assert -1 <= similarity[0] <= 1
+    np.testing.assert_allclose(
+      summed["value"], error["value"] * 4096, rtol=1e-9
+    )
+    assert -1 <= similarity["value"] <= 1
   assert len(actions["rows"]) == 4 and len(costs["rows"]) == 2
   assert len(scores["checks"]) == 5
   plot = scores["plots"][0]["series"][0]
@@ -159,6 +161,7 @@ def test_clips_of_the_benchmark_are_scored_without_actions(run, tmp_path):
   table = _scores(workdir)["tables"][0]
   assert table["n"] == 6  # num_test of seven.
   assert [row["name"] for row in table["rows"]] == [
+    "world model, mean of 2 samples, actions not told",
     "world model, actions not told",
     "ConvLSTM, actions not told",
     "copy of the last frame",

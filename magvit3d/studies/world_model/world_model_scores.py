@@ -26,6 +26,11 @@ _BENCHMARK_PIXELS = 64 * 64
 _CLIPS_AT_A_TIME = 64
 
 
+def mean_name(count: int) -> str:
+  """Returns the name of the mean of so many samples of the model."""
+  return f"{MODEL}, mean of {count} samples"
+
+
 @dataclasses.dataclass(frozen=True)
 class Predicted:
   """The frames behind the given ones.
@@ -89,8 +94,8 @@ def tables(
   """Returns all scores, and the checks of `config.world_model`.
 
   Args:
-    made: Frames behind the given ones, by what made them: `MODEL` and
-      `CONVLSTM`, alone or with `OTHERS` or `UNTOLD`.
+    made: Frames behind the given ones, by what made them: `mean_name`, `MODEL`
+      and `CONVLSTM`, alone or with `OTHERS` or `UNTOLD`.
     truth: Whole clips.
     config: Section of the config.
     split: That was read.
@@ -229,12 +234,12 @@ def _add_costs(results, costs, n) -> None:
 
 def _checks(found, config, costs) -> list[dict]:
   made = []
-  model = MODEL if MODEL in found else MODEL + UNTOLD
+  model = next(n for n in found if n.startswith(mean_name(config.num_samples)))
   lstm = CONVLSTM if CONVLSTM in found else CONVLSTM + UNTOLD
   if config.below_baselines:
     made += [
       checks.check(
-        f"Squared error of the {MODEL}: below {name}",
+        f"Squared error of the {model}: below {name}",
         float(found[model].errors.mean()),
         float(found[name].errors.mean()),
         "<",

@@ -196,12 +196,12 @@ class WorldModelTraining(_DigitTraining):
       self.model, self._config.eval_batch_size, self._run.mesh
     )
 
-  def predict(self, params, clips, actions, is_told) -> np.ndarray:
-    """Returns the frames behind the given ones, (n, f, h, w) in [0, 1]."""
+  def predict(
+    self, params, clips, actions, is_told, seed: int = 0
+  ) -> np.ndarray:
+    """Returns a sample of the frames behind the given ones."""
     given = self._config.given_frames
-    made = self._rollouts.roll_out(
-      params, clips, actions, is_told, given, self._run.config.seed
-    )
+    made = self._rollouts.roll_out(params, clips, actions, is_told, given, seed)
     return made[:, given:] / np.float32(255)
 
 
@@ -212,9 +212,13 @@ class ConvLstmTraining(_DigitTraining):
 
   def __init__(self, run: Run):
     super().__init__(run)
-    rate = self._config.convlstm.learning_rate
-    if rate is not None:
-      self.training = dataclasses.replace(self.training, learning_rate=rate)
+    given = {
+      field: value
+      for field in ("learning_rate", "num_steps")
+      if (value := getattr(self._config.convlstm, field)) is not None
+    }
+    self.training = dataclasses.replace(self.training, **given)
+    self.training.check("world_model.convlstm")
 
   @functools.cached_property
   def network(self) -> ConvLstm:
@@ -310,11 +314,28 @@ class WorldModelEvaluation(StudyEvaluation):
           self.training_seconds(stage.name),
           seconds / len(clips),
         )
+    made = self._with_mean(made, params, clips, told)
     stage_progress.begin("tables")
     truth = clips / np.float32(255)
     results = scores.tables(made, truth, config, config.split, costs)
     results.shown = self._shown(clips, made, config)
     return results
+
+  def _with_mean(self, made, params, clips, told) -> dict[str, np.ndarray]:
+    """Adds the mean of several samples, behind the first prediction."""
+    count = self._run.config.world_model.num_samples
+    stage = self._networks[0]
+    assert isinstance(stage, WorldModelTraining)
+    kind = next(iter(told))
+    samples = [made[scores.MODEL + kind]]
+    for seed in range(1, count):
+      stage_progress.note(seed, count)
+      samples.append(
+        stage.predict(params[stage.name], clips, *told[kind], seed)
+      )
+    mean = np.mean(samples, axis=0, dtype=np.float32)
+    first = {scores.mean_name(count) + kind: mean}
+    return first | made
 
   def _clips(self, split: str) -> tuple[np.ndarray, np.ndarray | None]:
     """Clips to score, and their actions where they are known."""
