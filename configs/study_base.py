@@ -19,13 +19,22 @@ _OF_STUDIES = (
   "checkpoints",
   "monitoring",
 )
+# Of those that train a tokenizer of their own.
+_OF_TOKENIZERS = (
+  "vqvae",
+  "discriminator",
+  "vqgan",
+  "train_tokenizer",
+  "init_from",
+)
 
 
-def make(variant: str) -> mlc.ConfigDict:
+def make(variant: str, *, trains_tokenizer: bool = False) -> mlc.ConfigDict:
   """Returns what a study of the scenes of `traj3d.py:VARIANT` starts from."""
   config = traj3d.get_config(variant)
+  kept = _OF_STUDIES + _OF_TOKENIZERS * trains_tokenizer
   for name in list(config):
-    if name not in _OF_STUDIES:
+    if name not in kept:
       del config[name]
   return config
 

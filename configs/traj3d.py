@@ -49,7 +49,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   # Flags of `python -m data_gen`.
   config.data = data = mlc.ConfigDict()
   data.data_dir = placeholder(str)  # A data set to use; None makes one.
-  data.preset = "traj3d"  # Or 'traj2d'.
+  data.preset = "traj3d"  # Or 'traj2d', 'phyworld_uniform', ...
   data.file_format = "tfrecord"  # Or 'array_record'.
   data.num_train = 6000  # Scenes.
   data.num_validation = 1000
@@ -57,6 +57,10 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   data.num_ood_pair = 0
   data.num_ood_camera = 0
   data.num_ood_speed = 0
+  data.num_ood_size = 0  # Of 'phyworld_...', as the next three.
+  data.num_ood_size_speed = 0
+  data.num_ood_cues = 0
+  data.cues = ""
   data.ood_pair = ""  # Such as 'cone_helical'.
   data.seed = 0
   data.image_size = 128

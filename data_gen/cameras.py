@@ -174,12 +174,12 @@ def make_rig(
   )
 
 
-def make_flat_rig(image_size: int) -> Cameras:
-  """Returns the camera of --preset=traj2d, which sees the plane z = 0.
+def make_flat_rig(image_size: int, width_m: float = FLAT_WIDTH_M) -> Cameras:
+  """Returns the camera of flat scenes, which sees the plane z = 0.
 
-  The image is FLAT_WIDTH_M wide there, x to the right and y down.
+  The image is `width_m` wide there, x to the right and y down.
   """
-  intrinsics = make_intrinsics(image_size, 2 * math.atan(FLAT_WIDTH_M / 2))
+  intrinsics = make_intrinsics(image_size, 2 * math.atan(width_m / 2))
   matrix = np.column_stack([np.eye(3), [0.0, 0.0, 1.0]])
   return Cameras(
     _as_stored(intrinsics[None]), _as_stored(matrix[None]), image_size

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from data_gen import schema
+from data_gen import cues, schema
 from data_gen.options import DatasetOptions
 
 # Last words of the seeds: numpy takes [a, b] and [a, b, 0] for the same.
@@ -24,6 +24,8 @@ def allowed_classes(options: DatasetOptions, split: str) -> np.ndarray:
 
 def class_of_scene(options: DatasetOptions, split: str, index: int) -> int:
   """Returns the class of a scene; the counts differ by one at most."""
+  if options.is_phyworld:  # There is one motion.
+    return cues.shape_of_scene(options.cues, split, index)
   allowed = tuple(allowed_classes(options, split).tolist())
   num_scenes = options.num_scenes(split)
   return int(_classes(options.seed, split, num_scenes, allowed)[index])

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from absl import flags
 
-from data_gen import terminal, workers
+from data_gen import phyworld_laws, schema, terminal, workers
 from data_gen.disk import Shard
 from data_gen.options import DatasetOptions
 from data_gen.scene_makers import SceneSet
@@ -41,7 +41,11 @@ def make_options(options: type[Options] = DatasetOptions) -> Options:
     ValueError: A value is out of range; the message names the flag.
   """
   names = [field.name for field in dataclasses.fields(options)]
-  return options(**{name: flags.FLAGS[name].value for name in names})
+  values = {name: flags.FLAGS[name].value for name in names}
+  if str(values.get("preset")).startswith(schema.PHYWORLD):
+    if not flags.FLAGS["num_frames"].present:
+      values["num_frames"] = phyworld_laws.NUM_FRAMES
+  return options(**values)
 
 
 def log(line: str) -> None:

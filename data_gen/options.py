@@ -6,7 +6,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from data_gen import cameras, colors, schema, user_paths
+from data_gen import (
+  cameras,
+  colors,
+  phyworld_flags,
+  phyworld_laws,
+  schema,
+  user_paths,
+)
 from data_gen.flag_checks import (
   check_choice,
   check_interval,
@@ -56,8 +63,9 @@ class DatasetOptions(ShardPlan):
   )
   preset: str = _field(
     "traj3d",
-    "Kind of scenes: 'traj3d', solids in space, or 'traj2d', flat figures that "
-    "move over one image.",
+    "Kind of scenes: 'traj3d', solids in space, 'traj2d', flat figures that "
+    "move over one image, or 'phyworld_uniform', 'phyworld_parabola' and "
+    "'phyworld_collision', discs by PhyWorld's laws.",
   )
   file_format: str = _field(
     "tfrecord",
@@ -82,6 +90,26 @@ class DatasetOptions(ShardPlan):
     "speed of their (scaled) nominal path, others at 0.4 to 0.6; elsewhere it "
     "is 0.75 to 1.25.",
   )
+  num_ood_size: int = _field(
+    0,
+    "Scenes of split ood_size, of phyworld_*: radii of 0.3 to 0.6 or 1.5 to 2 "
+    "units; elsewhere they are 0.7 to 1.4.",
+  )
+  num_ood_size_speed: int = _field(
+    0,
+    "Scenes of split ood_size_speed, of phyworld_*: radii as in ood_size and "
+    "speeds as in ood_speed, which are 0 to 0.8 or 4.5 to 6 units per second "
+    "there; elsewhere they are 1 to 4.",
+  )
+  num_ood_cues: int = _field(
+    0, "Scenes of split ood_cues: the other pairs of values of --cues."
+  )
+  cues: str = _field(
+    "",
+    "Two of color, size, velocity and shape that are tied, in "
+    "phyworld_uniform, such as color,shape: red discs and blue squares. Empty "
+    "for none.",
+  )
   ood_pair: str = _field(
     "",
     "Pair of shape and motion that all other splits leave out, such as "
@@ -89,7 +117,9 @@ class DatasetOptions(ShardPlan):
   )
   seed: int = _field(0, "With the other options it determines every byte.")
   image_size: int = _field(128, "Height and width of a frame, pixels.")
-  num_frames: int = _field(16, "Frames of a scene.")
+  num_frames: int = _field(
+    16, "Frames of a scene; of the presets phyworld_* 32, unless given."
+  )
   size_min: float = _field(
     0.0,
     "Least scale of an object; at 1 a cube has sides of 0.1 m. 0 for the "
@@ -173,6 +203,7 @@ class DatasetOptions(ShardPlan):
     if not self.output_dir:
       raise ValueError("--output_dir is empty: name a folder for the shards.")
     check_choice("preset", self.preset, tuple(schema.PRESETS))
+    self._settle_phyworld()
     check_choice("file_format", self.file_format, FILE_FORMATS)
     self._check_splits()
     self._check_objects()
@@ -183,6 +214,13 @@ class DatasetOptions(ShardPlan):
     check_range("scenes_per_shard", self.scenes_per_shard, 1, 10**6)
     check_range("num_workers", self.num_workers, 0, 1024)
     check_range("preview", self.preview, 0, 100)
+
+  def _settle_phyworld(self) -> None:
+    """Checks flags of PhyWorld, and gives others the values of its presets."""
+    phyworld_flags.check(vars(self), dataclasses.fields(self))
+    if self.is_phyworld:
+      for name, value in phyworld_flags.OWN.items():
+        object.__setattr__(self, name, value)
 
   def _check_splits(self) -> None:
     for split in schema.SPLITS:
@@ -201,7 +239,7 @@ class DatasetOptions(ShardPlan):
       )
 
   def _check_objects(self) -> None:
-    low, high = _DEFAULT_SIZES[self.preset]
+    low, high = _DEFAULT_SIZES.get(self.preset, phyworld_laws.RADII[0])
     # Frozen, but here: 0 stands for the preset's own.
     object.__setattr__(self, "size_min", self.size_min or low)
     object.__setattr__(self, "size_max", self.size_max or high)
@@ -272,6 +310,16 @@ class DatasetOptions(ShardPlan):
       )
 
   @property
+  def is_phyworld(self) -> bool:
+    """Whether the scenes are those of `data_gen.phyworld`."""
+    return self.preset.startswith(schema.PHYWORLD)
+
+  @property
+  def is_flat(self) -> bool:
+    """Whether all is in the plane z = 0, seen by one camera."""
+    return schema.is_flat(self.preset)
+
+  @property
   def shapes(self) -> tuple[str, ...]:
     """Names of the shapes, by label."""
     return schema.PRESETS[self.preset].shapes
@@ -296,11 +344,13 @@ class DatasetOptions(ShardPlan):
   @property
   def num_views(self) -> int:
     """Cameras of a scene."""
-    return 1 if self.preset == "traj2d" else cameras.num_views(self.camera_rig)
+    return 1 if self.is_flat else cameras.num_views(self.camera_rig)
 
   @property
   def num_scene_objects(self) -> int:
     """Objects of a scene, those that come and go included."""
+    if self.is_phyworld:
+      return 2 if self.preset == "phyworld_collision" else 1
     return self.num_objects + self.num_clutter + self.num_transients
 
   @property
@@ -319,4 +369,7 @@ class DatasetOptions(ShardPlan):
   def arguments(self) -> dict[str, int | float | bool | str]:
     """Returns the options that determine the records, as for JSON."""
     values = dataclasses.asdict(self)
-    return {name: v for name, v in values.items() if name not in _INCIDENTAL}
+    left_out = set(_INCIDENTAL)
+    if not self.is_phyworld:  # As in data sets older than those presets.
+      left_out.update(phyworld_flags.ONLY_HERE)
+    return {name: v for name, v in values.items() if name not in left_out}

@@ -16,7 +16,7 @@ from PIL import Image
 
 from data_gen import schema, shards, terminal, user_paths
 from data_gen.options import DatasetOptions
-from data_gen.scenes import make_scene
+from data_gen.scene_makers import make_scene
 
 _NUM_COLUMNS = 8
 _GAP_PX = 2

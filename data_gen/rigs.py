@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from data_gen import cameras
+from data_gen import cameras, phyworld_laws
 from data_gen.cameras import Cameras
 from data_gen.options import DatasetOptions
 
@@ -36,8 +36,8 @@ def make_rig(
     split: ood_camera has other cameras than the rest.
     rng: Source of randomness; not used by a rig that is the same everywhere.
   """
-  if options.preset == "traj2d":
-    return cameras.make_flat_rig(options.image_size)
+  if options.is_flat:
+    return _flat_rig(options)
   if not is_drawn(options):
     return _fixed_rig(
       options.camera_rig,
@@ -64,13 +64,19 @@ def make_rig(
 
 def shared_rig(options: DatasetOptions) -> Cameras | None:
   """Returns the rig of all scenes, before jitter; None if each has its own."""
-  if options.preset == "traj2d":
-    return cameras.make_flat_rig(options.image_size)
+  if options.is_flat:
+    return _flat_rig(options)
   if isinstance(cameras.parse_rig(options.camera_rig), int):
     return None
   return _fixed_rig(
     options.camera_rig, False, options.field_of_view, options.image_size
   )
+
+
+def _flat_rig(options: DatasetOptions) -> Cameras:
+  if options.is_phyworld:
+    return cameras.make_flat_rig(options.image_size, phyworld_laws.WORLD_WIDTH)
+  return cameras.make_flat_rig(options.image_size)
 
 
 @functools.lru_cache(maxsize=8)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from data_gen import class_labels, scenes, violations
+from data_gen import class_labels, phyworld, scenes, violations
 from data_gen.fair_crowds import FairCrowdMaker, FairCrowdOptions
 from data_gen.footage import Footage
 from data_gen.options import DatasetOptions
@@ -23,6 +23,8 @@ def make_scene(options: SceneSet, split: str, index: int) -> dict[str, Any]:
     return violations.make_scene(options, split, index)
   if isinstance(options, FairCrowdOptions):
     return FairCrowdMaker(options, split, index).make()
+  if options.is_phyworld:
+    return phyworld.make_scene(options, split, index)
   return scenes.make_scene(options, split, index)
 
 

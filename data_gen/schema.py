@@ -30,7 +30,12 @@ PRESETS = {
     ("square", "circle", "triangle"),
     ("linear", "circular", "sine", "parabolic"),
   ),
+  # See `data_gen.phyworld`; squares are for --cues.
+  "phyworld_uniform": Preset(("circle", "square"), ("uniform",)),
+  "phyworld_parabola": Preset(("circle", "square"), ("parabola",)),
+  "phyworld_collision": Preset(("circle", "square"), ("collision",)),
 }
+PHYWORLD = "phyworld_"  # Their names start so.
 # A further motion of every preset, if asked for.
 RANDOM = "random"
 # Motion of objects that stand still.
@@ -48,6 +53,9 @@ SPLITS = (
   "ood_pair",
   "ood_camera",
   "ood_speed",
+  "ood_size",
+  "ood_size_speed",
+  "ood_cues",
 )
 MAX_SCENES_PER_SPLIT = 10**9
 
@@ -107,6 +115,11 @@ IMPOSSIBLE_TRAJECTORY = "impossible/trajectory"  # As TRAJECTORY.
 def motion_names(preset: str, random_motion: bool) -> tuple[str, ...]:
   """Returns the motions of a preset, by label."""
   return PRESETS[preset].motions + ((RANDOM,) if random_motion else ())
+
+
+def is_flat(preset: str) -> bool:
+  """Whether all is in the plane z = 0, seen by one camera."""
+  return preset == "traj2d" or preset.startswith(PHYWORLD)
 
 
 def class_names(preset: str, random_motion: bool) -> tuple[str, ...]:

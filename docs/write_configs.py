@@ -18,7 +18,16 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
-from configs import extractors, persistence, surprise, traj3d, traj3d_multiview
+from configs import (
+  extractors,
+  future_prediction,
+  persistence,
+  phyworld,
+  surprise,
+  traj2d,
+  traj3d,
+  traj3d_multiview,
+)
 from data_gen.options import DatasetOptions
 from magvit3d.config import run
 from magvit3d.models import discriminator, encoder_decoder, quantizer
@@ -43,6 +52,9 @@ _COMMENTED = (
   "extractors",
   "surprise",
   "persistence",
+  "future_prediction",
+  "traj2d",
+  "phyworld",
   "upstream_base",
   "traj3d_multiview",
   "maskgvt_bair_multitask_config",
@@ -298,7 +310,15 @@ def render() -> str:
 
   parts += [
     _differing(module, of["B"], beside)
-    for module in (traj3d_multiview, extractors, surprise, persistence)
+    for module in (
+      traj3d_multiview,
+      extractors,
+      surprise,
+      persistence,
+      future_prediction,
+      traj2d,
+      phyworld,
+    )
   ]
   parts.append(_upstream(beside))
   return "\n".join(parts)

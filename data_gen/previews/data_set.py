@@ -58,7 +58,7 @@ class DataSet:
   @property
   def is_flat(self) -> bool:
     """Whether all is in the plane z = 0."""
-    return self._preset == "traj2d"
+    return schema.is_flat(self._preset)
 
   @property
   def has_ground(self) -> bool:

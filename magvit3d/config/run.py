@@ -14,6 +14,7 @@ from magvit3d.config.networks import (
   TokenizerConfig,
   TransformerConfig,
 )
+from magvit3d.config.prediction import PredictionConfig
 from magvit3d.config.reading import UserPath, read
 from magvit3d.config.studies import (
   ExtractorsConfig,
@@ -38,7 +39,13 @@ from magvit3d.errors import UserError, as_user_errors
 
 STAGES = ("data", "tokenizer", "transformer", "evaluate", "report")
 # Sections that make a run a study, of which it has one.
-STUDIES = ("extractors", "surprise", "persistence", "world_model")
+STUDIES = (
+  "extractors",
+  "surprise",
+  "persistence",
+  "prediction",
+  "world_model",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,7 +113,8 @@ class Sections:
     oracle_gate_db: Foreground PSNR above background only that this takes, dB.
     eval_only: Scores the newest checkpoint, and trains nothing.
     pretrained: Of a study: the frozen tokenizer. A model that comes with the
-      package, a run, or what `save_pretrained` wrote.
+      package, a run, or what `save_pretrained` wrote. None: the run trains one,
+      as `vqvae` and `train_tokenizer` say.
 
   Raises:
     UserError: A value cannot be.
@@ -158,6 +166,8 @@ class Sections:
   digits: DigitsConfig | None = None
   world_model: WorldModelConfig | None = None
   train_world_model: NetworkTrainingConfig | None = None
+  prediction: PredictionConfig | None = None
+  train_prediction: NetworkTrainingConfig | None = None
 
   def __post_init__(self):
     self._check_study()
@@ -225,7 +235,7 @@ class Sections:
   def trained(self) -> tuple[str, ...]:
     """The networks that the run trains, or has trained."""
     if self.study:
-      return self.study_config.networks
+      return (*self._own_tokenizer, *self.study_config.networks)
     sections = (self.train_tokenizer, self.train_transformer)
     names = ("tokenizer", "transformer")
     return tuple(
@@ -233,6 +243,11 @@ class Sections:
       for name, section in zip(names, sections, strict=True)
       if section is not None
     )
+
+  @property
+  def _own_tokenizer(self) -> tuple[str, ...]:
+    """The stage of a study that trains its tokenizer, if any."""
+    return ("tokenizer",) if self.train_tokenizer else ()
 
   @property
   def chosen_stages(self) -> tuple[str, ...]:
@@ -243,7 +258,8 @@ class Sections:
     """
     known = STAGES
     if self.study:
-      known = ("data", *self.study_config.known_networks, "evaluate", "report")
+      networks = (*self._own_tokenizer, *self.study_config.known_networks)
+      known = ("data", *networks, "evaluate", "report")
     names = [name.strip() for name in self.stages.split(",") if name.strip()]
     unknown = [name for name in names if name not in known]
     left_out = set(known) - set(self.all_stages) if self.study else set()

@@ -113,6 +113,12 @@ class Tokenizer(nn.Module):
     """Reconstructs clips from tokens in [0, codebook_size)."""
     return self._decode(self.quantizer.decode_tokens(tokens))[0]
 
+  def decode(
+    self, codes: Float[Array, "b s y x d"], *, train: bool = False
+  ) -> Float[Array, "b t h w 3"]:
+    """Reconstructs clips from codes, or from latents that are none."""
+    return self._decode(codes, train=train)[0]
+
   def stage1(self, tokens: Int[Array, "b s y x"]) -> Float[Array, "b t h w f"]:
     """What the decoder's last convolution reads."""
     return self._decode(self.quantizer.decode_tokens(tokens))[1]

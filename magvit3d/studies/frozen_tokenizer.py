@@ -1,12 +1,13 @@
 """The frozen tokenizer of a study, and the tokens that it makes."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Int, PyTree, UInt8
+from jaxtyping import Array, Float, Int, PyTree, UInt8
 
 from magvit3d.config.networks import TokenizerConfig
 from magvit3d.config.run import RunConfig
@@ -17,53 +18,69 @@ from magvit3d.studies import pretrained_networks
 
 
 class FrozenTokenizer:
-  """What `config.pretrained` names.
+  """What `config.pretrained` names, or a study's own.
 
   Attributes:
-    params: Of the generator, on all devices.
     vqvae: Its section of the config.
-    codebook: Float (k, d).
+    network: The tokenizer.
 
   Args:
     config: Of the study.
     mesh: Devices.
+    load_own: Returns the generator's parameters of the study's own tokenizer,
+      on all devices, once it is trained; None: it has none.
 
   Raises:
     UserError: There is none, it is damaged, or was trained on frames of
       another size.
   """
 
-  def __init__(self, config: RunConfig, mesh: Mesh):
-    trained = pretrained_networks.load(config.pretrained, mesh)
-    if config.data and trained.image_size != config.data.image_size:
-      raise UserError(
-        f"config.pretrained={config.pretrained!r} was trained on frames of "
-        f"{trained.image_size} px, but config.data.image_size="
-        f"{config.data.image_size}. Use the same."
-      )
-    self.params: PyTree = trained.tokenizer_params
-    self.vqvae: TokenizerConfig = trained.config.vqvae
+  def __init__(
+    self,
+    config: RunConfig,
+    mesh: Mesh,
+    load_own: Callable[[], PyTree] | None = None,
+  ):
     self._mesh = mesh
-    dtype = jnp.dtype(trained.config.dtype)
-    self._tokenizer = Tokenizer.from_config(self.vqvae, dtype)
+    if load_own is not None:
+      self._load, self.vqvae, dtype = load_own, config.vqvae, config.dtype
+    else:
+      trained = pretrained_networks.load(config.pretrained, mesh)
+      if config.data and trained.image_size != config.data.image_size:
+        raise UserError(
+          f"config.pretrained={config.pretrained!r} was trained on frames of "
+          f"{trained.image_size} px, but config.data.image_size="
+          f"{config.data.image_size}. Use the same."
+        )
+      self._load = lambda: trained.tokenizer_params
+      self.vqvae: TokenizerConfig = trained.config.vqvae
+      dtype = trained.config.dtype
+    self.network = Tokenizer.from_config(self.vqvae, jnp.dtype(dtype))
+    self._encode = jax.jit(self.encode_batch)
+
+  @functools.cached_property
+  def params(self) -> PyTree:
+    """Of the generator, on all devices."""
+    return self._load()
+
+  @functools.cached_property
+  def codebook(self) -> Float[np.ndarray, "k d"]:
+    """The codes, by token."""
     codes = jnp.arange(self.vqvae.codebook_size)[None, None, None]
-    self.codebook = np.asarray(
-      self._tokenizer.apply(
+    return np.asarray(
+      self.network.apply(
         {"params": self.params},
         codes,
         method=lambda network, tokens: network.quantizer.decode_tokens(tokens),
       )
     )[0, 0, 0]
-    self._encode = jax.jit(self.encode_batch)
 
   def encode_batch(
     self, params: PyTree, batch: Mapping[str, Array]
   ) -> Int[Array, "b s y x"]:
     """Returns the tokens of `frames`, uint8 (b, t, h, w, 3), of a batch."""
     clips = batch["frames"].astype(jnp.float32) / 255
-    quantized = self._tokenizer.apply(
-      {"params": params}, clips, method="encode"
-    )
+    quantized = self.network.apply({"params": params}, clips, method="encode")
     return quantized.tokens.astype(jnp.int32)
 
   def grid(self, num_frames: int, image_size: int) -> tuple[int, int, int]:

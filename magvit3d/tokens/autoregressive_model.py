@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from magvit3d.config.run import RunConfig
+from magvit3d.config.tasks import SamplingConfig
 from magvit3d.models.autoregressive_transformer import TransformerLM, make_step
 from magvit3d.models.tokenizer import Tokenizer
 from magvit3d.tokens import autoregressive_decoding, vocabulary
@@ -83,19 +84,40 @@ class LanguageModel:
     )
 
   def generate(
-    self, params: PyTree, rng: PRNGKeyArray, labels: Int[Array, " b"]
+    self,
+    params: PyTree,
+    rng: PRNGKeyArray,
+    labels: Int[Array, " b"],
+    given: Int[Array, "b s h w"] | None = None,
+    sampling: SamplingConfig | None = None,
   ) -> Int[Array, "b t h w"]:
-    """Draws token grids of the given classes, as `sampling` says."""
-    sampling = self.settings.sampling
+    """Draws token grids of the given classes.
+
+    Args:
+      params: Of the transformer.
+      rng: Key of all draws.
+      labels: Classes.
+      given: First s < t latent frames, which the grids go on with.
+      sampling: Temperature and what is cut off; None: as `lmgvt.sampling`.
+    """
+    sampling = sampling or self.settings.sampling
+    prefix = autoregressive_decoding.make_prefix(self._class_ids(labels))
+    if given is not None:
+      given_row = given.reshape(len(given), -1).astype(prefix.dtype)
+      prefix = jnp.concatenate([prefix, given_row], axis=1)
+    num_given = prefix.shape[1] - autoregressive_decoding.PREFIX_LENGTH
     codes = autoregressive_decoding.sample(
       rng,
       make_step(self.transformer, params),
-      autoregressive_decoding.make_prefix(self._class_ids(labels)),
-      self.num_tokens,
+      prefix,
+      self.num_tokens - num_given,
       codebook_size=self.vocabulary.codebook_size,
       sampling_temperature=sampling.temperature,
       top_k=sampling.top_k,
       top_p=sampling.top_p,
+    )
+    codes = jnp.concatenate(
+      [prefix[:, autoregressive_decoding.PREFIX_LENGTH :], codes], axis=1
     )
     return codes.reshape(labels.shape[0], *self.latent_shape)
 

@@ -4,6 +4,7 @@ It only orders things: next batch, step, log, validate, save. A stage gives
 the state and the step function.
 """
 
+import collections
 import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping
@@ -26,6 +27,9 @@ from magvit3d.monitoring.profiling import Profiler, StepSpan
 from magvit3d.monitoring.step_times import StepTimes
 from magvit3d.parallel import processes, sharding, sharding_rules
 from magvit3d.training.health import SkippingStep
+
+# On the device, the one that runs included: a request to stop waits for them.
+_MAX_STEPS_AHEAD = 2
 
 
 @runtime_checkable
@@ -171,6 +175,7 @@ def _train(
   ):
     monitor.start(step)
     times = StepTimes(per_step=options.per_step)
+    ahead = collections.deque(maxlen=_MAX_STEPS_AHEAD)
     while step < options.num_steps:
       if function != stage.step_function(step):
         function, compiled = stage.step_function(step), None
@@ -198,6 +203,8 @@ def _train(
       profiler.before_step(step + 1)
       state, metrics = compiled(state, batch, frozen)
       step += 1
+      ahead.append(metrics)
+      jax.block_until_ready(ahead[0])
       monitor.beat(step)
       times.step_done()
       profiler.after_step(step, state)

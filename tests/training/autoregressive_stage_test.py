@@ -7,6 +7,7 @@ import pytest
 from small_networks import VQVAE
 
 from magvit3d.config.run import RunConfig
+from magvit3d.config.tasks import SamplingConfig
 from magvit3d.tokens.autoregressive_model import LanguageModel
 from magvit3d.training.autoregressive_stage import LMStage
 
@@ -139,3 +140,35 @@ def test_data_without_labels_use_the_id_of_no_class():
   model = LanguageModel(RunConfig.from_dict(_config()), 0, _LATENT_SHAPE)
   sequence = model.sequence(_batch()["tokens"], jnp.zeros(4, jnp.int32))
   np.testing.assert_array_equal(sequence[:, 1], model.vocabulary.no_class)
+
+
+def test_grids_go_on_with_what_is_given():
+  stage = _stage()
+  model, labels = stage.model, jnp.arange(3)
+  params = jax.jit(stage.init_state)().params
+  given = jax.random.randint(jax.random.key(2), (3, 1, 2, 2), 0, 8)
+  made = model.generate(params, jax.random.key(0), labels, given)
+  np.testing.assert_array_equal(made[:, :1], given)
+  # The likeliest code after all before it, without a cache.
+  sequence = model.sequence(made, labels)
+  logits = model.logits(params, sequence)[..., :8]
+  likeliest = jnp.argmax(logits, axis=-1)
+  first = 2 + given[0].size
+  np.testing.assert_array_equal(
+    sequence[:, first:], likeliest[:, first - 1 : -1]
+  )
+
+
+def test_sampling_may_be_another_one():
+  stage = _stage()
+  params = jax.jit(stage.init_state)().params
+  labels = jnp.zeros(8, jnp.int32)
+
+  def rows(sampling):
+    made = stage.model.generate(
+      params, jax.random.key(0), labels, None, sampling
+    )
+    return len({tuple(row) for row in np.asarray(made).reshape(8, -1)})
+
+  assert rows(None) == 1  # The likeliest.
+  assert rows(SamplingConfig(temperature=1.0)) == 8

@@ -76,12 +76,16 @@ def check_source(source: SceneSource) -> None:
     raise UserError(f"--data {reason}")
 
 
-def reason_against(source: SceneSource) -> str:
+def reason_against(source: SceneSource, least_views: int = 2) -> str:
   """Returns why scenes cannot be scored in metres, and what to do; or "".
 
   It goes on after the name of the data set.
+
+  Args:
+    source: Of the scenes.
+    least_views: 1 for scores that are told of one camera, in pixels.
   """
-  if source.num_views < 2:
+  if source.num_views < least_views:
     return (
       "has one camera, and one camera cannot tell where an object is. Use a "
       "data set with two cameras or more (python -m data_gen --camera_rig)."

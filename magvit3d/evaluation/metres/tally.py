@@ -85,6 +85,11 @@ class SceneTally:
     self._labels["motion"].append(scene.motion)
     self._truth.append(scene.trajectory)
 
+  @property
+  def names(self) -> tuple[str, ...]:
+    """Of the clips and paths that were scored."""
+    return tuple(name for _, name in self._found)
+
   def values(self, clips: str, metric: str) -> Float[np.ndarray, " n"]:
     """Returns a score of each scene, one of METRICS, of the clips of a name."""
     (paths,) = (

@@ -1,0 +1,1 @@
+"""Ways to go on with a clip, on the same tokens, in one table."""

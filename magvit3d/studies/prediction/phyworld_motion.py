@@ -1,0 +1,61 @@
+"""What records of PhyWorld's scenes say of their motion."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float
+
+from data_gen import schema
+from data_gen.scene_source import SceneSource, read_manifest
+from magvit3d.evaluation.held_out import HeldOutScenes
+from magvit3d.run.data import RunData
+
+TRUE_CLIPS = "true"
+# Splits out of distribution, and how a table calls them.
+OOD_SPLITS = {
+  "ood_size": "other radii",
+  "ood_speed": "other speeds",
+  "ood_size_speed": "other radii and speeds",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TrueMotion:
+  """What is true of some scenes.
+
+  Attributes:
+    paths: Of the centres of the discs, from left to right, units.
+    radii: Of the discs, units.
+  """
+
+  paths: Float[np.ndarray, "n d t 2"]
+  radii: Float[np.ndarray, "n d"]
+
+  @classmethod
+  def read(cls, held_out: HeldOutScenes) -> "TrueMotion":
+    """Reads what the records of scenes say."""
+    source = held_out.source
+    assert isinstance(source, SceneSource)
+    keys = (schema.TRAJECTORY, schema.SIZE)
+    if schema.OBJECTS_SIZE in source.features:
+      keys = (schema.OBJECTS_TRAJECTORY, schema.OBJECTS_SIZE)
+    found = [source.scene(index, keys) for index in held_out.indices]
+    frames = held_out.frames or slice(None)
+    paths = np.stack([np.asarray(scene[keys[0]], float) for scene in found])
+    radii = np.stack([np.asarray(scene[keys[1]], float) for scene in found])
+    count = len(found)
+    paths = paths.reshape(count, -1, *paths.shape[-2:])
+    return cls(paths[:, :, frames, :2], radii.reshape(count, -1))
+
+
+def further_splits(data: RunData) -> list[str]:
+  """Returns the splits out of distribution that have scenes."""
+  found = read_manifest(data.folder)["splits"]
+  return [split for split in OOD_SPLITS if split in found]
+
+
+def arguments(data: RunData) -> dict:
+  """Returns what PhyWorld's scenes were made with; empty of others."""
+  found = read_manifest(data.folder)["arguments"]
+  is_own = str(found.get("preset")).startswith(schema.PHYWORLD)
+  return dict(found) if is_own else {}
