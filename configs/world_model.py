@@ -51,7 +51,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   model.kernel_init_stddev = 0.02
   model.relative_bias = True
   model.attention_implementation = placeholder(str)
-  model.remat = False
+  model.remat = True  # 64 px make long sequences.
   model.future_share = 0.5
   model.joint_share = 0.4  # The rest: each frame by itself.
   model.mask_schedule = "cosine"
@@ -80,7 +80,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   model.actions_matter = True
 
   config.train_world_model = training = study_base.make_training()
-  training.num_epochs = 4.0
+  training.num_epochs = 2.0
   training.best_metric = "min:validation/mse"
   training.num_validation_clips = 200
   if variant == "tiny":
@@ -101,6 +101,7 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   model.mlp_dim = 256
   model.num_heads = 4
   model.kernel_init_stddev = 0.05
+  model.remat = False
   model.draw = "frame"
   model.ema_decay = 0.99
   model.convlstm.num_layers = 2
