@@ -32,8 +32,8 @@ PRESETS = {
   ),
   # See `data_gen.phyworld`; squares are for --cues.
   "phyworld_uniform": Preset(("circle", "square"), ("uniform",)),
-  "phyworld_parabola": Preset(("circle", "square"), ("parabola",)),
-  "phyworld_collision": Preset(("circle", "square"), ("collision",)),
+  "phyworld_parabola": Preset(("circle",), ("parabola",)),
+  "phyworld_collision": Preset(("circle",), ("collision",)),
 }
 PHYWORLD = "phyworld_"  # Their names start so.
 # A further motion of every preset, if asked for.

@@ -93,8 +93,7 @@ class Tokenizer(nn.Module):
     """
     quantized = self.quantizer(self.features(clips, train=train), train=train)
     codes = jnp.where(is_quantizing, quantized.codes, quantized.latents)
-    pixels, _ = self._decode(codes, train=train)
-    return TokenizerOutput(pixels, quantized)
+    return TokenizerOutput(self.decode(codes, train=train), quantized)
 
   def features(
     self, clips: Float[Array, "b t h w 3"], *, train: bool = False
@@ -113,10 +112,8 @@ class Tokenizer(nn.Module):
     """Reconstructs clips from tokens in [0, codebook_size)."""
     return self._decode(self.quantizer.decode_tokens(tokens))[0]
 
-  def decode(
-    self, codes: Float[Array, "b s y x d"], *, train: bool = False
-  ) -> Float[Array, "b t h w 3"]:
-    """Reconstructs clips from codes, or from latents that are none."""
+  def decode(self, codes: Array, *, train: bool = False) -> Array:
+    """Clips (b, t, h, w, 3) of codes (b, s, y, x, d), or of other latents."""
     return self._decode(codes, train=train)[0]
 
   def stage1(self, tokens: Int[Array, "b s y x"]) -> Float[Array, "b t h w f"]:
@@ -164,15 +161,11 @@ class Tokenizer(nn.Module):
       or layers.default_conv_implementation(),
       dtype=dtype,
     )
-    quantizer_options = dict(
-      codebook_size=vqvae.codebook_size,
-      commitment_cost=vqvae.commitment_cost,
-      embedding_loss_ratio=vqvae.embedding_loss_ratio,
-      entropy_loss_ratio=vqvae.entropy_loss_ratio,
-      entropy_temperature=vqvae.entropy_temperature,
-      entropy_loss_type=vqvae.entropy_loss_type,
-      latent_normalize=vqvae.latent_normalize,
-    )
+    quantizer_options = {
+      field.name: getattr(vqvae, field.name)
+      for field in dataclasses.fields(quantizer.VectorQuantizer)
+      if field.name not in ("parent", "name")
+    }
     return cls(
       backbone=backbone,
       quantizer_options=quantizer_options,

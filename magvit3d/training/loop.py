@@ -4,7 +4,6 @@ It only orders things: next batch, step, log, validate, save. A stage gives
 the state and the step function.
 """
 
-import collections
 import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping
@@ -27,9 +26,6 @@ from magvit3d.monitoring.profiling import Profiler, StepSpan
 from magvit3d.monitoring.step_times import StepTimes
 from magvit3d.parallel import processes, sharding, sharding_rules
 from magvit3d.training.health import SkippingStep
-
-# On the device, the one that runs included: a request to stop waits for them.
-_MAX_STEPS_AHEAD = 2
 
 
 @runtime_checkable
@@ -156,7 +152,7 @@ def _train(
   if step >= options.num_steps:
     return state
   checkpoints.check_disk_space(state)
-  function = step_function = compiled = None
+  function = step_function = compiled = previous = None
   with (
     Monitor(
       workdir,
@@ -175,7 +171,6 @@ def _train(
   ):
     monitor.start(step)
     times = StepTimes(per_step=options.per_step)
-    ahead = collections.deque(maxlen=_MAX_STEPS_AHEAD)
     while step < options.num_steps:
       if function != stage.step_function(step):
         function, compiled = stage.step_function(step), None
@@ -202,9 +197,8 @@ def _train(
         )
       profiler.before_step(step + 1)
       state, metrics = compiled(state, batch, frozen)
-      step += 1
-      ahead.append(metrics)
-      jax.block_until_ready(ahead[0])
+      jax.block_until_ready(previous)  # A stop waits for two steps, no more.
+      step, previous = step + 1, metrics
       monitor.beat(step)
       times.step_done()
       profiler.after_step(step, state)

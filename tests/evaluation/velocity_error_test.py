@@ -113,8 +113,11 @@ def test_a_disc_that_vanishes_counts_as_still(uniform):
   np.testing.assert_array_equal(found.missing, found.is_scored[:, 6])
 
 
-def test_only_predicted_frames_in_the_image_count(uniform):
+@pytest.mark.parametrize("direction", [1, -1])
+def test_only_predicted_frames_in_the_image_count(uniform, direction):
+  """Discs leave the image; backwards, they come into it."""
   clips, paths, radii = uniform
+  clips, paths = clips[:, ::direction], paths[:, :, ::direction]
   found = velocity_error.score(clips, paths, radii, _GIVEN)
   assert not found.is_scored[:, :_GIVEN].any()
   reach = radii[:, :, None] + 10 / 32

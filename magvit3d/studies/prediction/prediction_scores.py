@@ -138,7 +138,9 @@ class PredictionScores:
       f"The first {self._config.given_frames} frames are given; scores are of "
       "the rest, [95% interval, bootstrap over scenes]. Foreground: pixels "
       "within 2 of the true object mask. Above trivial: above the better of "
-      "the background alone and the copy. Training: the stage's time, with "
+      "the background alone and the copy. Constant velocity is told the true "
+      "path so far, and shape and colour, and is exact where the motion is "
+      "linear without noise. Training: the stage's time, with "
       "reading, compiling and validation. Clips a second: predicted and "
       "decoded, on the machine of the passport.",
       columns,

@@ -4,6 +4,7 @@ import functools
 import math
 from collections.abc import Mapping
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,19 +42,22 @@ class RegressionTraining(PredictorTraining):
         self._run.config.seed,
         self.init,
         self.loss,
-        frozen=self.frozen(),
+        frozen=self._frozen,
         headline=self.headline,
       )
+
+  @functools.cached_property
+  def _frozen(self) -> PyTree:
+    """What is read and nothing changes."""
+    tokenizer = self.clips.tokenizer
+    codebook = jnp.asarray(tokenizer.codebook)
+    return {"codebook": codebook, "tokenizer": tokenizer.params}
 
   def init(self, rng: Array) -> PyTree:
     """Returns the first parameters."""
     dim = self.clips.tokenizer.vqvae.embedding_dim
     shown = jnp.zeros((1, *self.clips.grid, dim))
     return self.network.init(rng, shown)["params"]
-
-  def frozen(self) -> PyTree:
-    """Returns what the loss reads and nothing changes."""
-    return {"codebook": jnp.asarray(self.clips.tokenizer.codebook)}
 
   def loss(
     self,
@@ -63,100 +67,97 @@ class RegressionTraining(PredictorTraining):
     rng: Array,
   ) -> tuple[Float[Array, ""], dict[str, Array]]:
     """Mean squared error of latents, in units of the codebook's mean square."""
-    latents = self._latents(params, batch["cond_tokens"][:, 0], frozen, rng)
+    latents, *_ = self._told(params, batch, frozen, rng)
     losses = self._latent_losses(latents, batch, frozen["codebook"])
     return losses["loss"], losses
 
-  def _latents(self, params, cond_tokens, frozen, rng=None):
+  def _latent_losses(self, latents, batch, codebook) -> dict[str, Array]:
+    """Also relative to latents of zero, and to the last ones."""
+    errors = self._latent_errors(latents, batch, codebook)
+    loss, zero, last = (jnp.mean(values) for values in errors.values())
+    return {
+      "loss": loss,
+      "loss_over_zero": loss / zero,
+      "loss_over_last": loss / last,
+    }
+
+  def _latent_errors(self, latents, batch, codebook) -> dict[str, Array]:
+    """Mean squared errors (b,) of the network, of zero and the last latents."""
+    first = self.clips.first
+    last, true = (
+      codebook[tokens[:, first:]] / self.scale
+      for tokens in (batch["cond_tokens"][:, 0], batch["tokens"])
+    )
+    guesses = {"network": latents, "zero": jnp.zeros_like(true), "last": last}
+    return {
+      name: jnp.mean((guess - true) ** 2, axis=(1, 2, 3, 4))
+      for name, guess in guesses.items()
+    }
+
+  def _told(
+    self, params, batch, frozen, rng=None
+  ) -> tuple[Array, Array, PyTree]:
+    """Latents of the future, codes of what is shown, and the tokenizer."""
+    codes = frozen["codebook"][batch["cond_tokens"][:, 0]]
+    latents = self._regressed(params, codes, None, rng)
+    return latents, codes, frozen["tokenizer"]
+
+  def _regressed(self, params, codes, motion, rng) -> Array:
     return self.network.apply(
       {"params": params},
-      frozen["codebook"][cond_tokens] / self.scale,
+      codes / self.scale,
+      motion,
       train=rng is not None,
       rngs=None if rng is None else {"dropout": rng},
     )
 
-  def _latent_losses(self, latents, batch, codebook) -> dict[str, Array]:
-    """Also relative to latents of zero, and to the last ones."""
-    first = self.clips.first
-    cond = batch["cond_tokens"][:, 0, first:]
-    true = codebook[batch["tokens"][:, first:]] / self.scale
-    loss = jnp.mean((latents - true) ** 2)
-    last = jnp.mean((codebook[cond] / self.scale - true) ** 2)
-    return {
-      "loss": loss,
-      "loss_over_zero": loss / jnp.mean(true**2),
-      "loss_over_last": loss / last,
-    }
-
-  def latent_losses(
-    self, params: PyTree, clips: Mapping[str, np.ndarray]
-  ) -> dict[str, float]:
-    """Returns losses of clips beside zero and the last latents."""
-    made = self.map(
-      lambda batch: self._score(params, batch),
-      {
-        "tokens": clips["tokens"],
-        "cond_tokens": clips["cond_tokens"][:, None],
-        "frames": clips["frames"],
-      },
+  def _decoded(self, latents, codes, tokenizer) -> Array:
+    given = codes[:, : self.clips.first]
+    return self.clips.tokenizer.network.apply(
+      {"params": tokenizer},
+      jnp.concatenate([given, latents * self.scale], axis=1),
+      method="decode",
     )
-    return {name: float(np.mean(values)) for name, values in made.items()}
-
-  @functools.cached_property
-  def _score(self):
-    frozen = self.frozen()
-
-    def score(params, batch):
-      latents = self._told(params, batch, frozen)
-      first, codebook = self.clips.first, frozen["codebook"]
-      true = codebook[batch["tokens"][:, first:]] / self.scale
-      last = codebook[batch["cond_tokens"][:, 0, first:]] / self.scale
-      return {
-        name: jnp.mean((guess - true) ** 2, axis=(1, 2, 3, 4))
-        for name, guess in {
-          "network": latents,
-          "zero": jnp.zeros(()),
-          "last": last,
-        }.items()
-      }
-
-    return jax.jit(score)
-
-  def _told(self, params, batch, frozen):
-    """Latents that the network tells of a batch without tokens."""
-    return self._latents(params, batch["cond_tokens"][:, 0], frozen)
 
   def predict(
     self, params: PyTree, clips: Mapping[str, np.ndarray]
   ) -> Float[np.ndarray, "n t h w 3"]:
     """Returns clips, decoded from latents as they are."""
+    arrays = _arrays(clips, ("cond_tokens", "frames"))
     return self.map(
-      lambda batch: self._forward(params, self._tokenizer_params, batch),
-      {
-        "cond_tokens": clips["cond_tokens"][:, None],
-        "frames": clips["frames"],
-      },
+      lambda batch: self._forward(params, self._frozen, batch), arrays
     )
-
-  @property
-  def _tokenizer_params(self) -> PyTree:
-    return self.clips.tokenizer.params
 
   @functools.cached_property
   def _forward(self):
-    frozen = self.frozen()
-
-    def forward(params, tokenizer_params, batch):
-      latents = self._latents(params, batch["cond_tokens"][:, 0], frozen)
-      first = self.clips.first
-      given = frozen["codebook"][batch["cond_tokens"][:, 0, :first]]
-      codes = jnp.concatenate([given, latents * self.scale], axis=1)
-      made = self.clips.tokenizer.network.apply(
-        {"params": tokenizer_params}, codes, method="decode"
-      )
-      return jnp.clip(made, 0, 1)
+    def forward(params, frozen, batch):
+      return jnp.clip(self._decoded(*self._told(params, batch, frozen)), 0, 1)
 
     return jax.jit(forward)
+
+  def latent_losses(
+    self, params: PyTree, clips: Mapping[str, np.ndarray]
+  ) -> dict[str, float]:
+    """Returns losses of clips beside zero and the last latents."""
+    arrays = _arrays(clips, ("tokens", "cond_tokens", "frames"))
+    made = self.map(
+      lambda batch: self._score(params, self._frozen, batch), arrays
+    )
+    return {name: float(np.mean(values)) for name, values in made.items()}
+
+  @functools.cached_property
+  def _score(self):
+    def score(params, frozen, batch):
+      latents, *_ = self._told(params, batch, frozen)
+      return self._latent_errors(latents, batch, frozen["codebook"])
+
+    return jax.jit(score)
+
+
+def _arrays(clips, names) -> dict[str, np.ndarray]:
+  """Some of them as batches have them: there is one task."""
+  arrays = {name: clips[name] for name in names}
+  return arrays | {"cond_tokens": clips["cond_tokens"][:, None]}
 
 
 class GuidedTraining(RegressionTraining):
@@ -170,7 +171,7 @@ class GuidedTraining(RegressionTraining):
   headline = ("loss", "loss_over_last", "pixel_loss", "motion_loss")
 
   @functools.cached_property
-  def motion(self):
+  def motion(self) -> nn.Module:
     """The network that makes features of motion."""
     return motion_network(self.name, self.settings)
 
@@ -185,22 +186,14 @@ class GuidedTraining(RegressionTraining):
     motion_rng, rng = jax.random.split(rng)
     _, *image_shape = self._run.data.clip_shape
     frames = jnp.zeros((1, self._num_shown, *image_shape))
-    motion = self.motion.init(motion_rng, frames)["params"]
     dim = self.clips.tokenizer.vqvae.embedding_dim
-    regressor = self.network.init(
-      rng,
-      jnp.zeros((1, *self.clips.grid, dim)),
-      jnp.zeros((1, self.settings.motion_features)),
-    )
+    shown = jnp.zeros((1, *self.clips.grid, dim))
+    features = jnp.zeros((1, self.settings.motion_features))
     return {
-      "regressor": regressor["params"],
-      "motion": motion,
+      "regressor": self.network.init(rng, shown, features)["params"],
+      "motion": self.motion.init(motion_rng, frames)["params"],
       "tokenizer": jax.tree.map(jnp.zeros_like, self.clips.tokenizer.params),
     }
-
-  def frozen(self) -> PyTree:
-    """Returns what the loss reads and nothing changes."""
-    return super().frozen() | {"tokenizer": self.clips.tokenizer.params}
 
   def loss(
     self,
@@ -211,19 +204,18 @@ class GuidedTraining(RegressionTraining):
   ) -> tuple[Float[Array, ""], dict[str, Array]]:
     """Errors of latents, of pixels, and of motion within a clip."""
     settings, given = self.settings, self.settings.given_frames
-    frames = to_unit_range(batch["frames"])
-    latents, codes, tokenizer = self._told_latents(params, frames, frozen, rng)
+    latents, codes, tokenizer = self._told(params, batch, frozen, rng)
     losses = self._latent_losses(latents, batch, frozen["codebook"])
-    count = max(1, math.ceil(settings.pixel_share * len(frames)))
-    made = self._decoded(tokenizer, codes[:count], latents[:count])
-    is_object = (batch["masks"][:count] > 0)[..., None]
+    count = max(1, math.ceil(settings.pixel_share * len(codes)))
+    made = self._decoded(latents[:count], codes[:count], tokenizer)
+    errors = made - to_unit_range(batch["frames"][:count])
+    is_object = (batch["masks"][:count, given:] > 0)[..., None]
     weights = 1 + (settings.foreground_weight - 1) * is_object
-    errors = made - frames[:count]
-    pixels = jnp.mean((weights * errors**2)[:, given:])
+    pixels = jnp.mean(weights * errors[:, given:] ** 2)
     # Of neighbours in one clip; its first predicted frame follows a given one.
     errors = errors.at[:, :given].set(0)
     changes = errors[:, given:] - errors[:, given - 1 : -1]
-    motion = jnp.mean(weights[:, given:] * changes**2)
+    motion = jnp.mean(weights * changes**2)
     loss = (
       losses["loss"]
       + settings.pixel_weight * pixels
@@ -231,18 +223,17 @@ class GuidedTraining(RegressionTraining):
     )
     return loss, losses | {"pixel_loss": pixels, "motion_loss": motion}
 
-  def _told_latents(self, params, frames, frozen, rng=None):
-    """Latents of the future, codes of what is given, and the tokenizer."""
-    rate = self.settings.tokenizer_rate
+  def _told(
+    self, params, batch, frozen, rng=None
+  ) -> tuple[Array, Array, PyTree]:
+    rate, given = self.settings.tokenizer_rate, self.settings.given_frames
     tokenizer = jax.tree.map(
-      lambda given, change: given + rate * change,
+      lambda known, change: known + rate * change,
       frozen["tokenizer"],
       params["tokenizer"],
     )
-    given = self.settings.given_frames
-    padding = [(0, 0)] * frames.ndim
-    padding[1] = (0, self._num_shown - given)
-    shown = jnp.pad(frames[:, :given], padding, mode="edge")
+    frames = to_unit_range(batch["frames"][:, :given])
+    shown = _repeat_last(frames, self._num_shown)
     codes = self.clips.tokenizer.network.apply(
       {"params": tokenizer},
       shown,
@@ -250,36 +241,15 @@ class GuidedTraining(RegressionTraining):
         network.quantizer(network.features(clips), train=True).codes
       ),
     )
-    padding[1] = (0, self.clips.grid[0] - codes.shape[1])
+    codes = _repeat_last(codes, self.clips.grid[0])
     features = self.motion.apply({"params": params["motion"]}, shown)
-    latents = self.network.apply(
-      {"params": params["regressor"]},
-      jnp.pad(codes, padding, mode="edge") / self.scale,
-      features.mean(axis=1),
-      train=rng is not None,
-      rngs=None if rng is None else {"dropout": rng},
-    )
+    motion = features.mean(axis=1)
+    latents = self._regressed(params["regressor"], codes, motion, rng)
     return latents, codes, tokenizer
 
-  def _decoded(self, tokenizer, codes, latents):
-    first = self.clips.first
-    whole = jnp.concatenate([codes[:, :first], latents * self.scale], axis=1)
-    return self.clips.tokenizer.network.apply(
-      {"params": tokenizer}, whole, method="decode"
-    )
 
-  def _told(self, params, batch, frozen):
-    return self._told_latents(params, to_unit_range(batch["frames"]), frozen)[0]
-
-  @functools.cached_property
-  def _forward(self):
-    frozen = super().frozen()
-
-    def forward(params, tokenizer_params, batch):
-      frames = to_unit_range(batch["frames"])
-      latents, codes, tokenizer = self._told_latents(
-        params, frames, frozen | {"tokenizer": tokenizer_params}
-      )
-      return jnp.clip(self._decoded(tokenizer, codes, latents), 0, 1)
-
-    return jax.jit(forward)
+def _repeat_last(x: Array, length: int) -> Array:
+  """Returns clips (b, length, ...), which end as `x` does."""
+  padding = [(0, 0)] * x.ndim
+  padding[1] = (0, length - x.shape[1])
+  return jnp.pad(x, padding, mode="edge")
