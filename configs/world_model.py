@@ -107,7 +107,7 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   model.steps_per_frame = 4  # On validation no worse than 8 or 16.
   model.convlstm.num_layers = 2
   model.convlstm.features = 88
-  model.convlstm.num_steps = 400  # Which take as long as the model's.
+  model.convlstm.num_steps = 600  # Which take as long as the model's.
   training = config.train_world_model
   training.batch_size = 8
   training.num_steps = 1800
