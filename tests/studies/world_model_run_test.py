@@ -1,7 +1,10 @@
 """A whole run of `configs/world_model.py`, small."""
 
 import json
+import shutil
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import shrunk
@@ -10,9 +13,15 @@ import small_studies
 from magvit3d.checkpoints import identity
 from magvit3d.checkpoints import record as checkpoint_record
 from magvit3d.config.run import RunConfig
+from magvit3d.data.clips import load_clips
 from magvit3d.errors import UserError
 from magvit3d.experiment import Experiment
+from magvit3d.parallel import sharding
+from magvit3d.run.digit_data import DigitData
+from magvit3d.run.stages import Run
+from magvit3d.studies.world_model.world_model_stages import WorldModelTraining
 from magvit3d.tokens import noise, vocabulary
+from magvit3d.tokens.action_model import ActionModel, Rollout
 from magvit3d.tokens.vocabulary import MASK
 
 
@@ -99,6 +108,39 @@ def test_one_mask_id_goes_from_training_to_checkpoint(run, monkeypatch):
     Experiment(small_studies.make_world_model(), run).run()
 
 
+def test_training_and_evaluation_hide_tokens_by_the_same_id(run, monkeypatch):
+  config = RunConfig.from_dict(small_studies.make_world_model())
+  data = DigitData(config, run)
+  study = Run(
+    config=config, workdir=run, mesh=sharding.make_mesh(), data=data, stages=()
+  )
+  stage, seen = WorldModelTraining(study), {}
+  logits = ActionModel.logits
+
+  def spy(self, params, tokens, *arguments):
+    seen["training"] = tokens
+    return logits(self, params, tokens, *arguments)
+
+  def generate(self, params, rngs, tokens, actions, given_frames):
+    seen["evaluation"] = tokens
+    return Rollout(tokens, None)
+
+  monkeypatch.setattr(ActionModel, "logits", spy)
+  monkeypatch.setattr(ActionModel, "generate", generate)
+  clips = load_clips(data.clips("train"), range(4), ("frames", "actions"))
+  batch = {name: jnp.asarray(array) for name, array in clips.items()}
+  params = stage.params()
+  stage.loss(params, batch, (), jax.random.key(0))
+  batch |= {"is_told": jnp.ones((4, 5), bool), "number": jnp.arange(4)}
+  stage._rollouts._decode_batch(params, batch, 2, 0)
+  for tokens in seen.values():
+    assert set(np.unique(tokens)) - set(range(4)) == {MASK}
+  assert (seen["evaluation"][:, 2:] == MASK).all()
+  # It is the last row of each token's part of the table.
+  table = params["BertEmbed_0"]["word_embeddings"]["embedding"]
+  assert len(table) == 4**2 * (4 + 1)
+
+
 def test_the_sampler_may_change_and_the_network_may_not(run):
   fine = small_studies.make_world_model(world_model__steps_per_frame=3)
   Experiment(fine | {"stages": "world_model"}, run).run()
@@ -153,8 +195,6 @@ def test_clips_of_the_benchmark_are_scored_without_actions(run, tmp_path):
   config = small_studies.make_world_model(
     digits__test_clips=str(tmp_path / "clips.npy")
   )
-  import shutil
-
   workdir = tmp_path / "run"
   shutil.copytree(run, workdir)
   Experiment(config, workdir).run()
