@@ -43,6 +43,12 @@ def test_errors_are_those_of_known_predictions():
     assert decibels == pytest.approx(-10 * np.log10(error), rel=1e-5)
 
 
+def test_a_plot_has_a_color_for_each_line():
+  names = [line["name"] for line in _tables(0.2).plots[0]["series"]]
+  assert len(names) == 6 == len(set(names))
+  assert scores.MODEL + scores.OTHERS in names
+
+
 def test_the_difference_of_actions_is_paired_and_checked():
   results = _tables(0.2)
   cell = results.tables[1].rows[0].cells[0]

@@ -20,6 +20,7 @@ from magvit3d.studies.ratios import Ratio
 MODEL, CONVLSTM = "world model", "ConvLSTM"
 OTHERS, UNTOLD = ", actions of other clips", ", actions not told"
 COPY_LAST, BLACK = "copy of the last frame", "black"
+_NETWORKS = (MODEL, CONVLSTM)
 _BASELINES = (COPY_LAST, BLACK)
 # The public benchmark adds up the squared errors of its 64 x 64 pixels.
 _BENCHMARK_PIXELS = 64 * 64
@@ -149,6 +150,11 @@ def _add_scores(results, found, given) -> None:
     rows,
     n=len(some),
   )
+  # More lines than colours say little: the others are in the tables.
+  drawn = dict(found)
+  for name in (CONVLSTM + OTHERS, *(f"{n}{UNTOLD}" for n in _NETWORKS)):
+    if name.removesuffix(OTHERS).removesuffix(UNTOLD) in found:
+      drawn.pop(name, None)
   for field, label in (
     ("errors", "mean squared error"),
     ("similarity", "SSIM"),
@@ -167,7 +173,7 @@ def _add_scores(results, found, given) -> None:
           "y": getattr(one, field).mean(0).tolist(),
           "is_baseline": _role(name) == "baseline",
         }
-        for name, one in found.items()
+        for name, one in drawn.items()
       ],
     )
 
@@ -188,7 +194,7 @@ def _add_actions(results, found) -> None:
       "model",
       [difference(found, name + kind, name).cell()],
     )
-    for name in (MODEL, CONVLSTM)
+    for name in _NETWORKS
     for kind in (OTHERS, UNTOLD)
     if name in found and name + kind in found
   ]
