@@ -1,5 +1,6 @@
 """A trained world model goes on with clips, by the API and as typed."""
 
+import documented
 import numpy as np
 import pytest
 import small_studies
@@ -150,6 +151,19 @@ def test_wrong_flags_are_told(changed, named, workdir, tmp_path, capsys):
   ]  # fmt: skip
   assert rollout.main(arguments) == 1
   assert named in capsys.readouterr().err
+
+
+def test_the_document_works(workdir):
+  (block,) = documented.blocks("docs/world_model.md", "python")
+  for old, new in (
+    ("runs/world_model_tiny", str(workdir)),
+    ("[:10]", "[:2]"),  # Clips of 5 frames.
+  ):
+    assert old in block
+    block = block.replace(old, new)
+  names = {}
+  exec(compile(block, "docs/world_model.md", "exec"), names)
+  assert names["new"].shape == (5, 12, 12)
 
 
 def test_a_run_without_a_network_is_told(workdir, tmp_path):
