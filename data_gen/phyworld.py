@@ -2,10 +2,10 @@
 
 One red disc, or two that collide, before white; see `data_gen.phyworld_laws`
 for how they move and `data_gen.soft_figures` for their edges. Records are those
-of other scenes, with units in the place of metres: the size is the radius, and
-the plane z = 0 is seen by one camera. The world of 10 x 10 units is the image,
-edge to edge: x and y in [-5, 5], to the right and down, are the pixels
-W (x + 5) / 10 - 1/2.
+of other scenes, with units in the place of metres: the size is the scale of a
+flat figure, and the plane z = 0 is seen by one camera. The world of 10 x 10
+units is the image, edge to edge: x and y in [-5, 5], to the right and down, are
+the pixels W (x + 5) / 10 - 1/2.
 """
 
 from typing import Any
@@ -84,6 +84,7 @@ def make_scene(
 def _make_object(body: Body, shape: str, color) -> SceneObject:
   path = np.pad(body.path, ((0, 0), (0, 1)))
   path = objects.as_stored(path)
+  scale = soft_figures.scale_of(shape, body.radius)
   return SceneObject(
     shape=soft_figures.SHAPES.index(shape),
     motion=0,
@@ -92,7 +93,7 @@ def _make_object(body: Body, shape: str, color) -> SceneObject:
     orientation=np.tile([1.0, 0.0, 0.0, 0.0], (len(path), 1)),
     solid=Solid(
       shape=shape,
-      size=body.radius,
+      size=float(objects.as_stored(scale)),
       trajectory=path,
       rotations=np.tile(np.eye(3), (len(path), 1, 1)),
       color=np.array(color),
@@ -110,7 +111,8 @@ def _render(
   for number, thing in enumerate(found, 1):
     solid = thing.solid
     centers = (solid.trajectory[:, :2] + WORLD_WIDTH / 2) * scale - 0.5
-    figure = (solid.shape, centers, solid.size * scale, image_size)
+    radius = soft_figures.radius_of(solid.shape, solid.size)
+    figure = (solid.shape, centers, radius * scale, image_size)
     image -= soft_figures.cover(*figure)[..., None] * (1 - solid.color)
     masks[soft_figures.contains(*figure)] = number
   # Discs that touch share the pixels between them.

@@ -12,11 +12,26 @@ import math
 
 import numpy as np
 
-from data_gen import schema
+from data_gen import schema, solids
 
 SHAPES = schema.PRESETS["phyworld_uniform"].shapes
+# Of a disc with the area of the figure at scale 1, by shape.
+_RADII = {
+  "circle": solids.CIRCLE_RADIUS,
+  "square": solids.SQUARE_SIDE / math.sqrt(math.pi),
+}
 _FINE_CELLS = 256  # Along a side of the image, at least.
 _MIN_CELLS, _MAX_CELLS = 2, 8  # Along a side of a pixel.
+
+
+def radius_of(shape: str, scale: float) -> float:
+  """Returns the radius of a disc with the area of a figure of that scale."""
+  return _RADII[shape] * scale
+
+
+def scale_of(shape: str, radius: float) -> float:
+  """Returns the scale of a figure with the area of a disc."""
+  return radius / _RADII[shape]
 
 
 def cover(

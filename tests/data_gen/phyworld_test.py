@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from small_data_sets import ROOT
 
-from data_gen import cameras, phyworld_laws, schema
+from data_gen import (
+  cameras,
+  phyworld_laws,
+  rays,
+  renderer,
+  rigs,
+  schema,
+  soft_figures,
+)
 from data_gen.features import make_features
 from data_gen.generate import generate
 from data_gen.options import DatasetOptions
@@ -32,6 +40,12 @@ def _options(law, **changes):
 
 def _scenes(options, split="train", count=20):
   return [make_scene(options, split, index) for index in range(count)]
+
+
+def _radii(scene):
+  sizes = np.atleast_1d(scene.get(schema.OBJECTS_SIZE, scene[schema.SIZE]))
+  shape = soft_figures.SHAPES[scene[schema.SHAPE]]
+  return soft_figures.radius_of(shape, sizes)
 
 
 def _is_in(value, intervals):
@@ -71,7 +85,7 @@ def test_a_disc_moves_evenly_and_level():
     np.testing.assert_allclose(steps, steps[:1].repeat(31, 0), atol=4e-5)
     assert not steps[:, 1:].any()
     assert _is_in(abs(steps[0, 0]) + 4e-5, ((1.0, 4.0 + 1e-4),))
-    assert _is_in(scene[schema.SIZE], ((0.7, 1.4),))
+    assert _is_in(_radii(scene)[0], ((0.7, 1.4),))
 
 
 def test_a_disc_falls():
@@ -85,7 +99,7 @@ def test_a_disc_falls():
 
 def test_collisions_keep_momentum_and_energy():
   for scene in _scenes(_options("collision")):
-    paths, radii = scene[schema.OBJECTS_TRAJECTORY], scene[schema.OBJECTS_SIZE]
+    paths, radii = scene[schema.OBJECTS_TRAJECTORY], _radii(scene)
     steps = np.diff(paths[..., 0], axis=1) / FRAME_S
     before, after = steps[:, 0], steps[:, -1]
     masses = radii**2
@@ -116,7 +130,7 @@ def test_splits_are_out_of_distribution_as_they_say(law, split, radii, speeds):
   sizes = set()
   for scene in _scenes(_options(law), split):
     paths = scene.get(schema.OBJECTS_TRAJECTORY, scene[schema.TRAJECTORY][None])
-    for size in np.atleast_1d(scene.get(schema.OBJECTS_SIZE, scene["size"])):
+    for size in _radii(scene):
       assert _is_in(size, radii)
       sizes.add(next(i for i, one in enumerate(radii) if _is_in(size, (one,))))
     found = np.abs(np.diff(paths[:, :2, 0], axis=1)) / FRAME_S
@@ -132,7 +146,7 @@ def test_discs_stay_in_the_image_while_they_can(law):
       paths = scene.get(
         schema.OBJECTS_TRAJECTORY, scene[schema.TRAJECTORY][None]
       )[..., :2]
-      radii = np.atleast_1d(scene.get(schema.OBJECTS_SIZE, scene["size"]))
+      radii = _radii(scene)
       room = 5 - MARGIN - radii[:, None, None]
       is_in = (np.abs(paths) <= room + 1e-5).all((0, 2))
       assert is_in[:5].all()
@@ -165,6 +179,32 @@ def test_the_world_is_the_image():
   np.testing.assert_array_equal(
     frame[tuple(np.rint(center[::-1]).astype(int))], [255, 0, 0]
   )
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_the_renderer_of_other_scenes_shows_the_same_masks(index):
+  """Middles of pixels are in the figure or not, for both; edges are rounded."""
+  options = _options(
+    "uniform",
+    cues="color,shape",
+    num_ood_size=0,
+    num_ood_speed=0,
+    num_ood_size_speed=0,
+  )
+  scene = make_scene(options, "train", index)
+  path = scene[schema.TRAJECTORY]
+  solid = rays.Solid(
+    options.shapes[scene[schema.SHAPE]],
+    scene[schema.SIZE],
+    path,
+    np.tile(np.eye(3), (len(path), 1, 1)),
+    scene[schema.COLOR],
+  )
+  rig = rigs.make_rig(options, "train", np.random.default_rng(0))
+  found = renderer.render([solid], rig, np.ones(3))
+  masks = scene[schema.MASKS]
+  assert masks.any()
+  assert (found.masks != masks).sum() <= 0.01 * masks.sum()
 
 
 def test_data_sets_are_read_and_verified(tmp_path):
@@ -212,7 +252,7 @@ def test_cues_are_tied_but_in_their_own_split(text, first, second):
       return scene[key][2] > 0.5
     if key == schema.TRAJECTORY:
       return abs(scene[key][1, 0] - scene[key][0, 0]) / FRAME_S > 2.5
-    return scene[key] > (0.5 if key == schema.SHAPE else 1.0)
+    return scene[key] > 0.5 if key == schema.SHAPE else _radii(scene)[0] > 1.05
 
   for split, is_tied in (("train", True), ("ood_cues", False)):
     values = set()

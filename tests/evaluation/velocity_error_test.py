@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_gen import schema
+from data_gen import schema, soft_figures
 from data_gen.options import DatasetOptions
 from data_gen.phyworld_laws import FRAME_S
 from data_gen.scene_makers import make_scene
@@ -29,11 +29,11 @@ def _load(law, size):
   clips = np.stack([scene[schema.FRAMES][0] for scene in scenes])
   if law == "collision":
     paths = np.stack([scene[schema.OBJECTS_TRAJECTORY] for scene in scenes])
-    radii = np.stack([scene[schema.OBJECTS_SIZE] for scene in scenes])
+    sizes = np.stack([scene[schema.OBJECTS_SIZE] for scene in scenes])
   else:
     paths = np.stack([scene[schema.TRAJECTORY][None] for scene in scenes])
-    radii = np.array([[scene[schema.SIZE]] for scene in scenes])
-  return clips, paths[..., :2], radii
+    sizes = np.array([[scene[schema.SIZE]] for scene in scenes])
+  return clips, paths[..., :2], soft_figures.radius_of("circle", sizes)
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,10 @@ def test_clips_of_a_class_stand_between_chance_and_real_ones(run):
     row["cells"][columns.index("parameters")] for row in of_pixels["rows"][:2]
   ]
   assert parameters[0] == pytest.approx(parameters[1], rel=0.25)
-  assert "samples/frames" not in scores
+  (other,) = (t for t in scores["tables"] if t["title"].startswith("In and"))
+  assert [column["name"] for column in other["columns"]] == [
+    "test: foreground", "ood_speed: foreground",
+  ]  # fmt: skip
   page = (run / "report" / "index.html").read_text()
   assert "Clips of a class" in page and "sample 2" in page
 

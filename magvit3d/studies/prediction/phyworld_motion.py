@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from data_gen import schema
+from data_gen import schema, soft_figures
 from data_gen.scene_source import SceneSource, read_manifest
 from magvit3d.evaluation.held_out import HeldOutScenes
 from magvit3d.run.data import RunData
@@ -36,16 +36,26 @@ class TrueMotion:
     """Reads what the records of scenes say."""
     source = held_out.source
     assert isinstance(source, SceneSource)
-    keys = (schema.TRAJECTORY, schema.SIZE)
+    keys = (schema.TRAJECTORY, schema.SIZE, schema.SHAPE)
     if schema.OBJECTS_SIZE in source.features:
-      keys = (schema.OBJECTS_TRAJECTORY, schema.OBJECTS_SIZE)
-    found = [source.scene(index, keys) for index in held_out.indices]
+      keys = (
+        schema.OBJECTS_TRAJECTORY,
+        schema.OBJECTS_SIZE,
+        schema.OBJECTS_SHAPE,
+      )
     frames = held_out.frames or slice(None)
-    paths = np.stack([np.asarray(scene[keys[0]], float) for scene in found])
-    radii = np.stack([np.asarray(scene[keys[1]], float) for scene in found])
-    count = len(found)
-    paths = paths.reshape(count, -1, *paths.shape[-2:])
-    return cls(paths[:, :, frames, :2], radii.reshape(count, -1))
+    paths, radii = [], []
+    for index in held_out.indices:
+      scene = source.scene(index, keys)
+      path, sizes, shapes = (np.asarray(scene[key]) for key in keys)
+      paths.append(path.reshape(-1, *path.shape[-2:])[:, frames, :2])
+      radii.append(
+        [
+          soft_figures.radius_of(source.shape_names[shape], float(size))
+          for shape, size in zip(shapes.ravel(), sizes.ravel(), strict=True)
+        ]
+      )
+    return cls(np.stack(paths).astype(float), np.array(radii))
 
 
 def further_splits(data: RunData) -> list[str]:

@@ -49,8 +49,15 @@ class SplitScores:
 def add_table(results: Results, splits: list[SplitScores]) -> None:
   """Adds a table with columns of each split, the first in distribution."""
   first = splits[0]
-  has_paths = not all(np.isnan(ade).all() for ade in first.ade.values())
-  names = list(dict.fromkeys((*first.foreground, *first.ade)))
+  # One camera tells no path, though constant velocity is told the true one.
+  has_paths = not all(
+    np.isnan(ade).all()
+    for name, ade in first.ade.items()
+    if name != CONSTANT_VELOCITY
+  )
+  names = list(first.foreground)
+  if has_paths:
+    names += [name for name in first.ade if name not in names]
   columns, cells = [], {name: [] for name in names}
   for scores in splits:
     columns.append(Column(f"{scores.split}: foreground", "dB", "higher"))
