@@ -27,6 +27,7 @@ from configs import (
   traj2d,
   traj3d,
   traj3d_multiview,
+  world_model,
 )
 from data_gen.options import DatasetOptions
 from magvit3d.config import run
@@ -55,6 +56,7 @@ _COMMENTED = (
   "future_prediction",
   "traj2d",
   "phyworld",
+  "world_model",
   "upstream_base",
   "traj3d_multiview",
   "maskgvt_bair_multitask_config",
@@ -318,6 +320,7 @@ def render() -> str:
       future_prediction,
       traj2d,
       phyworld,
+      world_model,
     )
   ]
   parts.append(_upstream(beside))

@@ -28,6 +28,7 @@ from magvit3d.parallel.number_types import in_own_types
 from magvit3d.report import run_report
 from magvit3d.run import network_checks, overfit, overfit_run, record
 from magvit3d.run.data import RunData
+from magvit3d.run.digit_data import DigitData
 from magvit3d.run.evaluation_stages import Evaluation, SceneEvaluation
 from magvit3d.run.networks import RunNetworks
 from magvit3d.run.stages import DataStage, Run, Stage, TokenRun
@@ -98,7 +99,8 @@ def _token_run(config, workdir, shared) -> tuple[Run, dict]:
 
 def _study(config, workdir, shared) -> tuple[Run, dict]:
   """The same of a study."""
-  run = Run(**shared, data=RunData(config, workdir))
+  make_data = DigitData if config.digits else RunData
+  run = Run(**shared, data=make_data(config, workdir))
   return run, {"data": DataStage} | study_stages.makers(run)
 
 

@@ -87,6 +87,7 @@ _ORDER = (
   "pretrained",
   "api",
   "studies",
+  "world_model",
   "exports",
   "experiment",
   "programs",
@@ -97,6 +98,7 @@ _PROGRAMS = {
   "export",
   "generate",
   "main",
+  "rollout",
   "score",
   "status",
   "tokenize",
@@ -144,7 +146,8 @@ def test_the_root_has_what_a_user_types_or_imports():
   root = pathlib.Path(magvit3d.__file__).parent
   modules = {path.stem for path in root.glob("*.py")}
   assert draw_architecture.programs() == _PROGRAMS
-  assert modules == {*_PROGRAMS, "__init__", "errors", "api", "experiment"}
+  imported = {"__init__", "errors", "api", "experiment", "world_model"}
+  assert modules == _PROGRAMS | imported
 
 
 def test_the_picture_of_the_packages_is_of_today():

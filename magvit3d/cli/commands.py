@@ -23,6 +23,7 @@ PROGRAMS = {
   "sweep": "launch.sweep",
   "generate": "magvit3d.generate",
   "score": "magvit3d.score",
+  "rollout": "magvit3d.rollout",
   "tokenize": "magvit3d.tokenize",
   "export": "magvit3d.export",
   "video_metrics": "magvit3d.video_metrics",

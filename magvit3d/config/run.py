@@ -34,11 +34,18 @@ from magvit3d.config.training import (
   TokenizerTrainingConfig,
   TransformerTrainingConfig,
 )
+from magvit3d.config.world_model import DigitsConfig, WorldModelConfig
 from magvit3d.errors import UserError, as_user_errors
 
 STAGES = ("data", "tokenizer", "transformer", "evaluate", "report")
 # Sections that make a run a study, of which it has one.
-STUDIES = ("extractors", "surprise", "persistence", "prediction")
+STUDIES = (
+  "extractors",
+  "surprise",
+  "persistence",
+  "prediction",
+  "world_model",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -156,6 +163,9 @@ class Sections:
   surprise: SurpriseConfig | None = None
   persistence: PersistenceConfig | None = None
   train_persistence: NetworkTrainingConfig | None = None
+  digits: DigitsConfig | None = None
+  world_model: WorldModelConfig | None = None
+  train_world_model: NetworkTrainingConfig | None = None
   prediction: PredictionConfig | None = None
   train_prediction: NetworkTrainingConfig | None = None
 
@@ -177,6 +187,8 @@ class Sections:
       if self.training(section):
         self.training(section).check(f"train_{section}")
     self._check_split(self.study or "evaluation")
+    if self.world_model and self.digits:
+      self.world_model.check_fits(self.digits)
 
   def _check_split(self, section: str) -> None:
     """Raises UserError if the scenes to score on are not made."""
@@ -198,7 +210,7 @@ class Sections:
       )
     for name in found:
       training = [f"train_{name}"] if self.study_config.known_networks else []
-      for section in ("data", *training):
+      for section in (self.study_config.data_section, *training):
         if getattr(self, section) is None:
           raise UserError(f"config.{section} is missing; {name} needs it.")
 

@@ -26,6 +26,11 @@ class StudyConfig(abc.ABC):
   eval_batch_size: int = 48
 
   @property
+  def data_section(self) -> str:
+    """Name of the section that says what data there are."""
+    return "data"
+
+  @property
   @abc.abstractmethod
   def networks(self) -> tuple[str, ...]:
     """Names of the networks that are trained, which are names of stages."""

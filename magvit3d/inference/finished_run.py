@@ -143,8 +143,8 @@ def _read_config(workdir: pathlib.Path) -> RunConfig:
   study = next((name for name in STUDIES if name in config), None)
   if study:
     raise UserError(
-      f"{workdir} is a study ({study}), whose networks make no clips; this "
-      "reads runs of configs/traj3d.py."
+      f"{workdir} is a study ({study}); this reads runs of configs/traj3d.py, "
+      "and magvit3d.world_model those of configs/world_model.py."
     )
   missing = [name for name in _NEEDED if name not in config]
   if missing:

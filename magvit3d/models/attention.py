@@ -19,6 +19,7 @@ def attend(
   value: Float[Array, "b m h d"],
   *,
   mask: Bool[Array, "_ _ n m"] | None = None,
+  bias: Float[Array, "_ h n m"] | None = None,
   dropout_rate: float = 0.0,
   dropout_rng: PRNGKeyArray | None = None,
   implementation: str | None = None,
@@ -30,6 +31,7 @@ def attend(
     key: One for each value and head.
     value: Of the same type as queries and keys, as is the result.
     mask: False where a query does not see a key.
+    bias: Added to how they match.
     dropout_rate: Share of the weights that is left out. Above 0 attention
       takes a slower path.
     dropout_rng: Chooses them.
@@ -38,17 +40,21 @@ def attend(
   if implementation is None and jax.default_backend() == "cpu":
     implementation = "heads_first"
   if not dropout_rate and implementation == "heads_first":
-    return _attend_heads_first(query, key, value, mask)
-  if not dropout_rate and implementation == "cudnn" and mask is None:
+    return _attend_heads_first(query, key, value, mask, bias)
+  is_plain = mask is None and bias is None
+  if not dropout_rate and implementation == "cudnn" and is_plain:
     return _attend_even(query, key, value)
+  if bias is not None:
+    bias = bias.astype(query.dtype)
   if not dropout_rate:
     return jax.nn.dot_product_attention(
-      query, key, value, mask=mask, implementation=implementation
+      query, key, value, bias, mask, implementation=implementation
     )
   return nn.dot_product_attention(
     query,
     key,
     value,
+    bias,
     mask=mask,
     dropout_rng=dropout_rng,
     dropout_rate=dropout_rate,
@@ -88,7 +94,7 @@ def _attend_even(query, key, value):
   return attended[:, :num_queries]
 
 
-def _attend_heads_first(query, key, value, mask):
+def _attend_heads_first(query, key, value, mask, bias):
   """Products whose batch axes come first: a third faster steps on CPU."""
   query, key, value = (
     array.transpose(0, 2, 1, 3) for array in (query, key, value)
@@ -100,6 +106,8 @@ def _attend_heads_first(query, key, value, mask):
     preferred_element_type=jnp.float32,
   )
   scores *= query.shape[-1] ** -0.5
+  if bias is not None:
+    scores += bias
   if mask is not None:
     scores = jnp.where(mask, scores, jnp.finfo(scores.dtype).min)
   weights = jax.nn.softmax(scores, axis=-1).astype(query.dtype)

@@ -4,83 +4,19 @@ BERT (https://arxiv.org/abs/1810.04805), post-norm, with the head's product
 with the word embedding. Module names are upstream's.
 """
 
-import functools
 import math
 from collections.abc import Callable
 
 import flax.linen as nn
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from magvit3d.config.networks import TransformerConfig
 from magvit3d.models import cameras, mixed_precision
+from magvit3d.models.bert_embeddings import BertEmbed
 from magvit3d.models.bert_layers import BertLayer, layer_norm
 from magvit3d.models.embeddings import EMBEDDING_INIT, grid_position_init
-
-
-class BertEmbed(nn.Module):
-  """Sum of word, position and optional embeddings, normalised.
-
-  Attributes:
-    prefix_length: Positions that are there once in a sequence of several
-      views; those behind are counted anew in each.
-  """
-
-  vocab_size: int
-  hidden_size: int
-  max_position_embeddings: int
-  num_segments: int = 0
-  dropout_rate: float = 0.0
-  position_init: Callable = EMBEDDING_INIT
-  prefix_length: int = 0
-
-  @nn.compact
-  def __call__(
-    self,
-    ids: Int[Array, "b n"],
-    segment_ids: Int[Array, "b n"] | None = None,
-    camera: Float[Array, "b c t h w d"] | None = None,
-    *,
-    train: bool = False,
-  ) -> tuple[Float[Array, "b n d"], Float[Array, "v d"]]:
-    """Returns the embedded sequence and the word embedding table.
-
-    Args:
-      ids: Negative ones count from the end of the table, as in Python.
-      segment_ids: 0 everywhere if they are None.
-      camera: What the tokens behind the prefix get of their cameras.
-      train: Whether dropout is on.
-    """
-    embed = functools.partial(
-      nn.Embed, features=self.hidden_size, embedding_init=EMBEDDING_INIT
-    )
-    words = embed(self.vocab_size, name="word_embeddings")
-    x = words(jnp.where(ids < 0, ids + self.vocab_size, ids))
-    positions = embed(
-      self.max_position_embeddings,
-      embedding_init=self.position_init,
-      name="position_embeddings",
-    )
-    x += positions(self._position_ids(ids.shape[1]))[None]
-    if self.num_segments:
-      if segment_ids is None:
-        segment_ids = jnp.zeros_like(ids)
-      x += embed(self.num_segments, name="segment_embeddings")(segment_ids)
-    if camera is not None:
-      camera = camera.reshape(len(camera), -1, self.hidden_size)
-      x = x.at[:, self.prefix_length :].add(camera)
-    x = layer_norm("embeddings_ln")(x)
-    x = nn.Dropout(self.dropout_rate)(x, deterministic=not train)
-    return x, words.embedding
-
-  def _position_ids(self, length: int) -> np.ndarray:
-    """One view after the other, each from the prefix's end on."""
-    prefix = self.prefix_length
-    per_view = self.max_position_embeddings - prefix
-    index = np.arange(length)
-    return np.where(index < prefix, index, prefix + (index - prefix) % per_view)
 
 
 class Bias(nn.Module):
@@ -143,6 +79,10 @@ class Bert(nn.Module):
     attention_implementation: See `attention.attend`.
     remat: Whether layers are computed again in the backward pass, which keeps
       only what goes in and out of each.
+    frame_size: Above 0 attention is factorised: positions see those of their
+      frame, of so many, and the same position in their frame and earlier ones.
+    relative_grid: See `BertLayer`.
+    tokens_per_position: See `BertEmbed`; divides `vocab_size`.
   """
 
   vocab_size: int
@@ -162,13 +102,19 @@ class Bert(nn.Module):
   num_cameras: int = 0
   attention_implementation: str | None = None
   remat: bool = False
+  frame_size: int = 0
+  relative_grid: tuple[int, int, int] | None = None
+  tokens_per_position: int = 1
 
   @nn.compact
   def __call__(
     self,
-    ids: Int[Array, "b n"],
+    ids: Int[Array, "b n *p"],
     segment_ids: Int[Array, "b n"] | None = None,
     camera: Array | None = None,
+    actions: Float[Array, "b t a"] | None = None,
+    sees_past: Bool[Array, " b"] | None = None,
+    start: Int[Array, ""] | int | None = None,
     *,
     train: bool = False,
   ) -> Float[Array, "b n v"]:
@@ -180,6 +126,11 @@ class Bert(nn.Module):
       camera: For 'view', the numbers of the cameras, int (b, v); for 'rays',
         those of the cells, float (b, v, h, w, 6), see `plucker_rays`. Tokens
         behind the prefix are (v, t, h, w), flattened.
+      actions: With `frame_size`: of each frame, added to all of its positions.
+      sees_past: With `frame_size`: whether frames of a clip see earlier ones;
+        None: all do.
+      start: With `frame_size`: the frame that `ids` begin with, which go on in
+        the collection "cache"; None: they are the whole clip.
       train: Whether dropout is on (it draws from the rng "dropout").
     """
     kernel_init = nn.initializers.truncated_normal(self.kernel_init_stddev)
@@ -191,7 +142,16 @@ class Bert(nn.Module):
       self.dropout_rate,
       self.position_init,
       self.prefix_length,
-    )(ids, segment_ids, self._embed_camera(camera, ids.shape[1]), train=train)
+      self.tokens_per_position,
+    )(
+      ids,
+      segment_ids,
+      self._embed_camera(camera, ids.shape[1]),
+      self._embed_actions(actions),
+      self.frame_size * (0 if start is None else start),
+      train=train,
+    )
+    time_mask = self._time_mask(ids.shape[1], sees_past, start)
     layer = (
       nn.remat(BertLayer, static_argnums=(2,)) if self.remat else BertLayer
     )
@@ -204,9 +164,38 @@ class Bert(nn.Module):
         self.dtype,
         kernel_init,
         self.attention_implementation,
+        self.frame_size,
+        self.relative_grid,
         name=f"BertLayer_{number}",
-      )(x, train)
+      )(x, train, time_mask, start)
     return BertMlmLayer(self.dtype, kernel_init)(x, embedding)
+
+  def _embed_actions(self, actions: Array | None) -> Array | None:
+    """(b, n, d), the same in all positions of a frame; None: nothing to add."""
+    if actions is None:
+      return None
+    x = nn.Dense(
+      self.hidden_size,
+      kernel_init=EMBEDDING_INIT,
+      dtype=self.dtype,
+      name="action_dense",
+    )(actions)
+    return jnp.repeat(x.astype(jnp.float32), self.frame_size, axis=1)
+
+  def _time_mask(self, length, sees_past, start) -> Array | None:
+    """Which frames each frame sees, (1 or b, t, m); None: all see all."""
+    if not self.frame_size:
+      return None
+    num_frames = length // self.frame_size
+    num_keys = num_frames
+    if start is not None:
+      num_keys = self.max_position_embeddings // self.frame_size
+    frame = (0 if start is None else start) + jnp.arange(num_frames)[:, None]
+    other = jnp.arange(num_keys)[None]
+    is_past = (other <= frame)[None]
+    if sees_past is None:
+      return is_past
+    return is_past & (sees_past[:, None, None] | (other == frame)[None])
 
   def _embed_camera(self, camera, length: int) -> Array | None:
     """(b, v, t, h, w, d), or None for nothing to add."""

@@ -13,6 +13,9 @@ from magvit3d.media import animations
 
 _MAX_CLIPS = 12
 _MAX_SAMPLES = 6  # A class.
+# Columns of a prediction that `configs/world_model.py` alone has.
+_OF_WORLD_MODELS = ("other_actions", "convlstm")
+_PREDICTED = ("predicted", "copy_last", *_OF_WORLD_MODELS)
 _CLIP_CSS_PX = 128  # A clip's width on the page, at least.
 
 
@@ -46,7 +49,14 @@ def prediction(arrays: Mapping[str, np.ndarray]) -> str:
 def _task_prediction(
   arrays: Mapping[str, np.ndarray], task: str, num_tasks: int
 ) -> str:
-  names = ("real", "reconstructed", "predicted", "copy_last", "nearest_view")
+  names = (
+    "real",
+    "reconstructed",
+    "predicted",
+    "copy_last",
+    *_OF_WORLD_MODELS,
+    "nearest_view",
+  )
   missing = _missing(arrays, [f"{task}/{n}" for n in names[:3]])
   if missing:
     return missing
@@ -75,7 +85,9 @@ def _task_prediction(
     heads,
     columns,
     given,
-    predicted_columns=(2, 3),
+    predicted_columns=tuple(
+      column for column, name in enumerate(names) if name in _PREDICTED
+    ),
     num_parts=num_tasks,
   )
 

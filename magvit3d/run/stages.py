@@ -18,6 +18,7 @@ from magvit3d.config.run import RunConfig
 from magvit3d.monitoring.profiling import StepSpan
 from magvit3d.parallel import processes
 from magvit3d.run.data import RunData
+from magvit3d.run.digit_data import DigitData
 from magvit3d.run.networks import RunNetworks
 from magvit3d.run.video_data import VideoData
 
@@ -39,7 +40,7 @@ class Run:
   config: RunConfig
   workdir: pathlib.Path
   mesh: Mesh
-  data: RunData | VideoData
+  data: RunData | VideoData | DigitData
   stages: tuple[str, ...]
   profile: StepSpan | None = None
   stop_after: Mapping[str, int] = dataclasses.field(default_factory=dict)

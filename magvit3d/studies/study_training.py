@@ -20,7 +20,7 @@ from magvit3d.parallel.sharding import check_batch_size
 from magvit3d.run.data import TrainingSamples
 from magvit3d.run.network_training import train_network
 from magvit3d.run.stages import Run, Stage
-from magvit3d.training.network_stage import NetworkStage
+from magvit3d.training.network_stage import NetworkStage, NetworkState
 
 
 class StudyTraining(Stage[Run]):
@@ -105,11 +105,15 @@ class StudyTraining(Stage[Run]):
       self.network_stage(),
       self.samples(),
       self._checkpoints(),
-      lambda state: validate(state.params),
+      lambda state: validate(self.scored_params(state)),
       training=self.training,
       num_steps=self.num_steps(),
       per_step={"samples": self.training.batch_size},
     )
+
+  def scored_params(self, state: NetworkState) -> PyTree:
+    """Returns the parameters of a state that are validated and scored."""
+    return state.params
 
   def params(self) -> PyTree:
     """Returns the trained parameters, on all devices.
@@ -127,7 +131,7 @@ class StudyTraining(Stage[Run]):
       state = checkpoints.restore_newest(
         sharding_rules.with_state_shardings(shapes, self._run.mesh)
       )
-      return sharding.replicate(state.params, self._run.mesh)
+      return sharding.replicate(self.scored_params(state), self._run.mesh)
 
   @property
   def _folder(self) -> pathlib.Path:

@@ -13,6 +13,7 @@ from magvit3d.config.training import NetworkTrainingConfig
 from magvit3d.training.accumulation import mean_over_parts
 from magvit3d.training.health import Health, healthy
 from magvit3d.training.learning_rate import applied_rate, warmup_cosine
+from magvit3d.training.moving_average import moving_average
 from magvit3d.training.optimizers import make_optimizer
 from magvit3d.training.state_metrics import parameter_norms
 
@@ -55,6 +56,8 @@ class NetworkStage:
     loss: See `Loss`.
     frozen: See `frozen`.
     headline: See `headline`.
+    ema_decay: Of a moving average of the parameters, which the optimizer's
+      state has, see `moving_average`; None: without one.
 
   Raises:
     ValueError: There are no more steps than the warm-up takes.
@@ -70,6 +73,7 @@ class NetworkStage:
     *,
     frozen: PyTree = (),
     headline: tuple[str, ...] = ("loss",),
+    ema_decay: float | None = None,
   ):
     self.frozen, self.headline = frozen, headline
     self._rng, self._init_rng = jax.random.split(jax.random.key(seed))
@@ -79,6 +83,8 @@ class NetworkStage:
       training.learning_rate, training.warmup_steps, num_steps
     )
     self._optimizer = make_optimizer(self._schedule, training.optimizer)
+    if ema_decay is not None:
+      self._optimizer = optax.chain(self._optimizer, moving_average(ema_decay))
 
   def init_state(self) -> NetworkState:
     """Returns the state before the first step."""

@@ -165,7 +165,12 @@ def _assert_same(found, written, where):
 def test_the_main_config_writes_every_section():
   file = importlib.import_module("configs.traj3d")
   fields = {field.name for field in dataclasses.fields(Sections)}
-  of_studies = {"pretrained", *STUDIES, *(f"train_{name}" for name in STUDIES)}
+  of_studies = {
+    "pretrained",
+    "digits",
+    *STUDIES,
+    *(f"train_{name}" for name in STUDIES),
+  }
   rest = fields - _UPSTREAMS - of_studies
   assert rest == set(file.get_config("B").to_dict())
 

@@ -13,7 +13,7 @@ import shrunk
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from magvit3d import api, errors, experiment
+from magvit3d import api, errors, experiment, world_model
 
 _MAGVIT = {
   "choose_classes": ("shape", "motion", "num", "seed"),
@@ -60,6 +60,11 @@ _MAGVIT = {
   "task_names": None,
   "tokenize": ("video",),
 }
+_WORLD_MODEL = {
+  "example": ("number", "split"),
+  "from_run": ("workdir", "batch_size"),
+  "rollout": ("clips", "actions", "past_actions", "seed"),
+}
 
 
 @pytest.mark.parametrize(
@@ -67,8 +72,9 @@ _MAGVIT = {
   [
     (api.Magvit, _MAGVIT),
     (experiment.Experiment, {"run": (), "overfit": ()}),
+    (world_model.WorldModel, _WORLD_MODEL),
   ],
-  ids=["Magvit", "Experiment"],
+  ids=["Magvit", "Experiment", "WorldModel"],
 )
 def test_public_names_and_arguments(owner, names):
   found = {}

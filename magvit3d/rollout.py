@@ -1,0 +1,121 @@
+"""Goes on with a clip as your actions say, by a trained world model.
+
+  python -m magvit3d.rollout --workdir=runs/world_model_tiny \
+    --actions=right,right,up --output=rollout.gif
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from data_gen import user_paths
+from magvit3d.cli import program
+
+_KINDS = (".gif", ".png", ".npy")
+_LEAST_PX = 128
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Makes the clip; returns the exit status."""
+  flags = _make_parser().parse_args(argv)
+  return program.run(lambda: _roll_out(flags), outputs=[flags.output.parent])
+
+
+def _make_parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    description=__doc__,
+    allow_abbrev=False,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  parser.add_argument(
+    "--workdir",
+    type=user_paths.argument,
+    required=True,
+    metavar="DIR",
+    help="of a run of configs/world_model.py",
+  )
+  parser.add_argument(
+    "--actions",
+    required=True,
+    help="of the new frames: right, left, up, down and stay with commas, each "
+    "the largest step of the run's data; or a .npy file, (n, 2), of pixels "
+    "right and down",
+  )
+  parser.add_argument(
+    "--output",
+    type=user_paths.argument,
+    required=True,
+    metavar="FILE",
+    help="file to write: .gif moves, .png has the frames side by side, .npy is "
+    "an array (t, h, w)",
+  )
+  parser.add_argument(
+    "--clip",
+    type=int,
+    default=0,
+    help="number of the test clip to go on with (%(default)s)",
+  )
+  parser.add_argument(
+    "--given_frames",
+    type=int,
+    default=10,
+    help="of it, that the model sees, with their actions (%(default)s)",
+  )
+  parser.add_argument(
+    "--seed",
+    type=int,
+    default=0,
+    help="the same one makes the same frames (%(default)s)",
+  )
+  return parser
+
+
+def _roll_out(flags: argparse.Namespace) -> None:
+  from magvit3d.errors import UserError
+  from magvit3d.world_model import WorldModel, parse_actions
+
+  if flags.output.suffix not in _KINDS:
+    raise UserError(
+      f"--output={flags.output} must end with {', '.join(_KINDS)}."
+    )
+  model = WorldModel.from_run(flags.workdir, batch_size=1)
+  clip, past = model.example(flags.clip)
+  if not 1 <= flags.given_frames < len(clip):
+    raise UserError(
+      f"--given_frames={flags.given_frames} must be 1 to {len(clip) - 1}."
+    )
+  made = model.rollout(
+    clip[: flags.given_frames],
+    parse_actions(flags.actions, model.max_speed),
+    past_actions=past[: flags.given_frames],
+    seed=flags.seed,
+  )
+  _write(flags.output, made)
+  print(
+    f"{flags.output}: {flags.given_frames} given frames, "
+    f"{len(made) - flags.given_frames} new ones."
+  )
+
+
+def _write(path, frames) -> None:
+  import numpy as np
+
+  from data_gen import png
+  from magvit3d.files import atomic_file
+  from magvit3d.media import moving_pictures
+
+  path.parent.mkdir(parents=True, exist_ok=True)
+  if path.suffix == ".npy":
+    np.save(path, frames)
+    return
+  colored = np.repeat(frames[..., None], 3, axis=-1)
+  large = moving_pictures.enlarged(colored, _LEAST_PX)
+  if path.suffix == ".gif":
+    moving_pictures.write_gif(path, large)
+    return
+  strip = np.concatenate(list(large), axis=1)
+  atomic_file.write_bytes(path, png.encode_pngs(strip[None])[0])
+
+
+if __name__ == "__main__":
+  sys.exit(main())

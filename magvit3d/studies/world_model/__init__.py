@@ -1,0 +1,1 @@
+"""A world model with actions, trained beside a convolutional LSTM."""

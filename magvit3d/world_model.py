@@ -1,0 +1,237 @@
+"""A trained world model as a user calls it, on NumPy arrays.
+
+  from magvit3d.world_model import WorldModel
+
+  m = WorldModel.from_run("runs/world_model_tiny")
+  clip, _ = m.example(0)
+  going_on = m.rollout(clip[:10], [[1, 0], [1, 0], [0, -1]])
+
+Clips are grey: uint8 in [0, 255] or floats in [0, 1], one (t, h, w) or a batch
+(b, t, h, w). Wrong arguments raise `magvit3d.errors.UserError`.
+"""
+
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from data_gen import user_paths
+from magvit3d.config.run import RunConfig
+from magvit3d.errors import UserError
+from magvit3d.inference.action_rollouts import ActionRollouts
+from magvit3d.parallel import sharding
+from magvit3d.parallel.number_types import in_own_types
+from magvit3d.run.digit_data import DigitData
+from magvit3d.run.stages import Run
+from magvit3d.studies.world_model.world_model_stages import WorldModelTraining
+
+_DIRECTIONS = {
+  "right": (1, 0),
+  "left": (-1, 0),
+  "down": (0, 1),
+  "up": (0, -1),
+  "stay": (0, 0),
+}
+
+
+class WorldModel:
+  """Clips that go on as actions say.
+
+  Attributes:
+    clip_shape: (t, h, w) of the clips it was trained on; t is the most frames
+      that given and new ones may be together.
+    max_speed: Largest action on each axis, pixels a frame.
+
+  Args:
+    run: Of configs/world_model.py, that trained one.
+    batch_size: Clips at a time, over all devices. What becomes of a clip does
+      not depend on how many others come with it.
+  """
+
+  def __init__(self, run: Run, *, batch_size: int = 8):
+    if batch_size < 1:
+      raise UserError(f"batch_size={batch_size} must be 1 or more.")
+    assert isinstance(run.data, DigitData)
+    self._data = run.data
+    training = WorldModelTraining(run)
+    self._params = training.params()
+    self._rollouts = ActionRollouts(training.model, batch_size, run.mesh)
+    self.clip_shape: tuple[int, int, int] = run.data.clip_shape
+    self.max_speed: int = training.model.max_speed
+
+  @classmethod
+  @in_own_types
+  def from_run(
+    cls, workdir: str | os.PathLike, *, batch_size: int = 8
+  ) -> "WorldModel":
+    """Takes the newest checkpoint of a run of configs/world_model.py."""
+    folder = user_paths.read(workdir)
+    config = _read_config(folder)
+    data = DigitData(config, folder)
+    mesh = sharding.make_mesh()
+    run = Run(config=config, workdir=folder, mesh=mesh, data=data, stages=())
+    if not (folder / "world_model" / "checkpoints").exists():
+      raise UserError(
+        f"{folder} has no checkpoint of the world model: train it first, with "
+        f"python -m magvit3d.main --workdir={folder}."
+      )
+    return cls(run, batch_size=batch_size)
+
+  def example(self, number: int, split: str = "test") -> tuple[np.ndarray, ...]:
+    """Returns a clip of the run's data, uint8 (t, h, w), and actions (t, 2)."""
+    source = self._data.clips(split)
+    if not 0 <= number < len(source):
+      raise UserError(
+        f"There is no clip {number}: the {split} split has 0 to "
+        f"{len(source) - 1}."
+      )
+    clip = source[number]
+    return clip["frames"], clip["actions"]
+
+  @in_own_types
+  def rollout(
+    self,
+    clips: np.ndarray,
+    actions: np.ndarray | Sequence,
+    *,
+    past_actions: np.ndarray | Sequence | None = None,
+    seed: int = 0,
+  ) -> np.ndarray:
+    """Returns clips with new frames, of the type and rank of `clips`.
+
+    Args:
+      clips: Given frames, (g, h, w) or (b, g, h, w).
+      actions: Of each new frame, (f, 2) or (b, f, 2): by how many pixels the
+        first digit comes right and down.
+      past_actions: Of each given frame, (g, 2) or (b, g, 2); None: not known,
+        and the model must tell by itself which digit is moved.
+      seed: The same one makes the same frames.
+
+    Raises:
+      UserError: Shapes, types or values are not as above.
+    """
+    given = _as_batch("clips", np.asarray(clips), 4, "(g, h, w)")
+    frames = _to_uint8(given)
+    count, num_given, *size = frames.shape
+    if tuple(size) != self.clip_shape[1:] or num_given < 1:
+      h, w = self.clip_shape[1:]
+      raise UserError(
+        f"clips have shape {np.shape(clips)}; the model knows frames of "
+        f"{h} x {w} px: give (g, {h}, {w}) or (b, g, {h}, {w}), g 1 or more."
+      )
+    new = self._checked("actions", actions, count)
+    num_frames = num_given + new.shape[1]
+    if num_frames > self.clip_shape[0]:
+      raise UserError(
+        f"{num_given} given frames and {new.shape[1]} actions are {num_frames} "
+        f"frames, and the model knows clips of {self.clip_shape[0]}. Give "
+        "fewer of either."
+      )
+    whole = np.zeros((count, *self.clip_shape), np.uint8)
+    whole[:, :num_given] = frames
+    all_actions = np.zeros((count, self.clip_shape[0], 2), np.float32)
+    all_actions[:, num_given:num_frames] = new
+    is_told = np.ones(all_actions.shape[:2], bool)
+    is_told[:, :num_given] = past_actions is not None
+    if past_actions is not None:
+      past = self._checked("past_actions", past_actions, count)
+      if past.shape[1] != num_given:
+        raise UserError(
+          f"past_actions are of {past.shape[1]} frames, and {num_given} are "
+          "given: give one for each."
+        )
+      all_actions[:, :num_given] = past
+    made = self._rollouts.roll_out(
+      self._params, whole, all_actions, is_told, num_given, seed
+    )[:, :num_frames]
+    made[:, :num_given] = frames
+    made = made if np.ndim(clips) == 4 else made[0]
+    if given.dtype == np.uint8:
+      return made
+    return (made / np.float32(255)).astype(given.dtype)
+
+  def _checked(self, name, actions, count) -> np.ndarray:
+    """Actions of all clips, float32 (b, n, 2)."""
+    array = np.asarray(actions)
+    if not np.issubdtype(array.dtype, np.number):
+      raise UserError(f"{name} are of type {array.dtype}; give numbers.")
+    array = _as_batch(name, array, 3, "(n, 2)").astype(np.float32)
+    if array.shape[2] != 2 or len(array) not in (1, count) or not array.size:
+      raise UserError(
+        f"{name} have shape {np.shape(actions)}; give (n, 2), or "
+        f"({count}, n, 2): pixels right and down of each frame."
+      )
+    if not np.abs(array).max() <= self.max_speed:
+      raise UserError(
+        f"{name} go up to {np.abs(array).max():g} px a frame, and the model "
+        f"has seen {self.max_speed} at most. Take smaller steps."
+      )
+    return np.broadcast_to(array, (count, *array.shape[1:]))
+
+
+def parse_actions(text: str, step: int) -> np.ndarray:
+  """Returns the actions (n, 2) that a word list or a .npy file says.
+
+  Args:
+    text: Such as 'right,right,up'; or the path of an array.
+    step: Pixels of a word.
+
+  Raises:
+    UserError: It is neither.
+  """
+  if text.endswith(".npy"):
+    path = user_paths.read(text)
+    try:
+      return np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+      raise UserError(f"--actions={text} cannot be read ({error}).") from error
+  words = [word.strip() for word in text.split(",") if word.strip()]
+  unknown = [word for word in words if word not in _DIRECTIONS]
+  if unknown or not words:
+    raise UserError(
+      f"--actions={text!r}: {', '.join(unknown) or 'nothing'} is no action; "
+      f"use {', '.join(_DIRECTIONS)}, with commas, or a file of NumPy (.npy)."
+    )
+  return np.array([_DIRECTIONS[word] for word in words], np.float32) * step
+
+
+def _read_config(folder: pathlib.Path) -> RunConfig:
+  path = folder / "config.json"
+  try:
+    document = json.loads(path.read_text())
+  except (OSError, ValueError) as error:
+    raise UserError(
+      f"{path} cannot be read ({error}): name the --workdir of a run of "
+      "configs/world_model.py."
+    ) from error
+  config = RunConfig.from_dict(document)
+  if config.study != "world_model":
+    raise UserError(
+      f"{folder} is no run of configs/world_model.py, whose model alone takes "
+      "actions."
+    )
+  return config
+
+
+def _as_batch(name, array, rank, single) -> np.ndarray:
+  if array.ndim == rank - 1:
+    return array[None]
+  if array.ndim != rank:
+    raise UserError(
+      f"{name} have shape {array.shape}; give {single}, or several of these."
+    )
+  return array
+
+
+def _to_uint8(clips: np.ndarray) -> np.ndarray:
+  if clips.dtype == np.uint8:
+    return clips
+  is_float = np.issubdtype(clips.dtype, np.floating)
+  if not is_float or not clips.size or not 0 <= clips.min() <= clips.max() <= 1:
+    raise UserError(
+      f"clips are of type {clips.dtype}: give uint8 in [0, 255], or floats in "
+      "[0, 1]."
+    )
+  return np.round(clips * 255).astype(np.uint8)

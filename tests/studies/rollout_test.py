@@ -1,0 +1,172 @@
+"""A trained world model goes on with clips, by the API and as typed."""
+
+import documented
+import numpy as np
+import pytest
+import small_studies
+from PIL import Image
+
+from magvit3d import rollout
+from magvit3d.errors import UserError
+from magvit3d.experiment import Experiment
+from magvit3d.world_model import WorldModel, parse_actions
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+  """A run of two stages, of frames of 12 px and clips of 5."""
+  folder = tmp_path_factory.mktemp("rollout") / "run"
+  config = small_studies.make_world_model() | {"stages": "data,world_model"}
+  Experiment(config, folder).run()
+  return folder
+
+
+@pytest.fixture(scope="module")
+def model(workdir):
+  return WorldModel.from_run(workdir, batch_size=2)
+
+
+def test_given_frames_stay_and_new_ones_come(model):
+  clip, past = model.example(0)
+  made = model.rollout(clip[:2], [[1, 0], [0, 1]], past_actions=past[:2])
+  assert made.shape == (4, 12, 12) and made.dtype == np.uint8
+  np.testing.assert_array_equal(made[:2], clip[:2])
+  again = model.rollout(clip[:2], [[1, 0], [0, 1]], past_actions=past[:2])
+  np.testing.assert_array_equal(made, again)
+
+
+def test_a_clip_of_a_batch_is_what_it_is_alone(model):
+  clips = np.stack([model.example(i)[0][:2] for i in range(3)])
+  actions = np.array([[1, 0], [0, -1], [-1, 1]], np.float32)
+  together = model.rollout(clips, actions, seed=3)
+  assert together.shape == (3, 5, 12, 12)
+  # The number of a clip is its key: the first has that of a clip alone.
+  np.testing.assert_array_equal(
+    together[0], model.rollout(clips[0], actions, seed=3)
+  )
+  as_floats = model.rollout(clips / 255, actions, seed=3)
+  assert as_floats.dtype == np.float64
+  np.testing.assert_allclose(as_floats, together / 255, atol=1e-6)
+
+
+def test_other_actions_make_other_frames(model):
+  clip, past = model.example(1)
+  one = model.rollout(clip[:2], [[1, 0]] * 3, past_actions=past[:2])
+  other = model.rollout(clip[:2], [[-1, 0]] * 3, past_actions=past[:2])
+  assert (one != other).any()
+
+
+@pytest.mark.parametrize("knows_past", [False, True])
+def test_the_network_is_told_what_is_known(model, monkeypatch, knows_past):
+  told = {}
+
+  def spy(params, clips, actions, is_told, given_frames, seed):
+    told.update(clips=clips, actions=actions, is_told=is_told)
+    return clips.copy()
+
+  monkeypatch.setattr(model._rollouts, "roll_out", spy)
+  clip, past = model.example(1)
+  past = past[:2] if knows_past else None
+  model.rollout(clip[:2], [[1, 0], [0, -1]], past_actions=past)
+  assert not told["clips"][0, 2:].any()  # What comes is not there to be read.
+  np.testing.assert_array_equal(told["actions"][0, 2:4], [[1, 0], [0, -1]])
+  np.testing.assert_array_equal(told["is_told"][0, :2], knows_past)
+  assert told["is_told"][0, 2:].all()
+  if knows_past:
+    np.testing.assert_array_equal(told["actions"][0, :2], past)
+
+
+@pytest.mark.parametrize(
+  ("clip", "actions", "past", "named"),
+  [
+    (np.zeros((2, 8, 8), np.uint8), [[1, 0]], None, "frames of 12 x 12 px"),
+    (np.zeros((12, 12), np.uint8), [[1, 0]], None, r"give \(g, h, w\)"),
+    (np.zeros((2, 12, 12), np.int32), [[1, 0]], None, "type int32"),
+    (np.full((2, 12, 12), 2.0), [[1, 0]], None, "floats in"),
+    (np.zeros((2, 12, 12)), [1, 0], None, r"actions have shape \(2,\)"),
+    (np.zeros((2, 12, 12)), [[1, 0, 0]], None, r"shape \(1, 3\)"),
+    (np.zeros((2, 12, 12)), [[2, 0]], None, "has seen 1 at most"),
+    (np.zeros((2, 12, 12)), [["a", "b"]], None, "give numbers"),
+    (np.zeros((2, 12, 12)), [[1, 0]] * 4, None, "clips of 5"),
+    (np.zeros((2, 12, 12)), [[1, 0]], [[0, 0]], "one for each"),
+    (np.zeros((2, 12, 12)), [[float("nan"), 0]], None, "nan px a frame"),
+  ],
+)
+def test_wrong_arguments_are_told(model, clip, actions, past, named):
+  with pytest.raises(UserError, match=named):
+    model.rollout(clip, actions, past_actions=past)
+
+
+def test_words_and_files_are_actions(tmp_path):
+  np.testing.assert_array_equal(
+    parse_actions("right, up,stay", 2), [[2, 0], [0, -2], [0, 0]]
+  )
+  path = tmp_path / "actions.npy"
+  np.save(path, np.ones((3, 2)))
+  np.testing.assert_array_equal(parse_actions(str(path), 2), np.ones((3, 2)))
+  for text, named in (
+    ("right,forward", "forward is no action"),
+    (",", "nothing is no action"),
+    (str(tmp_path / "none.npy"), "cannot be read"),
+  ):
+    with pytest.raises(UserError, match=named):
+      parse_actions(text, 1)
+
+
+@pytest.mark.parametrize("kind", ["gif", "png", "npy"])
+def test_the_command_writes_what_the_api_makes(
+  kind, workdir, model, tmp_path, capsys
+):
+  path = tmp_path / f"made.{kind}"
+  arguments = [
+    f"--workdir={workdir}", "--actions=right,up", f"--output={path}",
+    "--given_frames=2", "--clip=1",
+  ]  # fmt: skip
+  assert rollout.main(arguments) == 0
+  assert "2 given frames, 2 new ones" in capsys.readouterr().out
+  clip, past = model.example(1)
+  made = model.rollout(clip[:2], [[1, 0], [0, -1]], past_actions=past[:2])
+  if kind == "npy":
+    np.testing.assert_array_equal(np.load(path), made)
+    return
+  with Image.open(path) as image:
+    assert getattr(image, "n_frames", 1) == (4 if kind == "gif" else 1)
+    assert image.height >= 128
+
+
+@pytest.mark.parametrize(
+  ("changed", "named"),
+  [
+    ("--actions=jump", "jump is no action"),
+    ("--output=made.mp4", "must end with .gif, .png, .npy"),
+    ("--clip=6", "There is no clip 6"),
+    ("--given_frames=5", "--given_frames=5 must be 1 to 4"),
+    ("--workdir=nowhere", "nowhere/config.json cannot be read"),
+  ],
+)
+def test_wrong_flags_are_told(changed, named, workdir, tmp_path, capsys):
+  arguments = [
+    f"--workdir={workdir}", "--actions=right", "--given_frames=2",
+    f"--output={tmp_path / 'made.gif'}", changed,
+  ]  # fmt: skip
+  assert rollout.main(arguments) == 1
+  assert named in capsys.readouterr().err
+
+
+def test_the_document_works(workdir):
+  (block,) = documented.blocks("docs/world_model.md", "python")
+  for old, new in (
+    ("runs/world_model_tiny", str(workdir)),
+    ("[:10]", "[:2]"),  # Clips of 5 frames.
+  ):
+    assert old in block
+    block = block.replace(old, new)
+  names = {}
+  exec(compile(block, "docs/world_model.md", "exec"), names)
+  assert names["new"].shape == (5, 12, 12)
+
+
+def test_a_run_without_a_network_is_told(workdir, tmp_path):
+  (tmp_path / "config.json").write_text((workdir / "config.json").read_text())
+  with pytest.raises(UserError, match="no checkpoint of the world model"):
+    WorldModel.from_run(tmp_path)
