@@ -5,6 +5,7 @@
 """
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -72,7 +73,8 @@ def _make_parser() -> argparse.ArgumentParser:
 
 def _roll_out(flags: argparse.Namespace) -> None:
   from magvit3d.errors import UserError
-  from magvit3d.world_model import WorldModel, parse_actions
+  from magvit3d.studies.world_model import WorldModel
+  from magvit3d.studies.world_model.trained_world_model import parse_actions
 
   if flags.output.suffix not in _KINDS:
     raise UserError(
@@ -106,7 +108,9 @@ def _write(path, frames) -> None:
 
   path.parent.mkdir(parents=True, exist_ok=True)
   if path.suffix == ".npy":
-    np.save(path, frames)
+    content = io.BytesIO()
+    np.save(content, frames)
+    atomic_file.write_bytes(path, content.getvalue())
     return
   colored = np.repeat(frames[..., None], 3, axis=-1)
   large = moving_pictures.enlarged(colored, _LEAST_PX)

@@ -144,7 +144,8 @@ def _read_config(workdir: pathlib.Path) -> RunConfig:
   if study:
     raise UserError(
       f"{workdir} is a study ({study}); this reads runs of configs/traj3d.py, "
-      "and magvit3d.world_model those of configs/world_model.py."
+      "and WorldModel of magvit3d.studies.world_model those of "
+      "configs/world_model.py."
     )
   missing = [name for name in _NEEDED if name not in config]
   if missing:

@@ -13,7 +13,8 @@ import shrunk
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from magvit3d import api, errors, experiment, world_model
+from magvit3d import api, errors, experiment
+from magvit3d.studies.world_model import WorldModel
 
 _MAGVIT = {
   "choose_classes": ("shape", "motion", "num", "seed"),
@@ -72,7 +73,7 @@ _WORLD_MODEL = {
   [
     (api.Magvit, _MAGVIT),
     (experiment.Experiment, {"run": (), "overfit": ()}),
-    (world_model.WorldModel, _WORLD_MODEL),
+    (WorldModel, _WORLD_MODEL),
   ],
   ids=["Magvit", "Experiment", "WorldModel"],
 )

@@ -9,7 +9,8 @@ from PIL import Image
 from magvit3d import rollout
 from magvit3d.errors import UserError
 from magvit3d.experiment import Experiment
-from magvit3d.world_model import WorldModel, parse_actions
+from magvit3d.studies.world_model import WorldModel
+from magvit3d.studies.world_model.trained_world_model import parse_actions
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """A trained world model as a user calls it, on NumPy arrays.
 
-  from magvit3d.world_model import WorldModel
+  from magvit3d.studies.world_model import WorldModel
 
   m = WorldModel.from_run("runs/world_model_tiny")
   clip, _ = m.example(0)
@@ -10,14 +10,13 @@ Clips are grey: uint8 in [0, 255] or floats in [0, 1], one (t, h, w) or a batch
 (b, t, h, w). Wrong arguments raise `magvit3d.errors.UserError`.
 """
 
-import json
 import os
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
-from data_gen import user_paths
+from data_gen import json_files, user_paths
 from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 from magvit3d.inference.action_rollouts import ActionRollouts
@@ -185,7 +184,7 @@ def parse_actions(text: str, step: int) -> np.ndarray:
     path = user_paths.read(text)
     try:
       return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, MemoryError) as error:
       raise UserError(f"--actions={text} cannot be read ({error}).") from error
   words = [word.strip() for word in text.split(",") if word.strip()]
   unknown = [word for word in words if word not in _DIRECTIONS]
@@ -200,7 +199,7 @@ def parse_actions(text: str, step: int) -> np.ndarray:
 def _read_config(folder: pathlib.Path) -> RunConfig:
   path = folder / "config.json"
   try:
-    document = json.loads(path.read_text())
+    document = json_files.read(path)
   except (OSError, ValueError) as error:
     raise UserError(
       f"{path} cannot be read ({error}): name the --workdir of a run of "
