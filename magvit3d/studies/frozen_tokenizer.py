@@ -66,14 +66,7 @@ class FrozenTokenizer:
   @functools.cached_property
   def codebook(self) -> Float[np.ndarray, "k d"]:
     """The codes, by token."""
-    codes = jnp.arange(self.vqvae.codebook_size)[None, None, None]
-    return np.asarray(
-      self.network.apply(
-        {"params": self.params},
-        codes,
-        method=lambda network, tokens: network.quantizer.decode_tokens(tokens),
-      )
-    )[0, 0, 0]
+    return np.asarray(self.params["quantizer"]["codebook"])
 
   def encode_batch(
     self, params: PyTree, batch: Mapping[str, Array]
