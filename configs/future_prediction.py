@@ -40,6 +40,9 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   name = variant.removesuffix("tiny").removesuffix("_")
   config = study_base.make("tiny" if is_tiny else "B")
   config.experiment_name = f"future_prediction_{variant}"
+  # Out of distribution: other cameras, other speeds.
+  config.data.num_ood_camera = 96 if is_tiny else 600
+  config.data.num_ood_speed = 96 if is_tiny else 600
   # The frozen tokenizer: a model that comes with the package, the --workdir of
   # a run, or a folder of save_pretrained.
   config.pretrained = optional("runs/traj3d_B")
