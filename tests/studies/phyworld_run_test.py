@@ -65,14 +65,8 @@ def test_velocities_are_scored_by_split(run):
 
 
 def test_a_second_start_changes_nothing(run):
-  before = shrunk.read_times(run)
-  Experiment(_of_splits(), run).run()
-  changed = {
-    path.relative_to(run).as_posix()
-    for path, time in shrunk.read_times(run).items()
-    if before.get(path) != time
-  }
-  assert changed <= {"config.json"}
+  experiment = Experiment(_of_splits(), run)
+  assert shrunk.changed_by(experiment.run, run) <= {"config.json"}
 
 
 @pytest.mark.slow  # Another run; `phyworld_scores_test` has the table.

@@ -44,14 +44,8 @@ def test_scores_and_pairs_are_in_the_report(run):
 
 def test_a_second_start_changes_nothing(run):
   workdir, config = run
-  before = shrunk.read_times(workdir)
-  Experiment(config, workdir).run()
-  changed = {
-    path.name
-    for path, time in shrunk.read_times(workdir).items()
-    if before.get(path) != time
-  }
-  assert changed <= {"config.json"}
+  experiment = Experiment(config, workdir)
+  assert shrunk.changed_by(experiment.run, workdir) <= {"config.json"}
 
 
 def test_another_question_is_scored_anew(run):

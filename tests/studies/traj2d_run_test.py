@@ -54,14 +54,8 @@ def test_clips_of_a_class_stand_between_chance_and_real_ones(run):
 
 
 def test_a_second_start_changes_nothing(run):
-  before = shrunk.read_times(run)
-  Experiment(small_studies.make_traj2d(), run).run()
-  changed = {
-    path.relative_to(run).as_posix()
-    for path, time in shrunk.read_times(run).items()
-    if before.get(path) != time
-  }
-  assert changed <= {"config.json"}
+  experiment = Experiment(small_studies.make_traj2d(), run)
+  assert shrunk.changed_by(experiment.run, run) <= {"config.json"}
 
 
 def test_the_gate_stops_what_shows_no_object(run):
