@@ -39,7 +39,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   digits.turn_rate = 0.15
   digits.seed = 0
   digits.mnist_dir = placeholder(str)  # MNIST's idx files.
-  digits.test_clips = placeholder(str)  # mnist_test_seq.npy.
+  digits.test_file = placeholder(str)  # mnist_test_seq.npy.
 
   config.world_model = model = mlc.ConfigDict()
   model.num_levels = 16

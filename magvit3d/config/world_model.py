@@ -41,7 +41,7 @@ class DigitsConfig:
     turn_rate: Chance of a new velocity of the first digit, each frame.
     seed: Of all clips.
     mnist_dir: Folder with MNIST's idx files; None: digits of the package.
-    test_clips: A file `mnist_test_seq.npy`, whose clips are scored in place of
+    test_file: A file `mnist_test_seq.npy`, whose clips are scored in place of
       the test split; nobody knows their actions. None: the test split.
 
   Raises:
@@ -58,7 +58,7 @@ class DigitsConfig:
   turn_rate: float = 0.15
   seed: int = 0
   mnist_dir: UserPath | None = None
-  test_clips: UserPath | None = None
+  test_file: UserPath | None = None
 
   def __post_init__(self):
     _check_at_least(

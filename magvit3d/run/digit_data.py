@@ -58,31 +58,31 @@ class DigitData:
     return self._sources[split]
 
   def given_clips(self) -> UInt8[np.ndarray, "n t h w"] | None:
-    """Returns the clips of `config.digits.test_clips`; None: there are none.
+    """Returns the clips of `config.digits.test_file`; None: there are none.
 
     Raises:
       UserError: They cannot be read, or are of another size.
     """
-    if self._config.test_clips is None:
+    if self._config.test_file is None:
       return None
-    path = pathlib.Path(self._config.test_clips)
+    path = pathlib.Path(self._config.test_file)
     try:
       clips = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
       raise UserError(
-        f"config.digits.test_clips={path} cannot be read as an array of NumPy "
+        f"config.digits.test_file={path} cannot be read as an array of NumPy "
         f"({error})."
       ) from error
     t, h, w = self.clip_shape
     if clips.ndim != 4 or clips.dtype != np.uint8:
       raise UserError(
-        f"config.digits.test_clips={path} has {clips.dtype} {clips.shape}, but "
+        f"config.digits.test_file={path} has {clips.dtype} {clips.shape}, but "
         "mnist_test_seq.npy has uint8 (frames, clips, height, width)."
       )
     clips = np.moveaxis(clips, 0, 1)[: self._config.num_test]
     if clips.shape[1:] != (t, h, w):
       raise UserError(
-        f"config.digits.test_clips={path} has clips of {clips.shape[1]} frames "
+        f"config.digits.test_file={path} has clips of {clips.shape[1]} frames "
         f"of {clips.shape[2]} x {clips.shape[3]} px; set config.digits."
         f"num_frames={clips.shape[1]} and image_size={clips.shape[2]}, and "
         "train on such clips."
@@ -94,7 +94,7 @@ class DigitData:
 
     Raises:
       DataError: A file is missing or damaged.
-      UserError: `test_clips` are.
+      UserError: `test_file` are.
     """
     for split in SPLITS:
       self.clips(split)
@@ -146,7 +146,7 @@ class DigitData:
       | counts
       | {
         "test_digits": self._digest("test"),
-        "test_clips": None if given is None else _sha256(given),
+        "test_file": None if given is None else _sha256(given),
       }
     )
 

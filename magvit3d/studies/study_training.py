@@ -20,7 +20,7 @@ from magvit3d.parallel.sharding import check_batch_size
 from magvit3d.run.data import TrainingSamples
 from magvit3d.run.network_training import train_network
 from magvit3d.run.stages import Run, Stage
-from magvit3d.training.network_stage import NetworkStage, NetworkState
+from magvit3d.training.network_stage import NetworkStage
 
 
 class StudyTraining(Stage[Run]):
@@ -111,7 +111,7 @@ class StudyTraining(Stage[Run]):
       per_step={"samples": self.training.batch_size},
     )
 
-  def scored_params(self, state: NetworkState) -> PyTree:
+  def scored_params(self, state: PyTree) -> PyTree:
     """Returns the parameters of a state that are validated and scored."""
     return state.params
 

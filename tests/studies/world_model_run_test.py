@@ -187,7 +187,7 @@ def test_clips_of_the_benchmark_are_scored_without_actions(run, tmp_path):
   )
   np.save(tmp_path / "clips.npy", clips)
   config = small_studies.make_world_model(
-    digits__test_clips=str(tmp_path / "clips.npy")
+    digits__test_file=str(tmp_path / "clips.npy")
   )
   workdir = tmp_path / "run"
   shutil.copytree(run, workdir)
