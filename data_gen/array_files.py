@@ -1,4 +1,4 @@
-"""Arrays in .npz files of others: looked at first, read one by one.
+"""Arrays in .npz and .npy files of others: looked at first, read one by one.
 
 `numpy.load` takes the file's word for how large an array is, and unpacks
 whatever is there. Here shape and type are known before anything is unpacked, an
@@ -9,6 +9,7 @@ objects are refused.
 import dataclasses
 import io
 import math
+import os
 import pathlib
 import tokenize
 import zipfile
@@ -172,6 +173,30 @@ def open_npz(path: pathlib.Path) -> dict[str, StoredArray]:
     except _ERRORS as error:
       raise ArrayFileError(f"the list of its arrays: {error}") from error
   return found
+
+
+def read_npy(path: pathlib.Path) -> np.ndarray:
+  """Returns the array of a .npy file, read-only.
+
+  Raises:
+    OSError: The file cannot be read, or is no regular file.
+    ArrayFileError: It is no such file, or damaged.
+  """
+  with plain_files.open_file(path) as file:
+    try:
+      shape, is_transposed, dtype, header_bytes = _read_header(file)
+      _check_kind(dtype)
+      num_bytes = math.prod(shape) * dtype.itemsize
+      size = os.fstat(file.fileno()).st_size
+      if header_bytes + num_bytes != size:
+        raise ValueError(
+          f"it has {size} bytes, where its header says "
+          f"{header_bytes + num_bytes}"
+        )
+      values = np.frombuffer(file.read(num_bytes), dtype)
+      return values.reshape(shape, order="F" if is_transposed else "C")
+    except _ERRORS as error:
+      raise _as_ours(error) from error
 
 
 def check_size(arrays: Mapping[str, StoredArray], most_bytes: int) -> None:

@@ -6,8 +6,10 @@ and, with its last 10,000, validation; its test file gives test.
 """
 
 import gzip
+import math
 import pathlib
 import struct
+import zlib
 
 import numpy as np
 
@@ -23,6 +25,7 @@ _MNIST_NAMES = {
 }
 _MAGIC = 2051  # Unsigned bytes, three axes.
 _HEADER = struct.Struct(">4I")
+_MOST_PIXELS = 60_000 * 28 * 28
 
 
 def load(split: str, size: int, folder: str | None = None) -> np.ndarray:
@@ -67,24 +70,26 @@ def read_idx(path: pathlib.Path) -> np.ndarray:
   Raises:
     DataError: It is none, or damaged.
   """
-  content = path.read_bytes()
-  if path.suffix == ".gz":
-    try:
-      content = gzip.decompress(content)
-    except (OSError, EOFError) as error:
-      raise DataError(f"{path} is damaged ({error}).") from error
-  header = content[: _HEADER.size]
-  if len(header) < _HEADER.size or _HEADER.unpack(header)[0] != _MAGIC:
+  opener = gzip.open if path.suffix == ".gz" else open
+  try:
+    with opener(path, "rb") as file:
+      header = file.read(_HEADER.size)
+      if len(header) < _HEADER.size or _HEADER.unpack(header)[0] != _MAGIC:
+        raise DataError(
+          f"{path} is no idx file of images; MNIST's begin with {_MAGIC}."
+        )
+      shape = _HEADER.unpack(header)[1:]
+      count = math.prod(shape)
+      # A packed file may hold anything: no more is unpacked than MNIST has.
+      pixels = file.read(min(count, _MOST_PIXELS) + 1)
+  except (OSError, EOFError, zlib.error) as error:
+    raise DataError(f"{path} is damaged ({error}).") from error
+  if len(pixels) != count or not count:
     raise DataError(
-      f"{path} is no idx file of images; MNIST's begin with 2051."
+      f"{path} does not have the {' x '.join(map(str, shape))} pixels that it "
+      "says it has. Take a whole copy."
     )
-  shape = _HEADER.unpack(header)[1:]
-  if len(content) - _HEADER.size != np.prod(shape) or not shape[0]:
-    raise DataError(
-      f"{path} has {len(content) - _HEADER.size} pixels, but says it has "
-      f"{' x '.join(map(str, shape))}. Take a whole copy."
-    )
-  return np.frombuffer(content, np.uint8, offset=_HEADER.size).reshape(shape)
+  return np.frombuffer(pixels, np.uint8).reshape(shape)
 
 
 def resized(images: np.ndarray, size: int) -> np.ndarray:

@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import PyTree
 
 from data_gen import schema
-from magvit3d.tokens.vocabulary import MASK
 
 
 def fingerprint(params: PyTree) -> str:
@@ -153,49 +152,3 @@ def evaluation_key(
     }
     | cut
   )
-
-
-# Of `config.world_model`, that decide what a network is and how it is trained.
-_OF_WORLD_MODEL = (
-  "num_levels",
-  "patch",
-  "num_layers",
-  "hidden_size",
-  "mlp_dim",
-  "num_heads",
-  "kernel_init_stddev",
-  "relative_bias",
-  "future_share",
-  "joint_share",
-  "mask_schedule",
-  "draw",
-  "max_noise",
-  "action_drop_rate",
-  "label_smoothing",
-  "ema_decay",
-)
-_OF_CONVLSTM = (
-  "patch",
-  "action_drop_rate",
-  "ema_decay",
-  "given_frames",
-  "convlstm",
-)
-
-
-def world_model_identity(
-  name: str, given: Mapping[str, Any], data: Mapping[str, Any]
-) -> dict[str, Any]:
-  """Sections that a checkpoint of `configs/world_model.py` must agree with.
-
-  Args:
-    name: Of the network.
-    given: The config's sections.
-    data: What the clips were made with.
-  """
-  section = given["world_model"]
-  fields = _OF_WORLD_MODEL if name == "world_model" else _OF_CONVLSTM
-  made = {name: {f: section[f] for f in fields if f in section}}
-  if name == "world_model":
-    made["tokens"] = {"mask": MASK}
-  return made | {"data": dict(data)}

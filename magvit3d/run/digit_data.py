@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from data_gen import png
+from data_gen import array_files, json_files, png
 from data_gen.digit_images import SPLITS
 from data_gen.moving_digits import MovingDigits
 from magvit3d.config.run import RunConfig
@@ -67,7 +67,7 @@ class DigitData:
       return None
     path = pathlib.Path(self._config.test_file)
     try:
-      clips = np.load(path, allow_pickle=False)
+      clips = array_files.read_npy(path)
     except (OSError, ValueError) as error:
       raise UserError(
         f"config.digits.test_file={path} cannot be read as an array of NumPy "
@@ -118,7 +118,7 @@ class DigitData:
   def is_complete(self) -> bool:
     """Whether these are the clips that `generate` wrote of."""
     try:
-      found = json.loads((self.folder / _FACTS_NAME).read_text())
+      found = json_files.read(self.folder / _FACTS_NAME)
     except (OSError, ValueError):
       return False
     return found == self.splits()

@@ -133,3 +133,14 @@ def test_damaged_mnist_files_are_named(tmp_path):
   path.write_bytes(b"\0\0\x08\x01" + whole[4:])
   with pytest.raises(DataError, match="no idx file"):
     digit_images.load("train", 28, str(tmp_path))
+
+
+def test_a_packed_file_that_says_too_much_is_not_unpacked(tmp_path):
+  path = tmp_path / "train-images-idx3-ubyte.gz"
+  header = struct.pack(">4I", 2051, 2**31, 28, 28)
+  path.write_bytes(gzip.compress(header + bytes(2**16)))
+  with pytest.raises(DataError, match="2147483648 x 28 x 28 pixels"):
+    digit_images.load("train", 28, str(tmp_path))
+  path.write_bytes(gzip.compress(header)[:-9])
+  with pytest.raises(DataError, match="is damaged"):
+    digit_images.load("train", 28, str(tmp_path))

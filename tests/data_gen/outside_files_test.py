@@ -183,6 +183,42 @@ def test_arrays_are_read_as_numpy_does(tmp_path):
     assert (read.dtype, read.shape) == (array.dtype, array.shape)
 
 
+def test_single_arrays_are_read_as_numpy_does(tmp_path):
+  path = tmp_path / "a.npy"
+  for array in (
+    np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
+    np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    np.float32(3).reshape(()),
+    np.zeros((0, 2), np.int64),
+  ):
+    np.save(path, array)
+    found = array_files.read_npy(path)
+    np.testing.assert_array_equal(found, array)
+    assert (found.dtype, found.shape) == (array.dtype, array.shape)
+
+
+@pytest.mark.parametrize(
+  ("data", "reason"),
+  [
+    (b"", "magic"),
+    (_header((99999999, 99999999)), "where its header says 9999999800000129"),
+    (_header((3,)) + b"\0\0", "where its header says"),
+    (_header((1,), "|O") + bytes(8), "which is not read"),
+  ],
+)
+def test_single_arrays_are_looked_at_before_they_are_read(
+  tmp_path, data, reason
+):
+  path = tmp_path / "a.npy"
+  path.write_bytes(data)
+  tracemalloc.start()
+  with pytest.raises(array_files.ArrayFileError, match=reason):
+    array_files.read_npy(path)
+  # 10**16 bytes are told of; pytest takes a MiB.
+  assert tracemalloc.get_traced_memory()[1] < 2**23
+  tracemalloc.stop()
+
+
 def _png(width, height):
   file = io.BytesIO()
   Image.new("L", (1, 1)).save(file, format="PNG")

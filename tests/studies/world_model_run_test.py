@@ -19,7 +19,7 @@ from magvit3d.experiment import Experiment
 from magvit3d.parallel import sharding
 from magvit3d.run.digit_data import DigitData
 from magvit3d.run.stages import Run
-from magvit3d.studies.world_model.world_model_stages import WorldModelTraining
+from magvit3d.studies.world_model.world_model_training import WorldModelTraining
 from magvit3d.tokens import noise, vocabulary
 from magvit3d.tokens.action_model import ActionModel, Rollout
 from magvit3d.tokens.vocabulary import MASK

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_gen import json_files, user_paths
+from data_gen import array_files, json_files, user_paths
 from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 from magvit3d.inference.action_rollouts import ActionRollouts
@@ -24,7 +24,7 @@ from magvit3d.parallel import sharding
 from magvit3d.parallel.number_types import in_own_types
 from magvit3d.run.digit_data import DigitData
 from magvit3d.run.stages import Run
-from magvit3d.studies.world_model.world_model_stages import WorldModelTraining
+from magvit3d.studies.world_model.world_model_training import WorldModelTraining
 
 _DIRECTIONS = {
   "right": (1, 0),
@@ -183,8 +183,8 @@ def parse_actions(text: str, step: int) -> np.ndarray:
   if text.endswith(".npy"):
     path = user_paths.read(text)
     try:
-      return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError) as error:
+      return array_files.read_npy(pathlib.Path(path))
+    except (OSError, ValueError) as error:
       raise UserError(f"--actions={text} cannot be read ({error}).") from error
   words = [word.strip() for word in text.split(",") if word.strip()]
   unknown = [word for word in words if word not in _DIRECTIONS]
