@@ -10,18 +10,14 @@ cores, 23 minutes), `:B` (default, a GPU).
 import ml_collections as mlc
 from ml_collections.config_dict import FieldReference as optional
 
-from configs import study_base
+from configs import study_base, variant_base
 
 VARIANTS = ("tiny", "B")
 
 
 def get_config(variant: str = "B") -> mlc.ConfigDict:
   """Returns the settings for one of `VARIANTS`."""
-  if variant not in VARIANTS:
-    raise ValueError(
-      f"configs/extractors.py has no variant {variant!r}; it has "
-      f"{', '.join(VARIANTS)}."
-    )
+  variant_base.check("extractors", variant, VARIANTS)
   config = study_base.make(variant)
   config.experiment_name = f"extractors_{variant}"
   config.stages = "data,frames,i3d,slowfast,magvit,evaluate,report"

@@ -11,7 +11,7 @@ import ml_collections as mlc
 from ml_collections.config_dict import FieldReference as optional
 from ml_collections.config_dict import placeholder
 
-from configs import study_base, traj3d
+from configs import study_base, traj3d, variant_base
 
 PREDICTORS = (
   "baseline",
@@ -31,11 +31,7 @@ VARIANTS = (
 
 def get_config(variant: str = "B") -> mlc.ConfigDict:
   """Returns the settings for one of `VARIANTS`."""
-  if variant not in VARIANTS:
-    raise ValueError(
-      f"configs/future_prediction.py has no variant {variant!r}; it has "
-      f"{', '.join(VARIANTS)}."
-    )
+  variant_base.check("future_prediction", variant, VARIANTS)
   is_tiny = variant.endswith("tiny")
   name = variant.removesuffix("tiny").removesuffix("_")
   config = study_base.make("tiny" if is_tiny else "B")

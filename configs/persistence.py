@@ -11,18 +11,14 @@ docs/persistence.md. Variants: `:tiny` (two CPU cores, ten minutes),
 import ml_collections as mlc
 from ml_collections.config_dict import FieldReference as optional
 
-from configs import study_base
+from configs import study_base, variant_base
 
 VARIANTS = ("tiny", "B")
 
 
 def get_config(variant: str = "B") -> mlc.ConfigDict:
   """Returns the settings for one of `VARIANTS`."""
-  if variant not in VARIANTS:
-    raise ValueError(
-      f"configs/persistence.py has no variant {variant!r}; it has "
-      f"{', '.join(VARIANTS)}."
-    )
+  variant_base.check("persistence", variant, VARIANTS)
   config = study_base.make(variant)
   config.experiment_name = f"persistence_{variant}"
   config.stages = "data,persistence,evaluate,report"

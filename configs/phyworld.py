@@ -11,7 +11,7 @@ cores).
 
 import ml_collections as mlc
 
-from configs import future_prediction, study_base
+from configs import future_prediction, study_base, variant_base
 
 LAWS = ("uniform", "parabola", "collision")
 VARIANTS = (*LAWS, *(f"{law}_tiny" for law in LAWS))
@@ -19,11 +19,7 @@ VARIANTS = (*LAWS, *(f"{law}_tiny" for law in LAWS))
 
 def get_config(variant: str = "uniform") -> mlc.ConfigDict:
   """Returns the settings for one of `VARIANTS`."""
-  if variant not in VARIANTS:
-    raise ValueError(
-      f"configs/phyworld.py has no variant {variant!r}; it has "
-      f"{', '.join(VARIANTS)}."
-    )
+  variant_base.check("phyworld", variant, VARIANTS)
   law, _, size = variant.partition("_")
   config = study_base.make(size or "B", trains_tokenizer=True)
   config.experiment_name = f"phyworld_{variant}"

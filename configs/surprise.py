@@ -12,18 +12,14 @@ import ml_collections as mlc
 from ml_collections.config_dict import FieldReference as optional
 from ml_collections.config_dict import placeholder
 
-from configs import study_base
+from configs import study_base, variant_base
 
 VARIANTS = ("tiny", "small", "multiview")
 
 
 def get_config(variant: str = "small") -> mlc.ConfigDict:
   """Returns the settings for one of `VARIANTS`."""
-  if variant not in VARIANTS:
-    raise ValueError(
-      f"configs/surprise.py has no variant {variant!r}; it has "
-      f"{', '.join(VARIANTS)}."
-    )
+  variant_base.check("surprise", variant, VARIANTS)
   config = study_base.make("small" if variant == "small" else "tiny")
   config.experiment_name = f"surprise_{variant}"
   config.stages = "data,evaluate,report"

@@ -11,18 +11,14 @@ given. See docs/prediction.md. Variants: `:tiny` (32 px, two CPU cores), `:B`
 import ml_collections as mlc
 from ml_collections.config_dict import FieldReference as optional
 
-from configs import future_prediction, study_base
+from configs import future_prediction, study_base, variant_base
 
 VARIANTS = ("tiny", "B", "discs")
 
 
 def get_config(variant: str = "B") -> mlc.ConfigDict:
   """Returns the settings for one of `VARIANTS`."""
-  if variant not in VARIANTS:
-    raise ValueError(
-      f"configs/traj2d.py has no variant {variant!r}; it has "
-      f"{', '.join(VARIANTS)}."
-    )
+  variant_base.check("traj2d", variant, VARIANTS)
   is_tiny = variant == "tiny"
   config = study_base.make("tiny" if is_tiny else "B", trains_tokenizer=True)
   config.experiment_name = f"traj2d_{variant}"

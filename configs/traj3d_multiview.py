@@ -13,18 +13,14 @@ import copy
 import ml_collections as mlc
 from ml_collections.config_dict import FieldReference as optional
 
-from configs import traj3d
+from configs import traj3d, variant_base
 
 VARIANTS = ("tiny", "S", "B")
 
 
 def get_config(variant: str = "B") -> mlc.ConfigDict:
   """Returns the settings for one of `VARIANTS`."""
-  if variant not in VARIANTS:
-    raise ValueError(
-      f"configs/traj3d_multiview.py has no variant {variant!r}; it has "
-      f"{', '.join(VARIANTS)}."
-    )
+  variant_base.check("traj3d_multiview", variant, VARIANTS)
   config = traj3d.get_config(variant)
   config.experiment_name = f"traj3d_multiview_{variant}"
   transformer = config.transformer

@@ -12,6 +12,8 @@ import ml_collections as mlc
 from ml_collections.config_dict import FieldReference as optional
 from ml_collections.config_dict import placeholder
 
+from configs import variant_base
+
 FILTERS = {"B": 64, "L": 128}
 # Layers, hidden size, MLP width, heads.
 TRANSFORMER_SIZES = {"B": (12, 768, 3072, 12), "L": (24, 1024, 4096, 16)}
@@ -51,10 +53,7 @@ def split_variant(
   Raises:
     ValueError: `file` has no such variant.
   """
-  if variant not in known:
-    raise ValueError(
-      f"configs/{file} has no variant {variant!r}; it has {', '.join(known)}."
-    )
+  variant_base.check(file.removesuffix(".py"), variant, known)
   size, _, mode = variant.partition("-")
   return size, mode
 

@@ -11,18 +11,14 @@ convolutional LSTM of as many parameters; see docs/world_model.md. Variants:
 import ml_collections as mlc
 from ml_collections.config_dict import placeholder
 
-from configs import study_base
+from configs import study_base, variant_base
 
 VARIANTS = ("tiny", "B")
 
 
 def get_config(variant: str = "B") -> mlc.ConfigDict:
   """Returns the settings for one of `VARIANTS`."""
-  if variant not in VARIANTS:
-    raise ValueError(
-      f"configs/world_model.py has no variant {variant!r}; it has "
-      f"{', '.join(VARIANTS)}."
-    )
+  variant_base.check("world_model", variant, VARIANTS)
   config = study_base.make(variant)
   del config.data  # Clips are made when they are read.
   config.experiment_name = f"world_model_{variant}"

@@ -49,6 +49,7 @@ _UPSTREAM = (
 # Sources of comments, the first that has one first.
 _COMMENTED = (
   "traj3d",
+  "traj3d_cpu_base",
   "study_base",
   "extractors",
   "surprise",

@@ -16,15 +16,13 @@ from contextlib import contextmanager
 from typing import Any, SupportsFloat
 
 import grain
-import jax
 from absl import logging
 from jaxtyping import PyTree
 
 from data_gen import failpoints
 from magvit3d.checkpoints import damage as damaged_checkpoints
-from magvit3d.checkpoints import fit, readback
+from magvit3d.checkpoints import fit, readback, state_reading
 from magvit3d.checkpoints import record as checkpoint_record
-from magvit3d.checkpoints.checksums import checksums
 from magvit3d.checkpoints.fit import listed
 from magvit3d.checkpoints.orbax import ocp
 from magvit3d.checkpoints.readback import STATE
@@ -33,8 +31,6 @@ from magvit3d.checkpoints.retention import CheckpointSettings, check_disk_space
 from magvit3d.errors import UserError
 from magvit3d.files import work_folder, write_errors
 from magvit3d.parallel.processes import by_main, is_main, is_true_anywhere
-
-_MAX_CHARACTERS = 300  # Of another library's error.
 
 
 class Checkpoints:
@@ -332,44 +328,10 @@ class Checkpoints:
         "as it is."
       )
 
-  def _read_state(
-    self, step: int, like: PyTree
-  ) -> tuple[PyTree | None, str | None]:
+  def _read_state(self, step, like) -> tuple[PyTree | None, str | None]:
     """Returns the state, or what is damaged of it."""
-    folder = self._folder / str(step)
-    abstract = jax.tree.map(_abstract, like)
-    state, damage, machine_error = None, None, None
-    try:
-      # Not by the manager, whose processes wait for each other: one of them
-      # may fail alone.
-      state = ocp.StandardCheckpointHandler().restore(
-        (folder / STATE).absolute(), args=ocp.args.StandardRestore(abstract)
-      )
-    except Exception as error:
-      try:
-        is_damage = damaged_checkpoints.is_damage(folder, error)
-      except UserError as unreadable:
-        machine_error = unreadable
-      else:
-        if is_damage:
-          text = " ".join(str(error).split())  # TensorStore's has many lines.
-          damage = f"{type(error).__name__}: {text[:_MAX_CHARACTERS]}"
-        else:
-          machine_error = error
-    is_damaged = is_true_anywhere(damage is not None)
-    if machine_error is not None and not is_damaged:
-      raise machine_error
-    if is_damaged:
-      return None, damage or "another process could not read its part"
-    wanted = self._record(step)["leaves"]
-    differing = [
-      path
-      for path, value in checksums(state).items()
-      if value != wanted[path]["checksum"]
-    ]
-    if differing:
-      return None, f"checksums differ of {listed(differing)}"
-    return state, None
+    leaves = self._record(step)["leaves"]
+    return state_reading.read(self._folder / str(step), like, leaves)
 
   def _set_aside(self, step: int, damage: str) -> None:
     target = self._move_away(step)
@@ -421,9 +383,3 @@ class Checkpoints:
         f"The checkpoint {self._folder / str(step)} does not fit this config: "
         f"{listed(found, '; ')}. {self._advice}"
       )
-
-
-def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
-  if leaf.sharding is None:
-    raise ValueError(f"{leaf} does not say on which devices to restore it.")
-  return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)

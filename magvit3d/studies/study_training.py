@@ -14,12 +14,13 @@ from magvit3d.checkpoints import record as checkpoint_record
 from magvit3d.checkpoints.manager import Checkpoints
 from magvit3d.checkpoints.retention import CheckpointSettings
 from magvit3d.config.training import NetworkTrainingConfig
-from magvit3d.errors import UserError
+from magvit3d.errors import UserError, as_user_errors
 from magvit3d.parallel import sharding, sharding_rules
 from magvit3d.parallel.sharding import check_batch_size
 from magvit3d.run.data import TrainingSamples
 from magvit3d.run.network_training import train_network
 from magvit3d.run.stages import Run, Stage
+from magvit3d.training import loop
 from magvit3d.training.network_stage import NetworkStage
 
 
@@ -43,7 +44,7 @@ class StudyTraining(Stage[Run]):
     )
 
   @abc.abstractmethod
-  def network_stage(self) -> NetworkStage:
+  def network_stage(self) -> loop.Stage:
     """Returns network, loss and optimizer; quickly, and reads no frames."""
 
   @abc.abstractmethod
@@ -154,3 +155,48 @@ class StudyTraining(Stage[Run]):
       advice="Use the config it was trained with, or another --workdir, or "
       f"delete {self._folder.parent} to train it anew.",
     )
+
+
+class NetworkTraining(StudyTraining):
+  """Trains the parameters of a loss.
+
+  Attributes:
+    headline: Metrics that are shown first.
+    ema_decay: See `NetworkStage`.
+  """
+
+  headline: tuple[str, ...] = ("loss",)
+  ema_decay: float | None = None
+
+  @abc.abstractmethod
+  def init(self, rng: jax.Array) -> PyTree:
+    """Returns the first parameters."""
+
+  @abc.abstractmethod
+  def loss(
+    self,
+    params: PyTree,
+    batch: Mapping[str, jax.Array],
+    frozen: PyTree,
+    rng: jax.Array,
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Returns the loss of a batch, and what to log of it."""
+
+  @property
+  def frozen(self) -> PyTree:
+    """Arrays that the loss reads and nothing changes."""
+    return ()
+
+  def network_stage(self) -> NetworkStage:
+    """Returns network, loss and optimizer."""
+    with as_user_errors(ValueError):
+      return NetworkStage(
+        self.training,
+        self.num_steps(),
+        self._run.config.seed,
+        self.init,
+        self.loss,
+        frozen=self.frozen,
+        headline=self.headline,
+        ema_decay=self.ema_decay,
+      )

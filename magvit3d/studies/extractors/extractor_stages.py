@@ -28,8 +28,7 @@ from magvit3d.studies.extractors.motion_scenes import (
 )
 from magvit3d.studies.frozen_tokenizer import FrozenTokenizer
 from magvit3d.studies.study_evaluation import StudyEvaluation
-from magvit3d.studies.study_training import StudyTraining
-from magvit3d.training.network_stage import NetworkStage
+from magvit3d.studies.study_training import NetworkTraining
 
 # Of the section, that may change once a network is trained.
 _OF_SCORES = (
@@ -160,8 +159,10 @@ class ExtractorScenes:
     return np.stack(paths)
 
 
-class ExtractorTraining(StudyTraining):
+class ExtractorTraining(NetworkTraining):
   """Trains one extractor with its head."""
+
+  headline = ("loss", "accuracy", "position_error_m")
 
   def __init__(self, run: Run, name: str, scenes: ExtractorScenes):
     super().__init__(run, name)
@@ -198,27 +199,19 @@ class ExtractorTraining(StudyTraining):
       return None
     return jnp.asarray(self._scenes.tokenizer.codebook)
 
-  def network_stage(self) -> NetworkStage:
-    """Returns network, loss and optimizer."""
+  @property
+  def frozen(self) -> PyTree:
+    """The codebook, if it reads tokens."""
+    return () if self.codebook is None else self.codebook
 
-    def init(rng):
-      seen = jnp.zeros(self._scenes.seen_shape(self.name), jnp.int32)
-      if self.codebook is None:
-        seen = seen.astype(jnp.uint8)
-      is_seen = jnp.ones(seen.shape[:2], bool)
-      seen = extractors.as_seen(seen, self.codebook)
-      return self.network.init(rng, seen, is_seen)["params"]
-
-    with as_user_errors(ValueError):
-      return NetworkStage(
-        self.training,
-        self.num_steps(),
-        self._run.config.seed,
-        init,
-        self._loss,
-        frozen=() if self.codebook is None else self.codebook,
-        headline=("loss", "accuracy", "position_error_m"),
-      )
+  def init(self, rng: jax.Array) -> PyTree:
+    """Returns the first parameters."""
+    seen = jnp.zeros(self._scenes.seen_shape(self.name), jnp.int32)
+    if self.codebook is None:
+      seen = seen.astype(jnp.uint8)
+    is_seen = jnp.ones(seen.shape[:2], bool)
+    seen = extractors.as_seen(seen, self.codebook)
+    return self.network.init(rng, seen, is_seen)["params"]
 
   def samples(self) -> TrainingSamples:
     """Returns the scenes to train on."""
@@ -246,7 +239,8 @@ class ExtractorTraining(StudyTraining):
 
     return validate
 
-  def _loss(self, params, batch, frozen, rng):
+  def loss(self, params, batch, frozen, rng):
+    """Cross-entropy of motions, and squared error of positions."""
     codebook = None if self.codebook is None else frozen
     camera_key, dropout_key = jax.random.split(rng)
     count, num_cameras = batch["seen"].shape[:2]

@@ -39,8 +39,7 @@ from magvit3d.studies.persistence.persistence_scores import Attention, Measured
 from magvit3d.studies.persistence.seen_objects import SeenObjects
 from magvit3d.studies.persistence.watching_costs import WatchingCosts
 from magvit3d.studies.study_evaluation import StudyEvaluation
-from magvit3d.studies.study_training import StudyTraining
-from magvit3d.training.network_stage import NetworkStage
+from magvit3d.studies.study_training import NetworkTraining
 
 _NAME = "persistence"
 # Of the section, that decide what is trained.
@@ -124,8 +123,10 @@ class PersistenceScenes:
     return objects
 
 
-class PersistenceTraining(StudyTraining):
+class PersistenceTraining(NetworkTraining):
   """Trains the network that says which objects stay."""
+
+  headline = ("loss", "accuracy")
 
   def __init__(self, run: Run, scenes: PersistenceScenes):
     super().__init__(run, _NAME)
@@ -165,18 +166,6 @@ class PersistenceTraining(StudyTraining):
       "params"
     ]
 
-  def network_stage(self) -> NetworkStage:
-    """Returns network, loss and optimizer."""
-    with as_user_errors(ValueError):
-      return NetworkStage(
-        self.training,
-        self.num_steps(),
-        self._run.config.seed,
-        self.init,
-        self._loss,
-        headline=("loss", "accuracy"),
-      )
-
   def samples(self) -> TrainingSamples:
     """Returns the clips to train on."""
     objects = self._of("train")
@@ -209,7 +198,7 @@ class PersistenceTraining(StudyTraining):
 
     return validate
 
-  def _loss(self, params, batch, frozen, rng):
+  def loss(self, params, batch, frozen, rng):
     """Cross-entropy of every answer about what has appeared."""
     del frozen, rng
     logits = self.network.apply(

@@ -11,13 +11,12 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from magvit3d.data.pixels import to_unit_range
-from magvit3d.errors import as_user_errors
 from magvit3d.models.predictors import LatentRegressor, motion_network
 from magvit3d.studies.prediction.predictor_training import PredictorTraining
-from magvit3d.training.network_stage import NetworkStage
+from magvit3d.studies.study_training import NetworkTraining
 
 
-class RegressionTraining(PredictorTraining):
+class RegressionTraining(NetworkTraining, PredictorTraining):
   """A transformer that regresses the future's codes, tokenizer frozen."""
 
   headline = ("loss", "loss_over_last")
@@ -33,22 +32,9 @@ class RegressionTraining(PredictorTraining):
     """Root mean square of the codebook."""
     return float(np.sqrt(np.mean(self.clips.tokenizer.codebook**2)))
 
-  def network_stage(self) -> NetworkStage:
-    """Returns network, losses and optimizer."""
-    with as_user_errors(ValueError):
-      return NetworkStage(
-        self.training,
-        self.num_steps(),
-        self._run.config.seed,
-        self.init,
-        self.loss,
-        frozen=self._frozen,
-        headline=self.headline,
-      )
-
   @functools.cached_property
-  def _frozen(self) -> PyTree:
-    """What is read and nothing changes."""
+  def frozen(self) -> PyTree:
+    """Codebook and tokenizer."""
     tokenizer = self.clips.tokenizer
     codebook = jnp.asarray(tokenizer.codebook)
     return {"codebook": codebook, "tokenizer": tokenizer.params}
@@ -125,7 +111,7 @@ class RegressionTraining(PredictorTraining):
     """Returns clips, decoded from latents as they are."""
     arrays = _arrays(clips, ("cond_tokens", "frames"))
     return self.map(
-      lambda batch: self._forward(params, self._frozen, batch), arrays
+      lambda batch: self._forward(params, self.frozen, batch), arrays
     )
 
   @functools.cached_property
@@ -141,7 +127,7 @@ class RegressionTraining(PredictorTraining):
     """Returns losses of clips beside zero and the last latents."""
     arrays = _arrays(clips, ("tokens", "cond_tokens", "frames"))
     made = self.map(
-      lambda batch: self._score(params, self._frozen, batch), arrays
+      lambda batch: self._score(params, self.frozen, batch), arrays
     )
     return {name: float(np.mean(values)) for name, values in made.items()}
 

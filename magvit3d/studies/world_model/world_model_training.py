@@ -18,20 +18,19 @@ from magvit3d.config.world_model import (
   WorldModelConfig,
 )
 from magvit3d.data.clips import load_clips, spread_indices
-from magvit3d.errors import as_user_errors
 from magvit3d.inference.action_rollouts import ActionRollouts
 from magvit3d.inference.batched import map_batches
 from magvit3d.models.convlstm import ConvLstm
 from magvit3d.run.data import TrainingSamples
 from magvit3d.run.digit_data import DigitData
 from magvit3d.run.stages import Run
-from magvit3d.studies.study_training import StudyTraining
+from magvit3d.studies.study_training import NetworkTraining
 from magvit3d.tokens import noise, pixel_levels
 from magvit3d.tokens.action_model import ActionModel
 from magvit3d.tokens.vocabulary import MASK
 from magvit3d.training.losses import masked_cross_entropies
 from magvit3d.training.moving_average import averaged
-from magvit3d.training.network_stage import NetworkStage, NetworkState
+from magvit3d.training.network_stage import NetworkState
 
 KEYS = ("frames", "actions")  # Of a clip, that are read.
 # See `DigitTraining.identity_fields`.
@@ -62,7 +61,7 @@ _OF_CONVLSTM = (
 )
 
 
-class DigitTraining(StudyTraining):
+class DigitTraining(NetworkTraining):
   """Trains a network on moving digits.
 
   Attributes:
@@ -97,18 +96,10 @@ class DigitTraining(StudyTraining):
     """Returns the clips to train on."""
     return self._run.config.digits.num_train
 
-  def network_stage(self) -> NetworkStage:
-    """Returns network, loss and optimizer."""
-    with as_user_errors(ValueError):
-      return NetworkStage(
-        self.training,
-        self.num_steps(),
-        self._run.config.seed,
-        self.init,
-        self.loss,
-        headline=("loss",),
-        ema_decay=self._config.ema_decay,
-      )
+  @property
+  def ema_decay(self) -> float:
+    """Of the moving average, which is what is used."""
+    return self._config.ema_decay
 
   def scored_params(self, state: NetworkState) -> PyTree:
     """Returns the moving average."""
@@ -131,14 +122,6 @@ class DigitTraining(StudyTraining):
       return {"mse": float(np.square(made - future).mean())}
 
     return validate
-
-  @abc.abstractmethod
-  def init(self, rng: jax.Array) -> PyTree:
-    """Returns first parameters."""
-
-  @abc.abstractmethod
-  def loss(self, params, batch, frozen, rng):
-    """See `network_stage.Loss`."""
 
   @abc.abstractmethod
   def predict(
