@@ -21,8 +21,8 @@ from checkpoint_samples import (
   steps_in,
 )
 
-from magvit3d.checkpoints import manager
 from magvit3d.checkpoints import record as checkpoint_record
+from magvit3d.checkpoints import state_reading
 from magvit3d.errors import UserError
 
 _FLIPS = 3  # Per file.
@@ -270,7 +270,9 @@ def test_checkpoint_that_cannot_be_moved_is_named(folder, monkeypatch):
 
 def test_damage_in_another_process_counts(folder, monkeypatch):
   """All processes go to the same checkpoint."""
-  answers = iter([True, False, False])
-  monkeypatch.setattr(manager, "is_true_anywhere", lambda value: next(answers))
+  answers = iter([True, False])
+  monkeypatch.setattr(
+    state_reading, "is_true_anywhere", lambda value: next(answers)
+  )
   _assert_same(restore(folder), 6)
   assert _set_aside(folder) == ["7"]
