@@ -286,7 +286,7 @@ def test_an_output_that_cannot_be_is_refused(two, tmp_path, capsys):
 
 def test_the_command_of_the_documents_runs(tmp_path, monkeypatch):
   commands = [
-    re.findall(r"python -m (magvit3d.compare .*)", path.read_text())
+    re.findall(r"python -m (magvit3d.compare runs/a .*)", path.read_text())
     for path in (
       shrunk.ROOT / "docs" / "training.md",
       shrunk.ROOT / "docs" / "comparison.md",

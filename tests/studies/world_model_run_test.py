@@ -10,7 +10,6 @@ import pytest
 import shrunk
 import small_studies
 
-from magvit3d.checkpoints import identity
 from magvit3d.checkpoints import record as checkpoint_record
 from magvit3d.config.run import RunConfig
 from magvit3d.data.clips import load_clips
@@ -19,6 +18,7 @@ from magvit3d.experiment import Experiment
 from magvit3d.parallel import sharding
 from magvit3d.run.digit_data import DigitData
 from magvit3d.run.stages import Run
+from magvit3d.studies.world_model import world_model_training
 from magvit3d.studies.world_model.world_model_training import WorldModelTraining
 from magvit3d.tokens import noise, vocabulary
 from magvit3d.tokens.action_model import ActionModel, Rollout
@@ -97,7 +97,7 @@ def test_one_mask_id_goes_from_training_to_checkpoint(run, monkeypatch):
   assert record["identity"]["tokens"] == {"mask": MASK}
   assert MASK == vocabulary.MASK == -1
   # A program with another one does not take the checkpoint for its own.
-  monkeypatch.setattr(identity, "MASK", MASK - 1)
+  monkeypatch.setattr(world_model_training, "MASK", MASK - 1)
   with pytest.raises(UserError, match=r"tokens\.mask"):
     Experiment(small_studies.make_world_model(), run).run()
 
