@@ -95,12 +95,12 @@ class _Fields:
 
   def of(self, data: memoryview):
     """Yields number and bytes of each length-delimited field."""
-    position = 0
-    while position < len(data):
+    position, end = 0, len(data)
+    while position < end:
       self.count()
       tag, position = _read_varint(data, position)
       length, position = _read_varint(data, position)
-      if tag % 8 != _LENGTH or position + length > len(data):
+      if tag % 8 != _LENGTH or position + length > end:
         raise ValueError("The record is no tf.train.Example with packed lists.")
       yield tag // 8, data[position : position + length]
       position += length
@@ -120,6 +120,9 @@ def _varint(value: int) -> bytes:
 
 
 def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
+  value = data[position]
+  if value < 128:  # Most are.
+    return value, position + 1
   value = 0
   for number in range(_MOST_VARINT_BYTES):
     byte = data[position + number]

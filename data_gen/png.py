@@ -59,9 +59,11 @@ def decode_png(data: memoryview, out: np.ndarray) -> None:
       rows = np.frombuffer(_inflate(data[first:last], num_bytes), np.uint8)
       rows = rows.reshape(height, -1)
       if not rows[:, 0].any():
-        pixels = np.ascontiguousarray(rows[:, 1:])
-        stored = pixels.view(out.dtype.newbyteorder(">"))
-        out[:] = stored.reshape(out.shape)
+        pixels = rows[:, 1:]
+        if out.itemsize > 1:
+          pixels = np.ascontiguousarray(pixels)
+          pixels = pixels.view(out.dtype.newbyteorder(">"))
+        out[:] = pixels.reshape(out.shape)
         return
   expected = f"expected is {_MODES[pixel_bytes]} {(width, height)}"
   try:

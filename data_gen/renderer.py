@@ -170,7 +170,10 @@ class _Canvas:
     self.masks[place] = window.owner[chosen] + 1
     if self.depths is not None:
       self.depths[place] = window.depth[chosen]
-    chosen, place = _places(window, is_hit & ~is_mixed)
+    is_smooth = ~is_mixed[chosen]
+    chosen, place = (
+      tuple(axis[is_smooth] for axis in axes) for axes in (chosen, place)
+    )
     palette = np.stack([solid.color for solid in scene])
     values = window.shade[chosen][:, None] * palette[window.owner[chosen]]
     self.frames[place] = np.rint(values * 255)
@@ -353,16 +356,19 @@ def _mix(place, cast):
   frame, row, column = place
   x = column[:, None] + _OFFSETS[1]
   y = row[:, None] + _OFFSETS[0]
+  if len(cast) == 1:  # A tenth faster than by depth.
+    ((_, solid, rays),) = cast
+    hits = cast_points(solid, rays, frame, x, y)
+    mean = np.where(hits.is_hit, shade_of(hits.cosine), 0.0).mean(-1)
+    return mean[:, None] * solid.color, hits.is_hit.mean(-1)
   owner = np.full(x.shape, -1)
   shade, depth = np.zeros(x.shape), np.full(x.shape, np.inf)
   for number, solid, rays in cast:
-    near = slice(None)
-    if len(cast) > 1:
-      is_near = rays.is_there[frame] & (column >= rays.low[frame, 0] - 2)
-      is_near &= column <= rays.high[frame, 0] + 2
-      is_near &= row >= rays.low[frame, 1] - 2
-      is_near &= row <= rays.high[frame, 1] + 2
-      near = np.flatnonzero(is_near)
+    is_near = rays.is_there[frame] & (column >= rays.low[frame, 0] - 2)
+    is_near &= column <= rays.high[frame, 0] + 2
+    is_near &= row >= rays.low[frame, 1] - 2
+    is_near &= row <= rays.high[frame, 1] + 2
+    near = np.flatnonzero(is_near)
     hits = cast_points(solid, rays, frame[near], x[near], y[near])
     found = np.where(hits.is_hit, hits.distance * solid.size, np.inf)
     is_nearer = found < depth[near] * SAME_DEPTH
