@@ -13,6 +13,8 @@ own process.
 import gc
 import os
 import pathlib
+import shutil
+import time
 
 import browser
 import jax
@@ -22,9 +24,10 @@ import small_run
 # Workers of pytest-xdist have a cache each: JAX writes its entries in place, so
 # that one worker could read half of what the other writes. With a limit of size
 # it takes a lock, but then an entry that another process wrote without a limit
-# is an error.
+# is an error. So each takes whole entries of the others, before a file of tests.
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 _CACHE = pathlib.Path(__file__).parents[1] / ".cache" / f"xla{_WORKER}"
+_WRITTEN_S = 5.0  # After so long an entry is not being written any more.
 
 # Read when JAX makes its first array, and by the programs that tests start.
 _FLAGS = os.environ.get("XLA_FLAGS", "")
@@ -33,6 +36,18 @@ os.environ["XLA_FLAGS"] = f"{_FLAGS} --xla_backend_optimization_level=1"
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(_CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_of_other_workers():
+  """Copies what other workers compiled so far."""
+  for path in _CACHE.parent.glob("xlagw*/*-cache"):
+    is_whole = time.time() - path.stat().st_mtime > _WRITTEN_S
+    if is_whole and not (_CACHE / path.name).exists():
+      _CACHE.mkdir(exist_ok=True)
+      part = _CACHE / f"{path.name}.part"
+      shutil.copyfile(path, part)
+      part.rename(_CACHE / path.name)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ def _run(*arguments):
   )
 
 
+@pytest.mark.slow
 def test_a_case_is_timed_beside_the_reference(tmp_path):
   path = tmp_path / "speed.json"
   arguments = "--small", "--only=transformer_tiny", "--rounds=2"

@@ -70,6 +70,7 @@ def swept(tmp_path_factory):
   return output, stopped, ended
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_stopped_stops_its_runs_and_goes_on(swept):
   output, (_, error, status), _ = swept
   assert status == 130 and "Traceback" not in error
@@ -83,6 +84,7 @@ def test_a_sweep_that_is_stopped_stops_its_runs_and_goes_on(swept):
   assert stages["tokenizer"]["status"] == "done"
 
 
+@pytest.mark.slow
 def test_points_share_a_tokenizer_and_are_whole_runs(swept):
   output, _, _ = swept
   points = sorted(path.name for path in (output / "points").glob("?-*"))
@@ -110,6 +112,7 @@ def test_points_share_a_tokenizer_and_are_whole_runs(swept):
   assert again.returncode == 0 and "All is done" in again.stderr
 
 
+@pytest.mark.slow
 def test_points_that_fail_are_told_with_their_last_words(swept):
   output, _, (printed, error, status) = swept
   assert status == 1 and "2 of 4 points are done." in printed
@@ -121,6 +124,7 @@ def test_points_that_fail_are_told_with_their_last_words(swept):
   assert "--retry begins failed ones again." in error
 
 
+@pytest.mark.slow
 def test_status_shows_each_point(swept, capsys):
   output, _, _ = swept
   assert sweep.main(["--status", f"--output={output}"]) == 1
@@ -129,6 +133,7 @@ def test_status_shows_each_point(swept, capsys):
   assert printed.count("cond_frames=99  FAILED") == 2
 
 
+@pytest.mark.slow
 def test_what_failed_is_left_alone_until_it_is_retried(swept):
   output, _, _ = swept
   logs = {path: path.read_text() for path in output.glob("points/*/log.txt")}
@@ -154,6 +159,7 @@ def _told(capsys, *arguments):
   return status, capsys.readouterr().err.strip()
 
 
+@pytest.mark.slow
 def test_another_sweep_in_the_same_folder_is_refused(swept, capsys):
   output, _, _ = swept
   other = [*_arguments(output)]

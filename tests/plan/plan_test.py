@@ -117,6 +117,7 @@ def test_a_compiler_that_is_missing_is_named(monkeypatch):
       described_devices.describe(name)
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_plan_and_starts_nothing(tmp_path):
   found = shrunk.run_main(
     *shrunk.make_arguments(),

@@ -174,6 +174,7 @@ def test_a_flipped_bit_is_seen(copy, place):
   _refused(copy, path, "damaged", name)
 
 
+@pytest.mark.slow
 def test_every_flipped_byte_of_the_header_is_seen(copy):
   """Where it leaves no other file that means the same, such as in a space."""
   path = _weights(copy)

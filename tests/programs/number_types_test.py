@@ -77,6 +77,7 @@ def _everything(magvit, clip):
   ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_process_of_64_bits_gets_the_same(magvit, clip):
   wanted = _everything(magvit, clip)
   with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"):
@@ -88,6 +89,7 @@ def test_a_process_of_64_bits_gets_the_same(magvit, clip):
     np.testing.assert_array_equal(a, b.astype(a.dtype))
 
 
+@pytest.mark.slow
 def test_a_process_of_64_bits_trains_in_32(tmp_path):
   config = shrunk.make_config(
     stages="data,tokenizer",

@@ -10,6 +10,8 @@ from magvit3d import main
 from magvit3d.experiment import Experiment
 from magvit3d.run import overfit
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def checked(tmp_path_factory):

@@ -151,6 +151,7 @@ def test_transformer_of_another_architecture_is_named(workdir):
   assert config["transformer"]["hidden_size"] == 32
 
 
+@pytest.mark.slow
 def test_transformer_of_another_tokenizer_is_refused(workdir):
   """The tokenizer is trained on; the transformer has seen other tokens."""
   longer = {"train_tokenizer__num_steps": 7}

@@ -60,6 +60,7 @@ def _saved(workdir):
   return sorted(int(name) for name in names if name.isdigit())
 
 
+@pytest.mark.slow
 def test_usr2_saves_and_the_run_goes_on_until_usr1_requeues_it(training):
   process, workdir = training
   _wait_for(lambda: _steps(workdir) > 2, process)

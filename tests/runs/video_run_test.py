@@ -162,6 +162,7 @@ def test_nothing_to_score_is_an_error(data, tmp_path):
     Experiment(config, tmp_path).run()
 
 
+@pytest.mark.slow
 def test_a_tokenizer_starts_from_a_trained_one(tokenizer, data, tmp_path):
   _, workdir, _ = tokenizer
   config = _config(
@@ -199,8 +200,8 @@ def test_a_tokenizer_starts_from_a_trained_one(tokenizer, data, tmp_path):
   ("file", "fields", "num_tables", "num_columns"),
   [
     ("maskgvt_ucf101", {}, 1, 2),
-    ("maskgvt_bair", {}, 2, 2),
-    ("lmgvt_ucf101", {}, 1, 2),
+    pytest.param("maskgvt_bair", {}, 2, 2, marks=pytest.mark.slow),
+    pytest.param("lmgvt_ucf101", {}, 1, 2, marks=pytest.mark.slow),
   ],
 )
 def test_transformers_are_trained_on_its_tokens(
@@ -272,6 +273,7 @@ def test_missing_data_leave_no_checkpoint_folder(data, tmp_path):
   assert not (tmp_path / "run" / "tokenizer").exists()
 
 
+@pytest.mark.slow
 def test_a_transformer_starts_from_a_trained_one(tokenizer, data, tmp_path):
   fields = {
     "tokenizer.checkpoint_path": str(tokenizer[1] / "tokenizer/checkpoints"),

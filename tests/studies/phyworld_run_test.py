@@ -35,6 +35,7 @@ def _tables(workdir):
   return scores, {table["title"]: table for table in scores["tables"]}
 
 
+@pytest.mark.slow
 def test_velocities_are_scored_by_split(run):
   scores, tables = _tables(run)
   table = tables["Velocity error"]
@@ -64,6 +65,7 @@ def test_velocities_are_scored_by_split(run):
   assert "as published" in page
 
 
+@pytest.mark.slow
 def test_a_second_start_changes_nothing(run):
   experiment = Experiment(_of_splits(), run)
   assert shrunk.changed_by(experiment.run, run) <= {"config.json"}

@@ -157,7 +157,9 @@ def test_other_fields_of_a_trained_network_are_refused(run):
     Experiment(config, run).run()
 
 
-@pytest.mark.parametrize("name", ["slowfast", "autoregressive"])
+@pytest.mark.parametrize(
+  "name", [pytest.param("slowfast", marks=pytest.mark.slow), "autoregressive"]
+)
 def test_an_interrupted_run_goes_on_to_the_same_bits(name, run, tmp_path):
   config = small_studies.make_prediction(
     prediction__names=name, data__data_dir=str(run / "data"), stages=name

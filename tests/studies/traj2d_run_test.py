@@ -9,6 +9,8 @@ import small_studies
 from magvit3d.errors import UserError
 from magvit3d.experiment import Experiment
 
+pytestmark = pytest.mark.slow  # Of the kind of `prediction_run_test`.
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
