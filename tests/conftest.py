@@ -24,7 +24,7 @@ import small_run
 # Workers of pytest-xdist have a cache each: JAX writes its entries in place, so
 # that one worker could read half of what the other writes. With a limit of size
 # it takes a lock, but then an entry that another process wrote without a limit
-# is an error. So each takes whole entries of the others, before a file of tests.
+# is an error. So each takes whole entries of the others before a file of tests.
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 _CACHE = pathlib.Path(__file__).parents[1] / ".cache" / f"xla{_WORKER}"
 _WRITTEN_S = 5.0  # After so long an entry is not being written any more.
