@@ -5,7 +5,6 @@ dimension that is left open is the number of clips, and says in
 `signatures.json` and `README.md` what they take and return.
 """
 
-import dataclasses
 import json
 import pathlib
 import string
@@ -21,6 +20,7 @@ from magvit3d.api import Magvit
 from magvit3d.data.pixels import to_unit_range
 from magvit3d.errors import UserError
 from magvit3d.files import new_folder
+from magvit3d.models import target
 from magvit3d.models.tokenizer import Tokenizer
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -101,13 +101,11 @@ def _functions(
 ) -> dict[str, tuple[Callable, tuple[int, ...], Any]]:
   """Returns function, shape of a row, and type of the argument, by name."""
   trained = magvit.trained
-  vqvae = trained.config.vqvae
-  if not vqvae.conv_implementation:  # Else it asks this machine.
-    is_for_cpu = tuple(platforms) == ("cpu",)
-    implementation = "frames" if is_for_cpu else "xla"
-    vqvae = dataclasses.replace(vqvae, conv_implementation=implementation)
   dtype = jnp.dtype(trained.config.dtype)
-  tokenizer = Tokenizer.from_config(vqvae, dtype)
+  # Not as this machine likes it best.
+  is_for_cpu = tuple(platforms) == ("cpu",)
+  with target.made_for("cpu" if is_for_cpu else "gpu"):
+    tokenizer = Tokenizer.from_config(trained.config.vqvae, dtype)
   # On the host, as constants of the files belong to no device of this machine.
   params = jax.tree.map(np.asarray, trained.tokenizer_params)
 

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from magvit3d.models import target
+
 # Of `jax.nn.dot_product_attention`, but for 'heads_first', which is ours and
 # what None takes on CPU; elsewhere None lets JAX choose. 'cudnn' needs a GPU
 # and bfloat16, and memory that grows with the sequence, not with its square.
@@ -37,7 +39,7 @@ def attend(
     dropout_rng: Chooses them.
     implementation: One of `IMPLEMENTATIONS`, where nothing is left out.
   """
-  if implementation is None and jax.default_backend() == "cpu":
+  if implementation is None and target.platform() == "cpu":
     implementation = "heads_first"
   if not dropout_rate and implementation == "heads_first":
     return _attend_heads_first(query, key, value, mask, bias)

@@ -15,6 +15,8 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from magvit3d.models import target
+
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
   "swish": nn.swish,
   "relu": nn.relu,
@@ -27,12 +29,12 @@ _FEW_CHANNELS = 8  # Of an input whose frames are joined before a convolution.
 
 
 def default_conv_implementation() -> str:
-  """Returns the faster way to run 3D convolutions on this machine's devices.
+  """Returns the faster way to run 3D convolutions on `target.platform`.
 
   XLA's 3D convolution on CPU runs at 20 to 40 GFLOP/s where 2D convolutions
   over shifted frames run at 60 to 100 (benchmarks/conv3d.py).
   """
-  return "frames" if jax.default_backend() == "cpu" else "xla"
+  return "frames" if target.platform() == "cpu" else "xla"
 
 
 def _conv(x: Array, kernel: Array, strides, padding) -> Array:

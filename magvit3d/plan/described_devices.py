@@ -25,14 +25,14 @@ class Kind:
     memory_bytes: That programs may use; None where nobody knows.
     bytes_per_second: Of its memory.
     flops_per_second: Of bfloat16 products.
-    is_gpu: Whether CUDA's compiler is needed, else libtpu.
+    platform: As JAX names it; None where it is this machine's.
     options: Of XLA.
   """
 
   memory_bytes: int | None
   bytes_per_second: float | None
   flops_per_second: float | None
-  is_gpu: bool = False
+  platform: str | None = None
   options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -42,15 +42,15 @@ KINDS = {
     84942979072,
     3.35e12,
     798e12,
-    is_gpu=True,
+    "gpu",
     options={
       "xla_gpu_autotune_level": "0",
       "xla_gpu_enable_triton_gemm": False,
     },
   ),
   # Of Google's pages on each.
-  "v5e": Kind(16 * 2**30, 819e9, 197e12),
-  "v6e": Kind(32 * 2**30, 1640e9, 918e12),
+  "v5e": Kind(16 * 2**30, 819e9, 197e12, "tpu"),
+  "v6e": Kind(32 * 2**30, 1640e9, 918e12, "tpu"),
 }
 HERE = "here"
 _DEVICES_OF_A_NODE = 8
@@ -99,15 +99,15 @@ def describe(name: str) -> tuple[list[jax.Device], Kind]:
     return devices.find(), Kind(None, None, None)
   kind_name, _, shape = name.partition(":")
   kind = KINDS.get(kind_name)
-  pattern = r"\d+" if kind and kind.is_gpu else r"\d+x\d+"
+  pattern = r"\d+" if kind and kind.platform == "gpu" else r"\d+x\d+"
   if kind is None or not re.fullmatch(pattern, shape or "1"):
     raise UserError(
       f"--plan_device={name} is unknown; use {HERE}, h100:8 (any number), or "
       "v5e:4x4 or v6e:2x2 (a slice)."
     )
-  extra = "plan-gpu" if kind.is_gpu else "plan-tpu"
+  extra = f"plan-{kind.platform}"
   try:
-    if kind.is_gpu:
+    if kind.platform == "gpu":
       return describe_h100(int(shape or 1)), kind
     return _tpus(f"{kind_name}:{shape or '1x1'}"), kind
   except (RuntimeError, ValueError, NotImplementedError) as error:

@@ -213,6 +213,11 @@ class RunNetworks:
     clips = jax.ShapeDtypeStruct((1, *self.clip_shape), np.float32)
     return jax.eval_shape(tokenizer.init, jax.random.key(0), clips)["params"]
 
+  def tokenizer_stand_in(self) -> PyTree:
+    """Numbers of no meaning in the place of the generator's parameters."""
+    shapes = self.tokenizer_shapes()
+    return jax.tree.map(lambda x: np.full(x.shape, 0.5, x.dtype), shapes)
+
   def _untrained(self, stage: str) -> UserError:
     if self._config.eval_only:
       return UserError(

@@ -35,6 +35,8 @@ class Run:
     stages: Those that were chosen.
     profile: Steps to trace.
     stop_after: Step where a stage stops as if it were interrupted, by stage.
+    is_planned: Whether its programs are compiled and never run: tokens are
+      zeros, and networks that are not trained yet have any numbers.
   """
 
   config: RunConfig
@@ -44,6 +46,7 @@ class Run:
   stages: tuple[str, ...]
   profile: StepSpan | None = None
   stop_after: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  is_planned: bool = False
 
   @property
   def evaluation_folder(self) -> pathlib.Path:

@@ -20,6 +20,7 @@ from magvit3d.monitoring.stage_progress import StageProgress
 from magvit3d.run import oracle_gate, token_cache
 from magvit3d.run.data import RunData, TrainingSamples
 from magvit3d.run.network_training import train_network
+from magvit3d.run.networks import RunNetworks
 from magvit3d.run.stages import Stage, TokenRun
 from magvit3d.tokens.autoregressive_model import LanguageModel
 from magvit3d.tokens.masked_model import TokenModel
@@ -29,6 +30,11 @@ class TokenizerTraining(Stage[TokenRun]):
   """Trains the tokenizer."""
 
   name = "tokenizer"
+
+  @property
+  def networks(self) -> RunNetworks:
+    """Of its run."""
+    return self._run.networks
 
   def is_complete(self) -> bool:
     """Returns whether it is trained to its last step."""

@@ -29,6 +29,7 @@ class FrozenTokenizer:
     mesh: Devices.
     load_own: Returns the generator's parameters of the study's own tokenizer,
       on all devices, once it is trained; None: it has none.
+    is_planned: Its tokens are zeros.
 
   Raises:
     UserError: There is none, it is damaged, or was trained on frames of
@@ -40,8 +41,10 @@ class FrozenTokenizer:
     config: RunConfig,
     mesh: Mesh,
     load_own: Callable[[], PyTree] | None = None,
+    *,
+    is_planned: bool = False,
   ):
-    self._mesh = mesh
+    self._mesh, self._is_planned = mesh, is_planned
     if load_own is not None:
       self._load, self.vqvae, dtype = load_own, config.vqvae, config.dtype
     else:
@@ -90,6 +93,9 @@ class FrozenTokenizer:
     self, frames: UInt8[np.ndarray, "b t h w 3"], batch_size: int
   ) -> Int[np.ndarray, "b s y x"]:
     """Returns the tokens of clips, so many at a time."""
+    if self._is_planned:
+      grid = self.grid(*frames.shape[1:3])
+      return np.zeros((len(frames), *grid), np.int32)
     return map_batches(
       lambda batch: self._encode(self.params, batch),
       {"frames": frames},

@@ -66,3 +66,13 @@ def test_data_parallel_steps_send_gradients_alone(tmp_path, config):
       assert gradients / 3 < stage["collective_bytes"] < 1.1 * gradients
       assert stage["fits"] and 0 < stage["products_s"] < stage["bound_s"]
   assert found["least_hours"] > 0
+
+
+def test_a_study_sends_gradients_alone(tmp_path):
+  """Eight devices have a clip each; what is shown to all grows with clips."""
+  found = _plan(tmp_path, "world_model.py:tiny")["stages"]
+  assert list(found) == ["world_model", "convlstm"]
+  for stage in found.values():
+    gradients = 4 * stage["parameters"]
+    assert gradients / 3 < stage["collective_bytes"] < 1.1 * gradients
+    assert 0 < stage["products_s"] < stage["bound_s"]

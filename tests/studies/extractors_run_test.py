@@ -14,10 +14,8 @@ from magvit3d import compare
 from magvit3d.api import Magvit
 from magvit3d.checkpoints import identity
 from magvit3d.checkpoints.orbax import ocp
-from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 from magvit3d.experiment import Experiment
-from magvit3d.plan import plan
 from magvit3d.run.data import RunData
 from magvit3d.studies.extractors.motion_scenes import MotionScenes
 from magvit3d.training.loop import Interrupted
@@ -206,9 +204,6 @@ def test_what_is_for_other_runs_says_so(run):
     Experiment(small_studies.make_extractors(), run).overfit()
   with pytest.raises(UserError, match=r"is a study \(extractors\)"):
     Magvit.from_run(run)
-  config = RunConfig.from_dict(small_studies.make_extractors())
-  with pytest.raises(UserError, match="--plan is for tokenizer"):
-    plan.make(config, run, "here")
 
 
 def test_two_runs_are_compared(run, tmp_path):

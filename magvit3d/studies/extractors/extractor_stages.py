@@ -85,7 +85,8 @@ class ExtractorScenes:
   @functools.cached_property
   def tokenizer(self) -> FrozenTokenizer:
     """The one whose codes `magvit` reads."""
-    return FrozenTokenizer(self._run.config, self._run.mesh)
+    run = self._run
+    return FrozenTokenizer(run.config, run.mesh, is_planned=run.is_planned)
 
   def seen_shape(self, name: str) -> tuple[int, ...]:
     """Returns the shape of what a network sees of one scene, (1, v, ...)."""

@@ -86,7 +86,8 @@ class PersistenceScenes:
   @functools.cached_property
   def tokenizer(self) -> FrozenTokenizer:
     """The one whose codes are read."""
-    return FrozenTokenizer(self._run.config, self._run.mesh)
+    run = self._run
+    return FrozenTokenizer(run.config, run.mesh, is_planned=run.is_planned)
 
   def source(self, split: str) -> SceneSource:
     """Returns the scenes of a split.

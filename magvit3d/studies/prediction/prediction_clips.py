@@ -171,11 +171,15 @@ class PredictionClips:
   @functools.cached_property
   def tokenizer(self) -> FrozenTokenizer:
     """The one whose tokens all predictors have."""
-    config, own = self._run.config, self.tokenizer_run
-    if own is None:
-      return FrozenTokenizer(config, self._run.mesh)
+    run, own = self._run, self.tokenizer_run
+    load = None
+    if own:
+      networks, planned = own.networks, run.is_planned
+      load = (
+        networks.tokenizer_stand_in if planned else networks.tokenizer_params
+      )
     return FrozenTokenizer(
-      config, self._run.mesh, own.networks.tokenizer_params
+      run.config, run.mesh, load, is_planned=run.is_planned
     )
 
   @functools.cached_property
@@ -243,6 +247,9 @@ class PredictionClips:
 
   def tokenize(self, clips: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Returns `tokens` and `cond_tokens` (n, t, h, w) of `frames`."""
+    if self._run.is_planned:
+      zeros = self.tokenizer.encode(clips["frames"], 1)
+      return {"tokens": zeros, "cond_tokens": zeros}
     made = self._tokenize(
       self.tokenizer.params,
       {
