@@ -122,6 +122,11 @@ def is_flat(preset: str) -> bool:
   return preset == "traj2d" or preset.startswith(PHYWORLD)
 
 
+def length_unit(preset: str) -> str:
+  """Returns the unit of positions, 'm'; PhyWorld's have a unit of their own."""
+  return "units" if preset.startswith(PHYWORLD) else "m"
+
+
 def class_names(preset: str, random_motion: bool) -> tuple[str, ...]:
   """Returns the pairs of shape and motion of a preset, by class."""
   motions = motion_names(preset, random_motion)

@@ -61,6 +61,11 @@ class DataSet:
     return schema.is_flat(self._preset)
 
   @property
+  def unit(self) -> str:
+    """Of positions: 'm', or 'units'."""
+    return schema.length_unit(self._preset)
+
+  @property
   def has_ground(self) -> bool:
     """Whether there is a ground below the objects."""
     return bool(self._arguments.get("ground_plane"))

@@ -84,7 +84,7 @@ def describe_scene(
     if main.color
     else UNKNOWN,
     "path length": _number(
-      path_length_m(scene[schema.TRAJECTORY_CLEAN]), " m", 3
+      path_length_m(scene[schema.TRAJECTORY_CLEAN]), f" {data.unit}", 3
     ),
     "position noise": _number(1e3 * noise_m, " mm RMS an axis", 2)
     if noise_m

@@ -85,6 +85,7 @@ class Overview:
     num_unknown_lengths: Scenes read without a path.
     visibility: None if no scene has masks.
     num_read: Scenes read.
+    unit: Of the lengths.
   """
 
   tiles: list[Tile]
@@ -92,6 +93,7 @@ class Overview:
   num_unknown_lengths: int
   visibility: Visibility | None
   num_read: int
+  unit: str
 
   def length_histograms(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Returns counts (n,) by motion, and the edges (n + 1,) of them all."""
@@ -132,6 +134,7 @@ def make_overview(data: DataSet, max_scenes: int) -> Overview:
   _find_rest(data, first)
   order = (*data.source.motion_names, UNKNOWN)
   return Overview(
+    unit=data.unit,
     tiles=_make_tiles(data, first),
     lengths_m={
       name: np.array(lengths[name]) for name in order if name in lengths

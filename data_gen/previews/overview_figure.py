@@ -15,9 +15,9 @@ from data_gen.previews.overview import (
   make_strip,
 )
 from data_gen.previews.overview_page import (
-  LENGTHS_NOTE,
   describe_motion,
   describe_reading,
+  lengths_note,
 )
 
 _TILE = 0.92  # Inches a frame.
@@ -117,7 +117,7 @@ def _draw_lengths(figure, place, found):
     lengths = found.lengths_m[name]
     axes.set_title(
       f"{describe_motion(name)}: n = {len(lengths)}, "
-      f"median {np.median(lengths):.2f} m",
+      f"median {np.median(lengths):.2f} {found.unit}",
       fontsize=8.5,
       loc="left",
       pad=2,
@@ -137,7 +137,7 @@ def _draw_lengths(figure, place, found):
         weight="bold",
       )
     if number == len(counts) - 1:
-      axes.set_xlabel(LENGTHS_NOTE, fontsize=8.5)
+      axes.set_xlabel(lengths_note(found), fontsize=8.5)
 
 
 def _draw_visibility(axes, found):

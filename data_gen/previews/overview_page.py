@@ -18,7 +18,6 @@ TILES_NOTE = (
   f"{NUM_TILE_FRAMES} frames of the first camera, the first and the last "
   "among them."
 )
-LENGTHS_NOTE = "Metres along the path, without position noise."
 
 
 def make_page(data: DataSet, found: Overview) -> str:
@@ -32,7 +31,7 @@ def make_page(data: DataSet, found: Overview) -> str:
     tiles_note=TILES_NOTE,
     num_columns=data.num_class_columns,
     tiles="".join(map(_tile, found.tiles)),
-    lengths_note=LENGTHS_NOTE + _unknown_note(found),
+    lengths_note=lengths_note(found) + _unknown_note(found),
     lengths=_lengths(found),
     visibility=_visibility(found),
     shares=_shares(found),
@@ -69,6 +68,12 @@ def _tile(tile):
   )
 
 
+def lengths_note(found: Overview) -> str:
+  """Returns what the lengths of paths are."""
+  unit = "Metres" if found.unit == "m" else "Units"
+  return f"{unit} along the path, without position noise."
+
+
 def _lengths(found):
   if not found.lengths_m:
     return charts.say_missing("Unknown: no scene read has a path.")
@@ -76,11 +81,11 @@ def _lengths(found):
   parts = []
   for name, lengths in found.lengths_m.items():
     note = (
-      f"n = {len(lengths)}, {lengths.min():.2f} to {lengths.max():.2f} m, "
-      f"median {np.median(lengths):.2f} m"
+      f"n = {len(lengths)}, {lengths.min():.2f} to {lengths.max():.2f} "
+      f"{found.unit}, median {np.median(lengths):.2f} {found.unit}"
     )
     title = describe_motion(name)
-    parts.append(charts.bar_chart(title, "m", counts[name], edges, note))
+    parts.append(charts.bar_chart(title, found.unit, counts[name], edges, note))
   return "".join(parts)
 
 

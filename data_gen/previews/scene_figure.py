@@ -70,7 +70,7 @@ def make_figure(data: DataSet, index: int) -> bytes:
     hspace=0.16,
   )
   _draw_space(figure.add_subplot(lower[:, 0]), data, scene, things)
-  _draw_path([figure.add_subplot(lower[i, 1]) for i in range(3)], scene)
+  _draw_path([figure.add_subplot(lower[i, 1]) for i in range(3)], data, scene)
   return make_png(figure)
 
 
@@ -124,7 +124,7 @@ def _draw_space(axes, data, scene, things):
   axes.set_title("paths and cameras; the dot is frame 0", fontsize=9, pad=10)
 
 
-def _draw_path(panels, scene):
+def _draw_path(panels, data, scene):
   path, clean = scene[schema.TRAJECTORY], scene[schema.TRAJECTORY_CLEAN]
   for axis, (axes, name) in enumerate(zip(panels, "xyz", strict=True)):
     if facts.has_noise(scene):
@@ -132,7 +132,7 @@ def _draw_path(panels, scene):
         clean[:, axis], "--", color=_SOFT, linewidth=1, label="without noise"
       )
     axes.plot(path[:, axis], color="#1d4ed8", linewidth=1.5, label="path")
-    axes.set_ylabel(f"{name} (m)", fontsize=9)
+    axes.set_ylabel(f"{name} ({data.unit})", fontsize=9)
     axes.tick_params(labelsize=8, labelbottom=axis == 2)
     axes.grid(color="#e6e9ed")
     axes.set_xlim(0, max(len(path) - 1, 1))

@@ -45,8 +45,9 @@ def make_page(data: DataSet, index: int) -> str:
     eye_options=_options(
       range(data.source.num_views), map(camera_name, range(len(world.frusta)))
     ),
+    unit="metres" if data.unit == "m" else data.unit,
     space_note=_space_note(data, has_path),
-    path_charts=_path_charts(scene) if has_path else _no_path(),
+    path_charts=_path_charts(data, scene) if has_path else _no_path(),
     visible_chart=_visible_chart(things[0]),
     facts=_facts(facts.describe_scene(data, scene, things), things[0]),
     objects=_objects_table(data, things) if len(things) > 1 else "",
@@ -176,7 +177,7 @@ def _no_path():
   return charts.say_missing("The path is unknown: the record has no track.")
 
 
-def _path_charts(scene):
+def _path_charts(data, scene):
   path, clean = scene[schema.TRAJECTORY], scene[schema.TRAJECTORY_CLEAN]
   parts = []
   for axis, name in enumerate(_AXIS_NAMES):
@@ -186,7 +187,7 @@ def _path_charts(scene):
         charts.Series("without noise", clean[:, axis], "var(--soft)", True),
         charts.Series("with noise", path[:, axis], "var(--accent)"),
       ]
-    parts.append(charts.line_chart(name, "m", series))
+    parts.append(charts.line_chart(name, data.unit, series))
   return "".join(parts)
 
 

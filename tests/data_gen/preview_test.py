@@ -73,6 +73,21 @@ def test_flat_figures_have_previews(tmp_path):
   assert preview.preview_data(options.output_dir, "train").exists()
 
 
+@pytest.mark.parametrize(
+  ("preset", "unit"), [("traj2d", "m"), ("phyworld_uniform", "units")]
+)
+def test_axes_have_the_unit_of_the_preset(preset, unit, tmp_path):
+  options = make_options(tmp_path / preset, preset=preset, size_min=0)
+  generate.generate(options, log=lambda line: None)
+  folder = options.output_dir
+  page = preview.preview_scene(folder, "train", 0).read_text()
+  other = {"m": "units", "units": "m"}[unit]
+  assert f" {unit}<" in page and f" {other}<" not in page
+  overview = preview.preview_data(folder, "train", str(tmp_path / "all.html"))
+  note = {"m": "Metres along", "units": "Units along"}[unit]
+  assert note in overview.read_text()
+
+
 def test_the_default_output_lies_in_the_folder_of_the_data(plain):
   found = preview.preview_scene(plain.output_dir, "ood_pair", 1)
   assert found == pathlib.Path(plain.output_dir, "scene_ood_pair_00001.html")
