@@ -72,7 +72,7 @@ def add_prediction(config: mlc.ConfigDict) -> None:
   prediction.slowfast_blocks = (3, 4, 6, 3)
   prediction.motion_features = 1024
   prediction.tokenizer_rate = 0.1  # Times the predictor's, of joint_i3d.
-  prediction.pixel_share = 0.25  # Of a batch, that is decoded in training.
+  prediction.pixel_share = 1 / 3  # Of a batch, that is decoded in training.
   prediction.pixel_weight = 10.0
   prediction.motion_weight = 10.0
   prediction.foreground_weight = 5.0

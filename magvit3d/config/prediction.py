@@ -36,7 +36,7 @@ class PredictionConfig(StudyConfig):
     tokenizer_rate: Learning rate of the tokenizer that is trained on, times
       the predictor's.
     pixel_share: Of a batch, that is decoded for the losses of pixels and
-      motion.
+      motion: every second clip, every third and so on.
     pixel_weight: Of the squared error of pixels, beside that of latents.
     motion_weight: Of the squared error of differences of frames of a clip.
     foreground_weight: Of pixels within the object's mask in both.

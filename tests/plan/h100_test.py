@@ -68,11 +68,25 @@ def test_data_parallel_steps_send_gradients_alone(tmp_path, config):
   assert found["least_hours"] > 0
 
 
-def test_a_study_sends_gradients_alone(tmp_path):
-  """Eight devices have a clip each; what is shown to all grows with clips."""
-  found = _plan(tmp_path, "world_model.py:tiny")["stages"]
-  assert list(found) == ["world_model", "convlstm"]
-  for stage in found.values():
+@pytest.mark.parametrize(
+  ("config", "names", "fields"),
+  [
+    ("world_model.py:tiny", ("world_model", "convlstm"), ()),
+    # The clips that it decodes are those of all devices, not of the first.
+    (
+      "traj2d.py:tiny",
+      ("joint_i3d",),
+      (
+        "--config.prediction.names=joint_i3d",
+        "--config.prediction.pixel_share=0.5",
+      ),
+    ),
+  ],
+)
+def test_steps_of_studies_send_gradients_alone(tmp_path, config, names, fields):
+  found = _plan(tmp_path, config, *fields)["stages"]
+  for name in names:
+    stage = found[name]
     gradients = 4 * stage["parameters"]
     assert gradients / 3 < stage["collective_bytes"] < 1.1 * gradients
     assert 0 < stage["products_s"] < stage["bound_s"]

@@ -24,6 +24,7 @@ from magvit3d.studies.prediction.prediction_scores import (
   Predicted,
   PredictionScores,
 )
+from magvit3d.studies.prediction.regression_training import every_nth
 
 _SIZES = TransformerConfig(num_layers=1, hidden_size=8, mlp_dim=8, num_heads=2)
 
@@ -66,6 +67,15 @@ def _clips(labels):
   tokens = np.arange(2 * 4 * 3 * 3, dtype=np.int32).reshape(2, 4, 3, 3)
   clips = mock.create_autospec(ClipSource, instance=True)
   return TokenizedClips(clips, tokens, -tokens - 1, labels, False, "two")
+
+
+@pytest.mark.parametrize(
+  ("count", "n", "rows"),
+  [(6, 1, [0, 1, 2, 3, 4, 5]), (6, 3, [0, 3]), (7, 3, [0, 3]), (2, 4, [0])],
+)
+def test_every_nth_row_is_taken(count, n, rows):
+  x = jnp.arange(2 * count).reshape(count, 2)
+  np.testing.assert_array_equal(every_nth(x, n), x[jnp.array(rows)])
 
 
 def test_sequences_hold_what_is_given_then_the_truth():

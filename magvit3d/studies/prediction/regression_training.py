@@ -1,14 +1,13 @@
 """Predictors that regress latents: of a frozen tokenizer, or with it."""
 
 import functools
-import math
 from collections.abc import Mapping
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, PyTree, Shaped
 
 from magvit3d.data.pixels import to_unit_range
 from magvit3d.models.predictors import LatentRegressor, motion_network
@@ -192,10 +191,13 @@ class GuidedTraining(RegressionTraining):
     settings, given = self.settings, self.settings.given_frames
     latents, codes, tokenizer = self._told(params, batch, frozen, rng)
     losses = self._latent_losses(latents, batch, frozen["codebook"])
-    count = max(1, math.ceil(settings.pixel_share * len(codes)))
-    made = self._decoded(latents[:count], codes[:count], tokenizer)
-    errors = made - to_unit_range(batch["frames"][:count])
-    is_object = (batch["masks"][:count, given:] > 0)[..., None]
+    latents, codes, frames, masks = (
+      every_nth(x, round(1 / settings.pixel_share))
+      for x in (latents, codes, batch["frames"], batch["masks"])
+    )
+    made = self._decoded(latents, codes, tokenizer)
+    errors = made - to_unit_range(frames)
+    is_object = (masks[:, given:] > 0)[..., None]
     weights = 1 + (settings.foreground_weight - 1) * is_object
     pixels = jnp.mean(weights * errors[:, given:] ** 2)
     # Of neighbours in one clip; its first predicted frame follows a given one.
@@ -232,6 +234,16 @@ class GuidedTraining(RegressionTraining):
     motion = features.mean(axis=1)
     latents = self._regressed(params["regressor"], codes, motion, rng)
     return latents, codes, tokenizer
+
+
+def every_nth(x: Shaped[Array, "b ..."], n: int) -> Shaped[Array, "c ..."]:
+  """Returns every n-th row, or the first of fewer; of each device as many.
+
+  The first rows alone would be those of some devices, which sent them to all.
+  """
+  n = min(n, len(x))
+  count = len(x) // n
+  return x[: count * n].reshape(count, n, *x.shape[1:])[:, 0]
 
 
 def _repeat_last(x: Array, length: int) -> Array:
