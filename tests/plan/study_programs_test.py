@@ -32,12 +32,14 @@ def test_steps_are_those_of_all_scenes(tmp_path):
   assert stage.batch_size == batch and stage.flops > 1e4
 
 
+@pytest.mark.slow
 def test_both_networks_of_a_world_model_are_planned(tmp_path):
   stages = _plan(small_studies.make_world_model(), tmp_path)
   assert list(stages) == ["world_model", "convlstm"]
   assert all(stage.temporary_bytes > 0 for stage in stages.values())
 
 
+@pytest.mark.slow
 def test_a_study_that_trains_its_tokenizer_needs_none(tmp_path):
   document = small_studies.make_traj2d(
     prediction__names="masked", stages="data,tokenizer,masked"
