@@ -194,9 +194,11 @@ def test_how_attention_is_computed_changes_no_number(fields):
   (value, grads), (value_2, grads_2) = gradients(plain), gradients(other)
   np.testing.assert_allclose(value, value_2, rtol=1e-6)
   # Entries are sums of 74 positions' terms, each rounded to 6e-8 of its size.
+  # Of a key's bias, which moves all scores alike, the terms cancel.
+  usual = np.median([np.abs(a).max() for a in jax.tree.leaves(grads)])
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(
-      a, b, atol=1e-5 * np.abs(a).max() + 1e-9
+      a, b, atol=1e-5 * max(np.abs(a).max(), usual)
     ),
     grads,
     grads_2,
