@@ -24,7 +24,10 @@ def _seen(name, seed=0):
   return jax.random.normal(jax.random.key(seed), shape)
 
 
-@pytest.fixture(scope="module", params=["frames", "slowfast", "magvit"])
+@pytest.fixture(
+  scope="module",
+  params=["frames", pytest.param("slowfast", marks=pytest.mark.slow), "magvit"],
+)
 def network(request):
   """A network, its parameters, and what it may see."""
   made = extractors.make(request.param, _CONFIG, 4, 6)

@@ -135,6 +135,7 @@ def test_rematerialised_blocks_change_neither_loss_nor_gradients():
     np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_compiling_changes_no_token():
   clips = _clips(1, 2, 4, 4, 3)
   tokenizer = _make()

@@ -86,7 +86,10 @@ def test_a_port_that_is_in_use_is_named():
       processes.start(f"localhost:{port}", 2, 0)
 
 
-@pytest.mark.parametrize("platform", ["cuda", "tpu", "cdua"])
+@pytest.mark.parametrize(
+  "platform",
+  ["cuda", *(pytest.param(p, marks=pytest.mark.slow) for p in ("tpu", "cdua"))],
+)
 def test_a_device_that_is_not_there_is_told_in_a_sentence(platform, tmp_path):
   environment = shrunk.make_environment() | {"JAX_PLATFORMS": platform}
   for command in (

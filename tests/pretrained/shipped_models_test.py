@@ -274,6 +274,7 @@ def test_what_cannot_be_packed_is_told_and_leaves_nothing(
   _refused(alone, shipped, "other", "no transformer yet")
 
 
+@pytest.mark.slow
 def test_the_program_packs_in_one_command(
   scored_run, tmp_path, monkeypatch, capsys
 ):

@@ -64,6 +64,7 @@ def test_new_scenes_have_the_cameras_of_the_run(run, magvit):
     assert image.width >= 3 * 128
 
 
+@pytest.mark.slow
 def test_new_scenes_may_have_other_cameras(run, magvit):
   _, _, arrays, _ = run("--num=1", "--camera_rig=ring:5")
   assert len(arrays["clips"]) == 5
@@ -112,6 +113,7 @@ def test_scenes_are_recorded_with_true_and_predicted_paths(run, tmp_path):
       assert found[place] == frames
 
 
+@pytest.mark.slow
 def test_frames_of_views_are_predicted(run, magvit):
   for arguments, options in (
     (["--task=frame_prediction"], {}),

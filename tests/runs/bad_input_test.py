@@ -174,6 +174,7 @@ def test_oracle_gate_stops_a_run_whose_tokenizer_shows_nothing(workdir):
   assert "Oracle gate" in message and "--config.oracle_gate=False" in message
 
 
+@pytest.mark.slow
 def test_corrected_run_goes_on_after_an_error(workdir):
   _fail(workdir, vqvae__filters=16)
   _fail(workdir, transformer__hidden_size=64)

@@ -48,6 +48,7 @@ def _run(workdir):
   assert (workdir / "transformer" / "checkpoints" / "2").is_dir()
 
 
+@pytest.mark.slow
 def test_damaged_record_is_mended_by_training_again(trained, workdir, caplog):
   """The tokenizer is not complete then, and is trained to its end again."""
   (_newest(workdir) / "record" / "metadata").write_text("{")

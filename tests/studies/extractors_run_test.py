@@ -114,6 +114,7 @@ def test_other_fields_of_a_trained_network_are_refused(run):
   assert shrunk.read_times(run) == before  # It is told before any stage.
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_bits(run, tmp_path):
   config = small_studies.make_extractors(
     extractors__names="magvit",

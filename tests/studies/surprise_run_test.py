@@ -16,7 +16,10 @@ from magvit3d.errors import UserError
 from magvit3d.experiment import Experiment
 
 
-@pytest.fixture(scope="module", params=["trained_run", "scenes_run"])
+@pytest.fixture(
+  scope="module",
+  params=["trained_run", pytest.param("scenes_run", marks=pytest.mark.slow)],
+)
 def run(request, tmp_path_factory):
   """Work folder of a run, and its config."""
   pretrained = str(request.getfixturevalue(request.param))
@@ -48,6 +51,7 @@ def test_a_second_start_changes_nothing(run):
   assert shrunk.changed_by(experiment.run, workdir) <= {"config.json"}
 
 
+@pytest.mark.slow
 def test_another_question_is_scored_anew(run):
   workdir, config = run
   path = workdir / "evaluation" / "scores.json"

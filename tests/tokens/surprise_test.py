@@ -100,6 +100,7 @@ def test_given_the_past_alone_later_tokens_change_nothing(
   assert (told[0][:, :-1] != told[1][:, :-1]).any()
 
 
+@pytest.mark.slow
 def test_draws_have_the_mean_of_the_bound_by_its_definition(magvit, tokens):
   """Counts and places of hidden tokens are drawn here anew, evenly."""
   num_draws = 400

@@ -204,6 +204,7 @@ def test_discriminator_waits_for_its_first_step(helped, batch):
   assert optax.tree.norm(moved) > 1e-3
 
 
+@pytest.mark.slow
 def test_logged_rates_are_those_that_were_applied(batch):
   """The discriminator's warm-up begins with its own first step."""
   config = tokenizer_config(discriminator_start_step=1)
@@ -291,6 +292,7 @@ def test_loss_falls_on_one_batch(upstream, batch):
   assert metrics["reconstruction_loss"] < 0.7 * first["reconstruction_loss"]
 
 
+@pytest.mark.slow
 def test_without_a_discriminator_the_generator_learns_as_before_one(batch):
   states, metrics = [], []
   for start in (None, 1000):

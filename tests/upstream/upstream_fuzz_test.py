@@ -98,12 +98,14 @@ def test_the_valid_files_are_valid(path):
   assert all(_read(path, content) for content in _VALID)
 
 
+@pytest.mark.slow
 @_many
 @hypothesis.given(content=st.binary(max_size=300))
 def test_random_bytes(path, content):
   assert not _read(path, content)
 
 
+@pytest.mark.slow
 @_many
 @hypothesis.given(content=st.sampled_from(_VALID), share=st.floats(0, 1))
 def test_truncated_files(path, content, share):
@@ -111,6 +113,7 @@ def test_truncated_files(path, content, share):
   assert _read(path, cut) == (cut == content)
 
 
+@pytest.mark.slow
 @_many
 @hypothesis.given(
   content=st.sampled_from(_VALID),
@@ -185,6 +188,7 @@ _layouts = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @_many
 @hypothesis.given(tree=_trees, layout=_layouts)
 def test_well_formed_files_of_hostile_content(path, tree, layout):
