@@ -216,7 +216,7 @@ def _params(workdir, name):
     ({"prediction__given_frames": 16}, "given_frames=16.*leaves no frame"),
     ({"prediction__given_frames": 0}, "given_frames=0 must be 1 or more"),
     (
-      {"prediction__given_frames": 6},
+      {"prediction__given_frames": 6, "prediction__names": "slowfast"},
       "given_frames=6 must be a multiple of 4 for slowfast",
     ),
     (
