@@ -18,12 +18,15 @@ pytestmark = [
     reason="CUDA's compiler is not installed: pip install '.[plan-gpu]'.",
   ),
 ]
+_BFLOAT16 = "--config.dtype=bfloat16"
 _MAGVITS = {
   "vqgan3d_ucf101_config.py:B": (
+    _BFLOAT16,
     "--config.vqgan.perceptual_loss_weight=0",
     "--config.batch_size=128",
   ),
   "maskgvt_ucf101_config.py:B": (
+    _BFLOAT16,
     "--config.batch_size=64",
     "--config.eval_batch_size=64",
   ),
@@ -38,7 +41,6 @@ def _plan(tmp_path, config, *fields):
       "-m",
       "magvit3d.main",
       f"--config=configs/{config}",
-      "--config.dtype=bfloat16",
       "--plan",
       "--plan_device=h100:8",
       f"--plan_json={path}",
@@ -71,7 +73,7 @@ def test_data_parallel_steps_send_gradients_alone(tmp_path, config):
 @pytest.mark.parametrize(
   ("config", "names", "fields"),
   [
-    ("world_model.py:tiny", ("world_model", "convlstm"), ()),
+    ("world_model.py:tiny", ("world_model", "convlstm"), (_BFLOAT16,)),
     # The clips that it decodes are those of all devices, not of the first.
     (
       "traj2d.py:tiny",
