@@ -81,6 +81,7 @@ def test_data_parallel_steps_send_gradients_alone(tmp_path, config):
       (
         "--config.prediction.names=joint_i3d",
         "--config.prediction.pixel_share=0.5",
+        "--config.train_prediction.batch_size=128",
       ),
     ),
   ],
