@@ -52,7 +52,8 @@ def compiled(config: RunConfig, programs: Programs) -> dict[str, StagePlan]:
 
 def _few_scenes(config: RunConfig, folder: pathlib.Path) -> Run:
   """Returns a run with as many steps on fewer scenes, which are there."""
-  if config.data and not config.data.data_dir:
+  is_rendered = bool(config.data and not config.data.data_dir)
+  if is_rendered:
     others = {
       name: min(1, count)
       for name, count in vars(config.data).items()
@@ -71,7 +72,7 @@ def _few_scenes(config: RunConfig, folder: pathlib.Path) -> Run:
   data = (DigitData if config.digits else RunData)(config, folder)
   # Arrays are on a device of this machine, as nothing runs on the others.
   mesh = sharding.make_mesh({}, jax.local_devices()[:1])
-  if config.data and not config.data.data_dir:
+  if is_rendered:
     data.generate()
   return Run(config, folder, mesh, data, (), is_planned=True)
 
