@@ -1,10 +1,11 @@
 """Settings of JAX for all tests.
 
 Shapes that only agree by rank promotion are errors. Most of the time goes into
-compiling programs that then run for moments: LLVM optimises less, and compiled
-programs are kept in the repository's .cache folder, so that a second run is
-much faster. (Without any optimisation floats are rounded otherwise, which
-changes some of the tokens that are compared with MAGVIT's.)
+compiling programs that then run for moments: nothing is optimised, which is
+three times as fast, and compiled programs are kept in the repository's .cache
+folder, so that a second run is much faster. Flags that are given in XLA_FLAGS
+win: .ci/nightly compiles as users do. (Without optimisation floats are rounded
+otherwise; where tokens are compared with MAGVIT's, tests/parity asks for it.)
 
 The number of devices is left alone: a test of several CPU devices starts its
 own process.
@@ -30,8 +31,13 @@ _CACHE = pathlib.Path(__file__).parents[1] / ".cache" / f"xla{_WORKER}"
 _WRITTEN_S = 5.0  # After so long an entry is not being written any more.
 
 # Read when JAX makes its first array, and by the programs that tests start.
-_FLAGS = os.environ.get("XLA_FLAGS", "")
-os.environ["XLA_FLAGS"] = f"{_FLAGS} --xla_backend_optimization_level=1"
+_FLAGS = (
+  "--xla_backend_optimization_level=0",
+  "--xla_llvm_disable_expensive_passes=true",
+  "--xla_cpu_use_fusion_emitters=false",
+  "--xla_cpu_parallel_codegen_split_count=1",
+)
+os.environ["XLA_FLAGS"] = " ".join([*_FLAGS, os.environ.get("XLA_FLAGS", "")])
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(_CACHE))

@@ -301,8 +301,12 @@ def decode(
   logits_fn, shape, cond_inputs, cond_mask, condition_mode, num_iter, schedule
 ):
   cond_inputs, cond_mask = _jax(cond_inputs, cond_mask)
-  return np.asarray(
-    decoding.decode(
+  # Tests are compiled without optimisation, but here logits are almost equal.
+  options = {"xla_backend_optimization_level": 3}
+
+  @functools.partial(jax.jit, compiler_options=options)
+  def decoded():
+    return decoding.decode(
       jax.random.key(0),
       lambda shown: logits_fn(shown.masked_inputs),
       shape,
@@ -314,7 +318,8 @@ def decode(
       mask_temperature=0.0,
       sampling_temperature=0.0,
     ).tokens[-1]
-  )
+
+  return np.asarray(decoded())
 
 
 def task_sequence(settings, task, inputs, cond_inputs, label):
