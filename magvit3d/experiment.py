@@ -88,7 +88,9 @@ def _token_run(config, workdir, shared) -> tuple[Run, dict]:
   data = VideoData(config) if config.videos else RunData(config, workdir)
   networks = RunNetworks(config, data, workdir, shared["mesh"])
   network_checks.check_batches(config, networks, data)
-  network_checks.trace_steps(config, networks, data)
+  # Takes seconds; what a start with this config found is not asked again.
+  if not record.was_started_with(workdir, config.document):
+    network_checks.trace_steps(config, networks, data)
   return TokenRun(**shared, data=data, networks=networks), {
     "data": DataStage,
     "tokenizer": TokenizerTraining,

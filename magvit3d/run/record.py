@@ -240,6 +240,22 @@ def write_json(path: pathlib.Path, content: Any) -> None:
   atomic_file.write_text(path, text)
 
 
+def was_started_with(
+  workdir: pathlib.Path, document: Mapping[str, Any]
+) -> bool:
+  """Returns whether a run was last started with a config, in all its fields.
+
+  Args:
+    workdir: Folder of the run; need not be there.
+    document: The config.
+  """
+  try:
+    found = json.loads((workdir / "config.json").read_bytes())
+  except (OSError, ValueError, RecursionError):
+    return False
+  return found == json.loads(json.dumps(document))
+
+
 def make_workdir(workdir: pathlib.Path) -> None:
   """Makes the work folder and checks that it can be written.
 

@@ -12,6 +12,7 @@ import shrunk
 
 from magvit3d.config.run import STAGES
 from magvit3d.experiment import Experiment
+from magvit3d.run import network_checks
 from magvit3d.training.loop import Interrupted
 
 pytestmark = pytest.mark.smoke
@@ -89,6 +90,22 @@ def test_command_finds_a_finished_run_done_and_changes_nothing(resumed):
   after = shrunk.read_times(resumed)
   changed = {path for path in before | after if before.get(path) != after[path]}
   assert changed == {resumed / "config.json"}
+
+
+def test_a_config_that_a_run_was_started_with_is_not_traced_again(
+  unbroken, tmp_path, monkeypatch
+):
+  traced = []
+  monkeypatch.setattr(
+    network_checks, "trace_steps", lambda *_: traced.append(True)
+  )
+  Experiment(shrunk.make_config(), unbroken)
+  assert traced == []
+  Experiment(shrunk.make_config(train_tokenizer__g_lr=1e-5), unbroken)
+  Experiment(shrunk.make_config(), tmp_path)
+  (tmp_path / "config.json").write_text("{")
+  Experiment(shrunk.make_config(), tmp_path)
+  assert len(traced) == 3
 
 
 def test_stage_that_is_done_again_makes_the_report_anew(resumed, capsys):
