@@ -141,6 +141,7 @@ def test_lpips_is_the_mean_over_frames_of_paired_clips(weights, clips):
 
 
 @pytest.mark.usefixtures("small_networks")
+@pytest.mark.slow
 def test_scores_do_not_depend_on_the_batch_size(weights, clips):
   several, one = (
     _score(weights, *clips, real_of=range(6), batch_size=size)
@@ -328,6 +329,7 @@ def test_too_few_clips_are_counted(weights, clips, folders, tmp_path, capsys):
   assert "There are 1 generated clips" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_lpips_pairs_by_name(weights, clips, folders, tmp_path, capsys):
   real, generated = clips
   swapped = tmp_path / "swapped"

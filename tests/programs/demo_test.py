@@ -78,6 +78,7 @@ def test_the_demo_writes_a_page_and_a_picture(model, call, tmp_path):
   assert picture.stat().st_size < picture_grid.MAX_BYTES
 
 
+@pytest.mark.slow
 def test_scenes_of_several_views_are_predicted_together(
   scenes_run, call, tmp_path
 ):
