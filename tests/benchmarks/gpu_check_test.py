@@ -114,13 +114,17 @@ def test_operations_and_steps_on_a_cpu(tmp_path):
 
 
 def _run_program(step, output, *arguments):
+  environment = shrunk.make_environment()
+  flags = environment.get("XLA_FLAGS", "")
+  # Also in .ci/nightly, which optimises: the programs are large.
+  environment["XLA_FLAGS"] = f"{flags} --xla_backend_optimization_level=0"
   done = subprocess.run(
     [
       *(sys.executable, "-m", f"benchmarks.gpu.{step}", "--small"),
       *(f"--output={output}", *arguments),
     ],
     cwd=shrunk.ROOT,
-    env=shrunk.make_environment(),
+    env=environment,
     capture_output=True,
     text=True,
     timeout=900,
