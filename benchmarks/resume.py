@@ -23,6 +23,7 @@ sys.path.insert(
 )
 
 import broken_run
+import shrunk
 
 _NUM_KILLS = flags.DEFINE_integer("num_kills", 10, "Kills.", lower_bound=0)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the moments.")
@@ -40,7 +41,10 @@ def main(argv: list[str]) -> int:
   with tempfile.TemporaryDirectory() as folder:
     cache = str(pathlib.Path(folder, "compiled"))
     runs = broken_run.Runs(
-      pathlib.Path(folder), num_steps=_NUM_STEPS.value, cache=cache
+      pathlib.Path(folder),
+      num_steps=_NUM_STEPS.value,
+      cache=cache,
+      **shrunk.DISCRIMINATOR,
     )
     unbroken = runs.run("unbroken")
     broken, kills = runs.run_broken(

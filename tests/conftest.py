@@ -50,6 +50,18 @@ jax.config.update("jax_compilation_cache_dir", str(_CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+  """Of a test that is marked `variants`, the cases after the first are slow."""
+  seen = set()
+  for item in items:
+    test = item.nodeid.partition("[")[0]
+    if item.get_closest_marker("variants"):
+      if test in seen:
+        item.add_marker("slow")
+      seen.add(test)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def programs_of_other_workers():
   """Copies what other workers compiled so far."""
@@ -69,16 +81,33 @@ def failed_reads_collected():
   gc.collect()
 
 
+def _made_once(make, name, tmp_path_factory):
+  """Returns a work folder; the first worker that wants it makes it for all."""
+  own = tmp_path_factory.mktemp("runs") / name
+  if not _WORKER:
+    return make(own)
+  import filelock  # Environments without pytest-xdist need not have it.
+
+  made = tmp_path_factory.getbasetemp().parent / name
+  with filelock.FileLock(f"{made}.lock"):
+    if not made.exists():
+      make(own)
+      shutil.copytree(own, f"{made}.part")
+      os.rename(f"{made}.part", made)
+      return own
+  return shutil.copytree(made, own)
+
+
 @pytest.fixture(scope="session")
 def trained_run(tmp_path_factory):
   """Work folder of a small run, all whose tests only read it."""
-  return small_run.make(tmp_path_factory.mktemp("runs") / "traj3d")
+  return _made_once(small_run.make, "traj3d", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def scenes_run(tmp_path_factory):
   """The same of a transformer that sees three cameras, without evaluation."""
-  return small_run.make_scenes(tmp_path_factory.mktemp("runs") / "multiview")
+  return _made_once(small_run.make_scenes, "multiview", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """A whole run: all stages, stopped half-way, resumed, and run again."""
 
+import functools
 import json
 import shutil
 
@@ -15,14 +16,14 @@ from magvit3d.experiment import Experiment
 from magvit3d.run import network_checks
 from magvit3d.training.loop import Interrupted
 
-pytestmark = pytest.mark.smoke
+_make_config = functools.partial(shrunk.make_config, **shrunk.DISCRIMINATOR)
 
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
   """Work folder of a run that nothing interrupted."""
   workdir = tmp_path_factory.mktemp("unbroken")
-  Experiment(shrunk.make_config(), workdir).run()
+  Experiment(_make_config(), workdir).run()
   return workdir
 
 
@@ -33,13 +34,14 @@ def resumed(unbroken, tmp_path_factory):
   shutil.copytree(unbroken / "data", workdir / "data")
   for stage in ("tokenizer", "transformer"):
     with pytest.raises(Interrupted, match=f"{stage} stopped at step 3"):
-      Experiment(shrunk.make_config(), workdir, stop_after=(stage, 3)).run()
+      Experiment(_make_config(), workdir, stop_after=(stage, 3)).run()
     status = json.loads((workdir / "status.json").read_text())
     assert (status["stage"], status["state"]) == (stage, "INTERRUPTED")
-  Experiment(shrunk.make_config(), workdir).run()
+  Experiment(_make_config(), workdir).run()
   return workdir
 
 
+@pytest.mark.smoke
 def test_every_stage_of_a_run_is_done_and_timed(unbroken):
   stages = json.loads((unbroken / "stages.json").read_text())
   assert list(stages) == list(STAGES)
@@ -47,6 +49,7 @@ def test_every_stage_of_a_run_is_done_and_timed(unbroken):
   assert all(stage["seconds"] > 0 for stage in stages.values())
 
 
+@pytest.mark.smoke
 def test_report_is_one_page_that_needs_no_network(unbroken):
   page = (unbroken / "report" / "index.html").read_text()
   assert 'src="http' not in page and 'href="http' not in page
@@ -82,7 +85,9 @@ def test_resumed_run_has_the_same_scores(unbroken, resumed):
 
 def test_command_finds_a_finished_run_done_and_changes_nothing(resumed):
   before = shrunk.read_times(resumed)
-  found = shrunk.run_main(*shrunk.make_arguments(), f"--workdir={resumed}")
+  found = shrunk.run_main(
+    *shrunk.make_arguments(**shrunk.DISCRIMINATOR), f"--workdir={resumed}"
+  )
   assert found.returncode == 0, found.stderr
   assert "All is done" in found.stderr
   assert "checks do not hold: Predicted ADE" in found.stderr
@@ -99,24 +104,25 @@ def test_a_config_that_a_run_was_started_with_is_not_traced_again(
   monkeypatch.setattr(
     network_checks, "trace_steps", lambda *_: traced.append(True)
   )
-  Experiment(shrunk.make_config(), unbroken)
+  Experiment(_make_config(), unbroken)
   assert traced == []
-  Experiment(shrunk.make_config(train_tokenizer__g_lr=1e-5), unbroken)
-  Experiment(shrunk.make_config(), tmp_path)
+  Experiment(_make_config(train_tokenizer__g_lr=1e-5), unbroken)
+  Experiment(_make_config(), tmp_path)
   (tmp_path / "config.json").write_text("{")
-  Experiment(shrunk.make_config(), tmp_path)
+  Experiment(_make_config(), tmp_path)
   assert len(traced) == 3
 
 
+@pytest.mark.slow
 def test_stage_that_is_done_again_makes_the_report_anew(resumed, capsys):
   """Even where the run is stopped between the two."""
   fields = {"evaluation__num_clips": 4}
   stages = {"stages": "evaluate"}
   report = resumed / "report" / "index.html"
   before = report.stat().st_mtime_ns
-  Experiment(shrunk.make_config(**fields, **stages), resumed).run()
+  Experiment(_make_config(**fields, **stages), resumed).run()
   assert report.stat().st_mtime_ns == before
-  Experiment(shrunk.make_config(**fields), resumed).run()
+  Experiment(_make_config(**fields), resumed).run()
   assert report.stat().st_mtime_ns > before
   printed = capsys.readouterr().out
   for stage in ("evaluate", "report"):

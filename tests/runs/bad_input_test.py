@@ -4,11 +4,13 @@ Every test compares the whole work folder before and after, but for the files
 that tell of the attempt itself.
 """
 
+import functools
 import json
 import shutil
 
 import pytest
 import shrunk
+import small_run
 
 from data_gen.errors import DataError
 from magvit3d.errors import UserError
@@ -18,14 +20,18 @@ from magvit3d.training.loop import Interrupted
 _ACCOUNTS = ("stages.json", "status.json", "PROGRESS.txt", "config.json")
 
 
+_FIELDS = {"data__num_colors": 2}  # As `trained_run` has it.
+_make_config = functools.partial(shrunk.make_config, **_FIELDS)
+_make_arguments = functools.partial(shrunk.make_arguments, **_FIELDS)
+
+
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(trained_run, tmp_path_factory):
   """Work folder of a run that was stopped in the transformer stage."""
-  workdir = tmp_path_factory.mktemp("trained")
+  workdir = tmp_path_factory.mktemp("trained") / "run"
+  small_run.without(trained_run, workdir, "transformer", "stages.json")
   with pytest.raises(Interrupted):
-    Experiment(
-      shrunk.make_config(), workdir, stop_after=("transformer", 2)
-    ).run()
+    Experiment(_make_config(), workdir, stop_after=("transformer", 2)).run()
   return workdir
 
 
@@ -47,7 +53,7 @@ def _fail(workdir, **fields):
   """Runs; returns the error's text, having checked that nothing is damaged."""
   before = _read_all(workdir)
   with pytest.raises((UserError, DataError)) as caught:
-    Experiment(shrunk.make_config(**fields), workdir).run()
+    Experiment(_make_config(**fields), workdir).run()
   after = _read_all(workdir)
   assert {key for key in before if before[key] != after.get(key)} == set()
   assert "\n" not in str(caught.value)
@@ -79,6 +85,7 @@ def test_truncated_shard_is_named_with_its_sizes(workdir):
   assert f"{len(data)} bytes" in message
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("stages", ["data,tokenizer", "data"])
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
 def test_data_stage_makes_a_spoilt_shard_again(workdir, damage, stages):
@@ -88,7 +95,7 @@ def test_data_stage_makes_a_spoilt_shard_again(workdir, damage, stages):
     path.unlink()
   else:
     path.write_bytes(data[:-10])
-  Experiment(shrunk.make_config(stages=stages), workdir).run()
+  Experiment(_make_config(stages=stages), workdir).run()
   assert path.read_bytes() == data
 
 
@@ -128,7 +135,7 @@ def test_data_of_another_size_than_the_configs_are_named(workdir):
 
 def test_split_without_scenes_is_named(tmp_path):
   data = {"data__num_train": 8, "data__num_validation": 0}
-  Experiment(shrunk.make_config(**data, stages="data"), tmp_path).run()
+  Experiment(_make_config(**data, stages="data"), tmp_path).run()
   message = _fail(tmp_path, **data)
   assert "config.data.num_validation" in message
 
@@ -155,7 +162,7 @@ def test_transformer_of_another_architecture_is_named(workdir):
 def test_transformer_of_another_tokenizer_is_refused(workdir):
   """The tokenizer is trained on; the transformer has seen other tokens."""
   longer = {"train_tokenizer__num_steps": 7}
-  config = shrunk.make_config(**longer, stages="tokenizer")
+  config = _make_config(**longer, stages="tokenizer")
   Experiment(config, workdir).run()
   message = _fail(workdir, **longer)
   assert "tokenizer.fingerprint" in message
@@ -178,7 +185,7 @@ def test_oracle_gate_stops_a_run_whose_tokenizer_shows_nothing(workdir):
 def test_corrected_run_goes_on_after_an_error(workdir):
   _fail(workdir, vqvae__filters=16)
   _fail(workdir, transformer__hidden_size=64)
-  Experiment(shrunk.make_config(stages="transformer"), workdir).run()
+  Experiment(_make_config(stages="transformer"), workdir).run()
   assert (workdir / "transformer/checkpoints" / str(shrunk.NUM_STEPS)).exists()
 
 
@@ -232,13 +239,16 @@ def test_corrected_run_goes_on_after_an_error(workdir):
     ({"tasks__frame_prediction__cond_frames": 99}, "99"),
     ({"maskgvt__mask_schedule": "cosinus"}, "cosinus"),
     ({"maskgvt__condition_mode": "cond"}, "cond"),
-    ({"vqgan__loss_type": "saturating"}, "saturating"),
+    (
+      {"vqgan__loss_type": "saturating", **shrunk.DISCRIMINATOR},
+      "saturating",
+    ),
   ],
 )
 def test_wrong_field_is_told_before_anything_is_made(fields, named, tmp_path):
   workdir = tmp_path / "run"
   with pytest.raises(UserError) as caught:
-    Experiment(shrunk.make_config(**fields), workdir)
+    Experiment(_make_config(**fields), workdir)
   assert named in str(caught.value)
   assert not workdir.exists()
 
@@ -258,7 +268,7 @@ def _fail_command(*arguments, **options):
 
 def test_misspelled_field_gets_a_suggestion(tmp_path):
   message = _fail_command(
-    *shrunk.make_arguments(),
+    *_make_arguments(),
     f"--workdir={tmp_path / 'run'}",
     "--config.data.imag_size=8",
   )
@@ -290,7 +300,7 @@ def test_wrong_command_line_is_told_in_one_sentence(arguments, named):
 def test_workdir_that_cannot_be_written_is_named(tmp_path):
   file = tmp_path / "file"
   file.write_text("mine")
-  message = _fail_command(*shrunk.make_arguments(), f"--workdir={file}/sub")
+  message = _fail_command(*_make_arguments(), f"--workdir={file}/sub")
   assert f"--workdir={file}/sub cannot be written" in message
   assert file.read_text() == "mine"
 
@@ -298,7 +308,7 @@ def test_workdir_that_cannot_be_written_is_named(tmp_path):
 def test_batch_that_does_not_divide_over_devices_is_named(tmp_path):
   workdir = tmp_path / "run"
   message = _fail_command(
-    *shrunk.make_arguments(train_tokenizer__batch_size=6),
+    *_make_arguments(train_tokenizer__batch_size=6),
     f"--workdir={workdir}",
     num_devices=4,
   )

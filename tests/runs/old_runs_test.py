@@ -63,10 +63,8 @@ def _distance(a, b):
   return np.sqrt(sum(float(np.sum((a[p] - b[p]) ** 2)) for p in floats))
 
 
-@pytest.mark.parametrize(
-  "stage",
-  [pytest.param("tokenizer", marks=pytest.mark.slow), "transformer"],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["tokenizer", "transformer"])
 def test_a_stopped_run_ends_where_it_would_have_ended(old, tmp_path, stage):
   start = old / f"half_{stage}"
   run = shutil.copytree(start, tmp_path / "run")

@@ -8,6 +8,7 @@ import broken_run
 import jax
 import numpy as np
 import pytest
+import shrunk
 
 
 def _make_runs(folder, **fields):
@@ -26,7 +27,7 @@ def test_a_tokenizer_that_is_killed_ends_with_the_same_bits(tmp_path):
 
 @pytest.mark.slow
 def test_both_stages_end_with_the_same_bits(tmp_path):
-  runs = _make_runs(tmp_path, num_steps=6)
+  runs = _make_runs(tmp_path, num_steps=6, **shrunk.DISCRIMINATOR)
   unbroken = runs.run("unbroken")
   rng = np.random.default_rng(1)
   broken, kills = runs.run_broken("broken", 4, rng)

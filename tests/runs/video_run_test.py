@@ -125,6 +125,7 @@ def test_a_tokenizer_is_trained_and_scored_beside_baselines(tokenizer):
   assert json.loads((workdir / "config.json").read_text())["image_size"] == 16
 
 
+@pytest.mark.slow
 def test_a_trained_stage_is_scored_again_without_training(tokenizer):
   config, workdir, path = tokenizer
   before = json.loads(path.read_text())

@@ -133,6 +133,7 @@ def _run(workdir, stages, errors, max_file_bytes) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes, most))
   cache = f"--config.compilation_cache_dir={workdir.parent / 'compiled'}"
   fields = {key.replace(".", "__"): value for key, value in _FIELDS.items()}
+  fields |= shrunk.DISCRIMINATOR
   arguments = shrunk.make_arguments(**fields, stages=",".join(stages))
   os.chdir(ROOT)
   status = 99
