@@ -197,6 +197,7 @@ def test_a_step_is_saved_once(tmp_path):
     assert checkpoints.latest_step() == 1
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("is_restarted", [False, True])
 @pytest.mark.parametrize(
   ("best_metric", "kept"),

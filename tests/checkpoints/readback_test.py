@@ -111,6 +111,7 @@ def test_what_a_killed_process_did_not_delete_goes(tmp_path, config, steps):
   assert steps_in(folder) == steps
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
   "name", ["a[1]", "a]", "*", "a?b", "{a,b}", "[!a]", "a b", "a%20#b", "é:'\""]
 )
@@ -131,6 +132,7 @@ def test_folders_that_keep_none_are_refused_before_anything_is_made(
   assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
   "error",
   [

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.smoke
 @pytest.mark.parametrize(
   "variant",
   [
-    pytest.param(name, marks=pytest.mark.slow if name in "SBL" else ())
+    pytest.param(name, marks=pytest.mark.slow if name != "tiny" else ())
     for name in traj3d.VARIANTS
   ],
 )

@@ -227,6 +227,7 @@ _SOURCES = {
 }
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
   ("kind", "num_workers"),
   [("clips", 2), ("windows", 1), ("scenes", 2), ("folded", 0)],
@@ -336,6 +337,7 @@ def _wait_for_end(pids):
     time.sleep(0.05)
 
 
+@pytest.mark.variants
 @pytest.mark.skipif(not pathlib.Path("/proc/self").exists(), reason="no /proc")
 @pytest.mark.parametrize("ending", ["end", "ctrl-c", "kill"])
 def test_processes_end_with_the_program(tmp_path, ending):

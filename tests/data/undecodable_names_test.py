@@ -69,6 +69,7 @@ def test_an_odd_digit_in_a_frames_name_is_no_number(tmp_path):
   assert [coded_videos.read_number(frame) for frame in clip] == [0, 1, 2]
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 def test_a_terminal_that_lacks_letters_gets_escapes(tmp_path, encoding):
   """Of a program that prints the name of what it read."""

@@ -116,6 +116,7 @@ os.execv(sys.executable, [sys.executable, "-m", "data_gen", *sys.argv[2:]])
 """
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
   ("num_workers", "file_format"),
   [(1, "tfrecord"), (2, "array_record"), (1, "npz")],
@@ -159,6 +160,7 @@ def _can_mount(folder):
   return found.returncode == 0
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
   ("num_workers", "file_format"),
   [(1, "tfrecord"), (2, "tfrecord"), (1, "array_record"), (2, "npz")],
@@ -200,6 +202,7 @@ def test_full_disk_leaves_finished_shards(
   assert hash_files(copied) == hash_files(made[file_format])
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
   "name",
   [

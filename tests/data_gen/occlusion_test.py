@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 import scipy.ndimage
 from random_solids import BLACK, RIG, SIZE, make_solid
 
@@ -73,6 +74,7 @@ def test_adaptive_sampling_of_several_solids_matches_nine_rays():
   assert num_different <= 1e-5 * num_pixels
 
 
+@pytest.mark.slow
 def test_as_many_solids_as_masks_can_tell_apart():
   """The nearest is seen, also among 254."""
   rng = np.random.default_rng(0)

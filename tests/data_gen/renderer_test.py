@@ -83,6 +83,7 @@ def test_adaptive_sampling_matches_nine_rays_everywhere(shape):
   assert num_different <= 1e-5 * num_pixels
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("image_size", [32, 64])
 def test_adaptive_sampling_matches_nine_rays_in_small_images(image_size):
   """There the shade of round solids bends within few pixels."""

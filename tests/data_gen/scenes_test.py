@@ -330,6 +330,7 @@ def test_captions_tell_of_what_moves(changes, caption):
   assert scene["caption"].count(" on a ") == options.num_objects
 
 
+@pytest.mark.slow
 def test_impossible_crowds_are_told():
   options = DatasetOptions(
     num_train=1,

@@ -47,6 +47,7 @@ def _shards(workdir):
   return list((workdir / "data").glob("*.tfrecord-*[0-9]"))
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
   ("number", "send"),
   [

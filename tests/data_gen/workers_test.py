@@ -56,6 +56,7 @@ def _is_running(number):
   return status.rpartition(")")[2].split()[0] != "Z"
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
   ("num_workers", "file_format"),
   [
@@ -103,6 +104,7 @@ def test_workers_end_when_their_parent_is_killed(made, tmp_path):
     process.communicate()
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
   ("num_workers", "whom"), [(1, "parent"), (2, "parent"), (2, "all")]
 )

@@ -110,6 +110,7 @@ def test_the_site_is_built_strictly(tmp_path, monkeypatch):
   )
 
 
+@pytest.mark.variants
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize(
   "link", ["nowhere.md", "configs.md#nothing", "../nowhere.py"]

@@ -55,6 +55,7 @@ def test_a_network_that_knows_nothing_is_no_better_than_any_code(
     assert rows[name] == pytest.approx(rows["any code alike"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_bits_of_several_views_are_of_a_clip(scenes_run):
   outputs = small_outputs.make_scenes(scenes_run)[0]
   rows = _rows(outputs, np.asarray(outputs.tokens.tokens))

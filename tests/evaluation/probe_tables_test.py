@@ -109,6 +109,7 @@ def test_the_best_probe_and_baselines_are_noted_for_the_checks(made):
     assert checks.probe_key("t+5", reader) not in results.measured
 
 
+@pytest.mark.slow
 def test_tokens_that_are_kept_are_read_as_those_made_anew(made, trained_run):
   _, scenes, _, _ = made
   outputs, run = small_outputs.make(trained_run)
@@ -134,6 +135,7 @@ def test_tokens_that_are_kept_are_read_as_those_made_anew(made, trained_run):
   np.testing.assert_array_equal(known.labels, few.labels)
 
 
+@pytest.mark.slow
 def test_probes_that_saw_the_split_say_so(made):
   outputs, scenes, test, _ = made
   for split, warns in (("test", False), ("validation", True)):
@@ -151,6 +153,7 @@ def _score(made, drawn):
   return _rows(results, "Samples of a class")
 
 
+@pytest.mark.slow
 def test_samples_that_repeat_training_data_show(made, drawn):
   _, scenes, _, _ = made
   table, rows = _score(made, drawn)

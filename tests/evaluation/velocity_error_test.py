@@ -58,6 +58,7 @@ def test_true_clips_show_the_true_velocity(law, size):
   assert not found.missing.any()
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("size", [32, 128])
 def test_two_discs_are_told_apart_even_where_they_touch(size):
   """The border is one column: half of it, at most, is on the wrong side.

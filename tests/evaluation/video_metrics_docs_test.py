@@ -49,6 +49,7 @@ def clips(tmp_path, monkeypatch):
   return clips
 
 
+@pytest.mark.slow
 def test_clips_are_scored_as_the_document_says(clips, monkeypatch, capsys):
   small_metric_networks.install(monkeypatch)
   weights = small_metric_networks.write_weights(pathlib.Path())

@@ -118,6 +118,7 @@ def test_inception_score_is_of_the_generated_clips(weights, clips):
   assert entry.copy_first == pytest.approx(expected(_frozen(real)), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_lpips_is_the_mean_over_frames_of_paired_clips(weights, clips):
   real, generated = clips
   order = [3, 0, 10, 2, 2, 5]

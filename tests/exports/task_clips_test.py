@@ -48,6 +48,7 @@ class _Page(html.parser.HTMLParser):
     self.words.append(data.strip())
 
 
+@pytest.mark.slow
 def test_single_clips_are_recorded_with_their_camera(run, tmp_path):
   pytest.importorskip("rerun")
   status, text, arrays, folder = run(
@@ -113,6 +114,7 @@ def test_predictions_stand_beside_what_they_are_of(run, magvit, trained_run):
   assert set(arrays["captions"]) <= set(page.words)
 
 
+@pytest.mark.slow
 def test_fewer_frames_may_be_given(run, magvit):
   _, _, arrays, _ = run(
     "--task=frame_prediction", "--num=2", "--given_frames=2", "--split=train"
@@ -129,6 +131,7 @@ def test_a_split_with_fewer_clips_is_told(run):
   assert "Note: the split has 12 clips, fewer than --num=100." in text
 
 
+@pytest.mark.slow
 def test_without_a_writer_of_mp4_the_gif_is_there(run, monkeypatch):
   monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
   status, text, _, folder = run("--num=1")
@@ -137,6 +140,7 @@ def test_without_a_writer_of_mp4_the_gif_is_there(run, monkeypatch):
   assert not (folder / "clips.mp4").exists()
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
   ("arguments", "text"),
   [

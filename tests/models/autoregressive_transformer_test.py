@@ -131,6 +131,7 @@ def test_a_position_reads_no_later_one():
   assert np.all(difference.max(-1)[:, 5:] > 1e-4)
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("learnable_position", [True, False])
 @pytest.mark.parametrize("lengths", [(1,) * 9, (9,), (2, 3, 1, 1, 2)], ids=str)
 def test_reading_on_gives_the_logits_of_the_whole(lengths, learnable_position):

@@ -173,6 +173,7 @@ def test_one_view_without_cameras_has_upstreams_parameters_only():
   }
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
   "fields", [{"remat": True}, {"attention_implementation": "xla"}]
 )

@@ -48,6 +48,7 @@ def _influence(function, array):
   return np.stack(rows)
 
 
+@pytest.mark.slow
 def test_no_gradient_comes_from_later_frames_actions(setup):
   model, params, tokens, actions = setup
   found = _influence(
@@ -95,6 +96,7 @@ def test_later_tokens_change_no_bit_of_earlier_logits(setup):
     assert (after[:, k:] != before[:, k:]).any()
 
 
+@pytest.mark.slow
 def test_a_clip_that_does_not_see_the_past_is_single_frames(setup):
   model, params, tokens, actions = setup
   sees_past = jnp.array([True, False])

@@ -38,6 +38,7 @@ def _all(backbone):
   return small_weights.features(backbone) | small_weights.heads(backbone)
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("backbone", ["vgg16", "alexnet"])
 def test_distances_equal_the_published_programs(backbone, tmp_path):
   classifier = {"classifier.6.bias": np.zeros(1000, np.float32)}

@@ -51,6 +51,7 @@ def test_the_published_tensorflow_checkpoint_is_read(i3d_params):
   )
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("prefix", ["", "module.", "i3d.model."])
 @pytest.mark.parametrize("file", ["piergiaj", "hassony"])
 def test_conversions_to_pytorch_are_the_same_network(

@@ -34,6 +34,7 @@ def _init(tokenizer, clips):
   return jax.jit(tokenizer.init)(jax.random.key(0), clips)
 
 
+@pytest.mark.slow
 def test_a_2d_tokenizer_sees_each_frame_on_its_own():
   tokenizer = _make(architecture="2dcnn", use_attn=True, num_attn_heads=2)
   clips = _clips(2, 3, 4, 4, 3)

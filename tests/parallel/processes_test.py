@@ -55,6 +55,7 @@ def test_alone_nobody_is_waited_for(monkeypatch):
   assert not processes.is_about_others(ValueError("Gloo AllGather failed"))
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("number", [0, 1])
 def test_who_waits_in_vain_ends_with_a_sentence(number):
   """Not with a stack trace of C++, which JAX's own limit of time has."""

@@ -80,6 +80,7 @@ def test_networks_go_to_the_hub_and_come_back(server, trained_run, tmp_path):
       assert (abs(a - b) <= most * abs(b) + most * 2**-14).all()
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
   ("call", "text"),
   [

@@ -158,10 +158,12 @@ def test_the_models_that_the_documents_name_are_there():
 # Any models.
 
 
+@pytest.mark.slow
 def test_a_packed_model_has_the_scores_of_its_card(shipped):
   _check_scores("small-one")
 
 
+@pytest.mark.slow
 def test_other_parameters_have_other_scores_than_the_card(shipped):
   """So that the comparison can fail."""
   card = shipped / "small-one" / "card.json"

@@ -51,6 +51,7 @@ def test_everything_in_api_works(trained_run, tmp_path, monkeypatch, capsys):
   assert np.mean(made == magvit.tokenize(video)) > 0.99
 
 
+@pytest.mark.slow
 def test_scenes_are_made_as_multiview_says(scenes_run, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   (tmp_path / "runs").mkdir()

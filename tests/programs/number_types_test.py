@@ -24,6 +24,7 @@ def clip(magvit):
   return values.astype(np.float32)
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
   "dtype", [jnp.bfloat16, jnp.float16, jnp.float64, jnp.float8_e4m3fn]
 )

@@ -48,6 +48,7 @@ def _frames(arrays, name="clips"):
   return clips.reshape(-1, 3, *clips.shape[1:])
 
 
+@pytest.mark.slow
 def test_new_scenes_have_the_cameras_of_the_run(run, magvit):
   status, _, arrays, folder = run("--num=2", "--shape=cone", "--seed=3")
   assert status == 0
@@ -97,6 +98,7 @@ def test_views_are_predicted_from_given_ones(run, magvit, scenes_run):
   assert f"{scene['caption']}, camera 2" in _words(folder)
 
 
+@pytest.mark.slow
 def test_scenes_are_recorded_with_true_and_predicted_paths(run, tmp_path):
   pytest.importorskip("rerun")
   status, text, arrays, folder = run(
@@ -153,6 +155,7 @@ def test_mistakes_are_told_and_write_nothing(run, arguments, text):
   assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_a_split_with_fewer_scenes_is_told(run):
   status, text, arrays, _ = run("--task=view_prediction", "--num=100")
   assert status == 0 and len(arrays["clips"]) == 12

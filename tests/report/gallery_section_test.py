@@ -75,6 +75,7 @@ def test_an_array_of_another_length_is_named(key, clips):
   assert f"is broken: {name} does not fit" in page
 
 
+@pytest.mark.slow
 def test_large_galleries_are_stored_with_loss_and_stay_small():
   rng = np.random.default_rng(0)
   clips = make_gallery(rng, 64, 8, [f"class {i}" for i in range(15)])

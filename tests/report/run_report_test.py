@@ -199,6 +199,7 @@ def test_half_a_run_gives_a_report_that_names_what_is_missing(tmp_path):
     assert f'id="{section.lower()}"' in page
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
   "name",
   [

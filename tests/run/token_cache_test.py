@@ -125,6 +125,7 @@ def test_records_are_the_tokens_in_order(setup, made, folder):
   assert made == 6 * [6]
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
   ("num_threads", "num_workers"), [(0, 0), (3, 0), (1, 2)]
 )
@@ -195,6 +196,7 @@ def test_tokens_under_the_same_key_are_read(setup, made, kept):
   assert made == [] and shrunk.read_times(kept) == times
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
   ("key", "seed", "batch_size", "message"),
   [
@@ -226,6 +228,7 @@ def test_damaged_manifest_is_made_again(setup, made, kept, caplog):
   assert "without a manifest that can be read: made again" in caplog.text
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
   "change",
   [
@@ -253,6 +256,7 @@ class _StopError(Exception):
   pass
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("num_batches", [0, 3, 5])
 def test_interrupted_run_continues_to_the_same_bytes(
   setup, made, finished, folder, monkeypatch, num_batches

@@ -114,6 +114,7 @@ def test_words_and_files_are_actions(tmp_path):
       parse_actions(text, 1)
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("kind", ["gif", "png", "npy"])
 def test_the_command_writes_what_the_api_makes(
   kind, workdir, model, tmp_path, capsys

@@ -62,6 +62,7 @@ def test_another_question_is_scored_anew(run):
   assert after["key"] != before["key"]
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
   ("fields", "named"),
   [

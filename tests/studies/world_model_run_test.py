@@ -102,6 +102,7 @@ def test_one_mask_id_goes_from_training_to_checkpoint(run, monkeypatch):
     Experiment(small_studies.make_world_model(), run).run()
 
 
+@pytest.mark.slow
 def test_training_and_evaluation_hide_tokens_by_the_same_id(run, monkeypatch):
   config = RunConfig.from_dict(small_studies.make_world_model())
   data = DigitData(config, run)

@@ -102,6 +102,7 @@ def test_an_oracle_is_recovered_exactly(temperature):
   )
 
 
+@pytest.mark.slow
 def test_given_tokens_of_a_later_frame_are_locked_too():
   model = small_world.make_model()
   params = model.init(jax.random.key(0))

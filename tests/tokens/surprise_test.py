@@ -172,6 +172,7 @@ def test_wrong_arguments_are_told(magvit, options, text):
     magvit.surprise(clip, **options)
 
 
+@pytest.mark.slow
 def test_the_document_works(capsys):
   (block,) = documented.blocks("docs/surprise.md", "python")
   exec(compile(block, "docs/surprise.md", "exec"), {})

@@ -111,6 +111,7 @@ def test_frames_give_the_step_that_their_tokens_give():
   np.testing.assert_array_equal(with_tokens["loss"], with_frames["loss"])
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("max_grad_norm", [None, 1.0])
 def test_every_parameter_decays(max_grad_norm):
   optimizer = _config()["train_transformer"]["optimizer"]
@@ -142,6 +143,7 @@ def test_data_without_labels_use_the_id_of_no_class():
   np.testing.assert_array_equal(sequence[:, 1], model.vocabulary.no_class)
 
 
+@pytest.mark.slow
 def test_grids_go_on_with_what_is_given():
   stage = _stage()
   model, labels = stage.model, jnp.arange(3)
@@ -159,6 +161,7 @@ def test_grids_go_on_with_what_is_given():
   )
 
 
+@pytest.mark.slow
 def test_sampling_may_be_another_one():
   stage = _stage()
   params = jax.jit(stage.init_state)().params

@@ -170,6 +170,7 @@ def test_masks_and_sequences_by_clip_are_those_of_each_clip(setup):
       np.testing.assert_array_equal(got[row], wanted[0])
 
 
+@pytest.mark.slow
 def test_cached_tokens_by_clip_give_the_step_that_frames_give(setup):
   *_, batch, cached = setup
   config = _config_by_clip()

@@ -31,6 +31,7 @@ def setup():
   return params, real, fake, outputs
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize("on_logit", [True, False])
 def test_loss_is_the_mean_squared_difference(setup, on_logit):
   params, real, fake, outputs = setup
@@ -57,6 +58,7 @@ def test_parameters_are_not_constants_of_the_program(setup):
   assert sum(np.size(value) for value in program.consts) < 1e5
 
 
+@pytest.mark.slow
 def test_the_order_of_clips_and_frames_does_not_matter(setup):
   params, real, fake, _ = setup
   loss_fn = jax.jit(perceptual_loss_fn())
@@ -67,6 +69,7 @@ def test_the_order_of_clips_and_frames_does_not_matter(setup):
   np.testing.assert_allclose(as_frames, loss, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_bfloat16_stays_near_float32(setup):
   params, real, fake, _ = setup
   loss = jax.jit(perceptual_loss_fn())(params, real, fake)

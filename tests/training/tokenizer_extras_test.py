@@ -73,6 +73,7 @@ def test_finetuning_moves_the_decoder_alone(extras):
   assert optax.tree.norm(moved) > 1e-2
 
 
+@pytest.mark.slow
 def test_the_enlarged_entropy_loss_fades_away(extras, batch):
   stage, state, step, _, metrics = extras
   np.testing.assert_allclose(

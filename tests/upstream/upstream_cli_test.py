@@ -143,6 +143,7 @@ def test_random_file_is_refused(tmp_path):
   _assert_refused(found, output, str(path), "holds no Flax state dict")
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
   ("arguments", "status", "text"),
   [

@@ -65,6 +65,7 @@ def test_orbax_folder_of_every_layout_comes_back(
   assert (found.step, found.source) == (samples.STEP, str(path))
 
 
+@pytest.mark.slow
 def test_folder_that_flax_wrote_through_orbax_comes_back(tmp_path, current):
   checkpoints = pytest.importorskip("flax.training.checkpoints")
   from flax import config
@@ -306,6 +307,7 @@ def test_orbax_folder_of_boundless_arrays_is_refused(tmp_path, current):
 
 
 # Orbax leaves tasks behind when it fails.
+@pytest.mark.variants
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("damage", ["cut off", "deleted"])
 @pytest.mark.parametrize("use_ocdbt", [True, False])

@@ -199,6 +199,7 @@ def _list_header(length):
   return b"\xdd" + length.to_bytes(4, "big")
 
 
+@pytest.mark.variants
 @pytest.mark.parametrize(
   "content",
   [
