@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import jax
 import optax
-from optax import contrib
 
 from magvit3d.config.training import OptimizerConfig
+from magvit3d.training import muon
 
 _ATTENTION_INPUTS = ("query", "key", "value")
 
@@ -30,31 +30,29 @@ def make_optimizer(
   """
   if optimizer.name == "adamw":
     return make_adamw(learning_rate, optimizer, decays_all=decays_all)
-  muon = contrib.muon(
+  moved = muon.muon(
     lambda step: learning_rate(step) * optimizer.muon_rate,
+    optax.nadamw(
+      learning_rate, b1=optimizer.beta1, b2=optimizer.beta2, weight_decay=0.0
+    ),
     beta=optimizer.muon_beta,
     weight_decay=optimizer.weight_decay,
-    adam_b1=optimizer.beta1,
-    adam_b2=optimizer.beta2,
-    adam_learning_rate=learning_rate,
-    muon_weight_dimension_numbers=_matrices,
+    num_input_axes=_num_input_axes,
   )
-  return _clipped(muon, optimizer)
+  return _clipped(moved, optimizer)
 
 
-def _matrices(params):
-  """Which axes of the layers' kernels are input and output; None elsewhere."""
+def _num_input_axes(params):
+  """How many first axes of the layers' kernels are inputs; None elsewhere."""
 
-  def axes(path, kernel):
+  def count(path, kernel):
     if not _is_kernel_path(path) or kernel.ndim < 2:
       return None
     names = [entry.key for entry in path]
     # Of attention (d, heads, d / heads); else outputs are the last axis alone.
-    split = 1 if names[-2] in _ATTENTION_INPUTS else kernel.ndim - 1
-    numbers = tuple(range(kernel.ndim))
-    return contrib.MuonDimensionNumbers(numbers[:split], numbers[split:])
+    return 1 if names[-2] in _ATTENTION_INPUTS else kernel.ndim - 1
 
-  return jax.tree_util.tree_map_with_path(axes, params)
+  return jax.tree_util.tree_map_with_path(count, params)
 
 
 def make_adamw(

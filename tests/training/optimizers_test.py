@@ -1,10 +1,12 @@
 """Tests of AdamW and Muon as the configs describe them."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from optax import contrib
 
 from magvit3d.config.training import OptimizerConfig
 from magvit3d.training.optimizers import make_adamw, make_optimizer
@@ -61,19 +63,64 @@ _MUON = _FIELDS | {
 }
 
 
-def test_muon_moves_kernels_by_orthogonal_matrices_and_the_rest_by_adam():
-  rng = np.random.default_rng(0)
-  shapes = {
-    "conv": {"kernel": (2, 3, 3, 2, 5), "bias": (5,)},  # 36 to 5.
-    "query": {"kernel": (6, 2, 3)},  # 6 to 6.
-    "out": {"kernel": (2, 3, 6)},
-    "embed": {"embedding": (7, 6)},
-  }
-  params = jax.tree.map(
+_SHAPES = {
+  "conv": {"kernel": (2, 3, 3, 2, 5), "bias": (5,)},  # 36 to 5.
+  "query": {"kernel": (6, 2, 3)},  # 6 to 6.
+  "out": {"kernel": (2, 3, 6)},
+  "mlp": {"kernel": (6, 11)},
+  "embed": {"embedding": (7, 6)},
+}
+
+
+def _draw(rng):
+  return jax.tree.map(
     lambda shape: jnp.asarray(rng.normal(size=shape), jnp.float32),
-    shapes,
+    _SHAPES,
     is_leaf=lambda node: isinstance(node, tuple),
   )
+
+
+def test_muon_is_optax_with_the_same_state():
+  """Of ill-conditioned gradients too; rounding is all that may differ."""
+  axes = contrib.MuonDimensionNumbers
+  numbers = {
+    "conv": {"kernel": axes((0, 1, 2, 3), (4,)), "bias": None},
+    "query": {"kernel": axes((0,), (1, 2))},
+    "out": {"kernel": axes((0, 1), (2,))},
+    "mlp": {"kernel": axes((0,), (1,))},
+    "embed": {"embedding": None},
+  }
+  theirs = contrib.muon(
+    lambda step: 0.2,
+    beta=0.9,
+    weight_decay=0.5,
+    adam_b1=0.9,
+    adam_b2=0.96,
+    adam_learning_rate=lambda step: 0.1,
+    muon_weight_dimension_numbers=numbers,
+  )
+  config = OptimizerConfig(**(_MUON | {"weight_decay": 0.5}))
+  ours = make_optimizer(lambda step: 0.1, config)
+  rng = np.random.default_rng(1)
+  params = _draw(rng)
+  states = [optimizer.init(params) for optimizer in (ours, theirs)]
+  for step in range(4):
+    gradients = _draw(rng)
+    if step < 2:  # Of rank 1, so that all but one singular value are rounding.
+      kernel = gradients["mlp"]["kernel"]
+      gradients["mlp"]["kernel"] = kernel[:, :1] * kernel[:1]
+    found = [
+      optimizer.update(gradients, state, params)
+      for optimizer, state in zip((ours, theirs), states, strict=True)
+    ]
+    states = [state for _, state in found]
+    # Five steps grow a rounding error of a singular value by 3.4^5 = 485.
+    chex.assert_trees_all_close(*(u for u, _ in found), rtol=0, atol=485 * 2e-7)
+  chex.assert_trees_all_close(*states, rtol=1e-6)
+
+
+def test_muon_moves_kernels_by_orthogonal_matrices_and_the_rest_by_adam():
+  params = _draw(np.random.default_rng(0))
   optimizer = make_optimizer(lambda step: 0.1, OptimizerConfig(**_MUON))
   updates, _ = optimizer.update(params, optimizer.init(params), params)
   for name, num_inputs in (("conv", 36), ("query", 6), ("out", 6)):
