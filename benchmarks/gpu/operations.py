@@ -97,7 +97,7 @@ def _convolution(network, width, clip, dtype) -> Case:
 
     return apply
 
-  implementations = {name: make(name) for name in layers.CONV_IMPLEMENTATIONS}
+  implementations = {name: make(name) for name in ("xla", "frames")}
   if is_transposed:
     implementations["gradient form"] = lambda kernel, clips: (
       transposed.conv_transpose(kernel.astype(dtype), clips)

@@ -17,12 +17,14 @@ class ArchitectureConfig:
     architecture: '2plus1dcnn' convolves space and time one after the other,
       '2dcnn' frame by frame.
     expand_mid_features: In '2plus1dcnn'.
-    conv_implementation: See `models.layers`; None is the device's best.
+    conv_implementation: Of 3D convolutions: 'xla', 'frames' (2D ones over
+      shifted frames), 'onednn' (on one CPU device, with the extra `onednn`);
+      None is the device's best.
   """
 
   architecture: Literal["3dcnn", "2plus1dcnn", "2dcnn"] = "3dcnn"
   expand_mid_features: bool = False
-  conv_implementation: str | None = None
+  conv_implementation: Literal["xla", "frames", "onednn"] | None = None
 
   @staticmethod
   def of_tokenizer(vqvae: Mapping[str, Any]) -> "ArchitectureConfig":

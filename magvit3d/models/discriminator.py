@@ -175,7 +175,8 @@ class Discriminator(nn.Module):
       num_remat_blocks=discriminator.num_remat_blocks,
       blur_resample=discriminator.blur_resample,
       expand_mid_features=vqvae.expand_mid_features,
-      conv_implementation=vqvae.conv_implementation
-      or layers.default_conv_implementation(),
+      conv_implementation=layers.choose_conv_implementation(
+        vqvae.conv_implementation
+      ),
       dtype=dtype,
     )

@@ -6,6 +6,7 @@ names are linen's automatic ones, which are also upstream's.
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
@@ -15,26 +16,42 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from magvit3d.models import target
+from magvit3d.errors import UserError
+from magvit3d.models import onednn, target
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
   "swish": nn.swish,
   "relu": nn.relu,
 }
-CONV_IMPLEMENTATIONS = ("xla", "frames")
 _LARGE_FRAME = (
   1024  # Pixels; where the kernel's gradient is better by products.
 )
 _FEW_CHANNELS = 8  # Of an input whose frames are joined before a convolution.
 
 
+def choose_conv_implementation(name: str | None) -> str:
+  """Returns how to run 3D convolutions, where a config says `name`.
+
+  Raises:
+    UserError: That is not possible here.
+  """
+  if name == "onednn" and (reason := onednn.why_not()):
+    raise UserError(
+      f"config.vqvae.conv_implementation='onednn' cannot be had: {reason}"
+    )
+  return name or default_conv_implementation()
+
+
 def default_conv_implementation() -> str:
-  """Returns the faster way to run 3D convolutions on `target.platform`.
+  """Returns the fastest way to run 3D convolutions on `target.platform`.
 
   XLA's 3D convolution on CPU runs at 20 to 40 GFLOP/s where 2D convolutions
-  over shifted frames run at 60 to 100 (benchmarks/conv3d.py).
+  over shifted frames run at 60 to 100, and oneDNN's, where it is installed, at
+  130 to 250 (benchmarks/conv3d.py).
   """
-  return "frames" if target.platform() == "cpu" else "xla"
+  if target.platform() != "cpu":
+    return "xla"
+  return "onednn" if target.is_here() and onednn.is_available() else "frames"
 
 
 def _conv(x: Array, kernel: Array, strides, padding) -> Array:
@@ -121,6 +138,10 @@ def _kernel_gradient(clips, gradient, shape, padding) -> Array:
   return total.sum(axis=0).reshape(shape)
 
 
+def _suits_onednn(clips, kernel) -> bool:
+  return clips.dtype == jnp.float32 and math.prod(kernel.shape[:-2]) > 1
+
+
 def _add_bias(x: Array, bias: Array) -> Array:
   """Adds in float32, so that the gradient of the bias is a float32 sum."""
   return (x + jnp.expand_dims(bias, range(x.ndim - 1))).astype(x.dtype)
@@ -172,8 +193,9 @@ class Conv(nn.Module):
     padding_mode: None is zero padding ("SAME"). Else (k-1)//2 values before
       and k//2 after each axis by this mode of `numpy.pad`; "reflect_odd" and
       its kind carry numpy's `reflect_type` after the underscore.
-    implementation: "xla", or "frames" (see `conv3d_over_frames`), which 3D
-      convolutions of stride 1 with a kernel longer than 1 in time then take.
+    implementation: "xla"; "frames" (see `conv3d_over_frames`), which 3D
+      convolutions of stride 1 with a kernel longer than 1 in time then take; or
+      "onednn", which 3D ones of float32 take, and others as in "frames".
     kernel_init: Initializer of the kernel.
     dtype: Type of the computation; parameters are float32.
   """
@@ -198,9 +220,11 @@ class Conv(nn.Module):
     if self.padding_mode is not None and max(self.kernel_size) > 1:
       x = pad_spatial(x, self.kernel_size, self.padding_mode)
       padding = "VALID"
-    if (
-      self.implementation == "frames"
-      and len(self.kernel_size) == 3
+    implementation = self.implementation if len(strides) == 3 else "xla"
+    if implementation == "onednn" and _suits_onednn(x, kernel):
+      x = onednn.conv3d(x, kernel, strides, padding)
+    elif (
+      implementation != "xla"
       and self.kernel_size[0] > 1
       and padding == "SAME"
       and max(strides) == 1
@@ -253,8 +277,8 @@ class ConvTranspose(nn.Module):
   Attributes:
     features: Output channels.
     strides: 1 or 2 for each spatial axis; 2 in height and width.
-    implementation: "xla", or "frames" for clips (see
-      `conv_transpose3d_over_frames`).
+    implementation: "xla"; for clips "frames" (see
+      `conv_transpose3d_over_frames`), or "onednn" where they are float32.
     dtype: Type of the computation; parameters are float32.
   """
 
@@ -271,7 +295,10 @@ class ConvTranspose(nn.Module):
     kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
     bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
     kernel, x = kernel.astype(self.dtype), x.astype(self.dtype)
-    if self.implementation == "frames" and ndim == 3:
+    implementation = self.implementation if ndim == 3 else "xla"
+    if implementation == "onednn" and _suits_onednn(x, kernel):
+      x = onednn.conv3d_transpose(x, kernel, self.strides)
+    elif implementation != "xla":
       x = conv_transpose3d_over_frames(x, kernel, self.strides[0])
     else:
       x = lax.conv_transpose(x, kernel, self.strides, "SAME")

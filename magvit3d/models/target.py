@@ -14,6 +14,11 @@ def platform() -> str:
   return _CHOSEN.get() or jax.default_backend()
 
 
+def is_here() -> bool:
+  """Returns whether programs are made for this machine, to run here at once."""
+  return _CHOSEN.get() is None
+
+
 @contextlib.contextmanager
 def made_for(name: str) -> Iterator[None]:
   """Within it networks choose what is fastest on devices of another kind."""

@@ -157,8 +157,9 @@ class Tokenizer(nn.Module):
       expand_mid_features=vqvae.expand_mid_features,
       shortcut_reads_output=vqvae.shortcut_reads_output,
       num_attn_heads=vqvae.num_attn_heads if vqvae.use_attn else 0,
-      conv_implementation=vqvae.conv_implementation
-      or layers.default_conv_implementation(),
+      conv_implementation=layers.choose_conv_implementation(
+        vqvae.conv_implementation
+      ),
       dtype=dtype,
     )
     quantizer_options = {

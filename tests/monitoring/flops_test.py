@@ -110,6 +110,9 @@ class _Compiled:
       raise NotImplementedError
     return self._analysis
 
+  def as_text(self):
+    return ""
+
 
 @pytest.mark.parametrize(
   "analysis", [None, {}, {"flops": -1.0}, NotImplementedError]
