@@ -84,6 +84,15 @@ CASES: Mapping[str, Case] = {
     "crops",
     min_rate=100.0,
   ),
+  "generator_tiny_frames": Case(
+    "The same, convolutions over frames, without oneDNN",
+    "tokenizer",
+    "tiny",
+    _CROP | _GENERATOR_ALONE | {"vqvae.conv_implementation": "frames"},
+    16,
+    "crops",
+    formulations=(OURS,),
+  ),
   "transformer_1025": Case(
     "Transformer's step, 6 layers of 192, 1,025 tokens",
     "transformer",

@@ -162,9 +162,12 @@ def table(results: Mapping[str, Any]) -> str:
     for name, result in results["cases"].items()
     if result["missed"]
   ]
+  versions = f"Python {machine['python']}, jax {machine['jax']}"
+  if machine.get("onednn"):
+    versions += f", oneDNN {machine['onednn']}"
   text = [
-    f"{title}; Python {machine['python']}, jax {machine['jax']}; commit "
-    f"{results['commit']}, {results['date']}; medians of {results['rounds']} "
+    f"{title}; {versions}; commit {results['commit']}, "
+    f"{results['date']}; medians of {results['rounds']} "
     f"turns; products of matrices reach {peak:.0f} GFLOP/s.",
     "",
     *(f"| {' | '.join(cells)} |" for cells in lines),

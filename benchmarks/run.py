@@ -209,7 +209,15 @@ def _machine(device: str, found: dict[str, Any]) -> dict[str, Any]:
     "cores": cores.available(),
     "python": platform.python_version(),
     "jax": importlib.metadata.version("jax"),
+    "onednn": _version("onednn-cpu-gomp"),
   }
+
+
+def _version(package: str) -> str | None:
+  try:
+    return importlib.metadata.version(package)
+  except importlib.metadata.PackageNotFoundError:
+    return None
 
 
 def _processor() -> str:

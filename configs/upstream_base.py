@@ -174,7 +174,7 @@ def add_tokenizer(
   vqvae.entropy_loss_ratio = 0.1
   vqvae.entropy_loss_type = "softmax"
   vqvae.entropy_temperature = 0.01
-  vqvae.conv_implementation = placeholder(str)  # Ours; None: by the device.
+  vqvae.conv_implementation = placeholder(str)  # Ours; None: the fastest here.
   if is_2d:
     vqvae.encoder_conv_padding = placeholder(str)
     vqvae.use_attn = False

@@ -13,7 +13,7 @@ if [[ ${1-} == -h || ${1-} == --help ]]; then
   sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"
   exit
 fi
-make_environment "."
+make_environment ".[onednn]"
 echo "Data, tokenizer, transformer, evaluation, report: see runs/quickstart."
 exec .venv/bin/python -m magvit3d.main --config=configs/traj3d.py:tiny \
   --workdir=runs/quickstart "$@"

@@ -37,7 +37,7 @@ def choose_conv_implementation(name: str | None) -> str:
   """
   if name == "onednn" and (reason := onednn.why_not()):
     raise UserError(
-      f"config.vqvae.conv_implementation='onednn' cannot be had: {reason}"
+      f"config.vqvae.conv_implementation='onednn': {reason} Or use 'frames'."
     )
   return name or default_conv_implementation()
 

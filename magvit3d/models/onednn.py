@@ -87,8 +87,8 @@ def _find(file: str, package: str) -> pathlib.Path:
     if path.name == file:
       return pathlib.Path(path.locate()).resolve()
   raise _NotAvailable(
-    f"{file} of oneDNN is missing: pip install 'magvit3d[onednn]' (Linux on "
-    "x86)."
+    f"{file} of oneDNN is missing: pip install 'magvit3d[onednn]', on Linux on "
+    "x86."
   )
 
 
@@ -117,7 +117,7 @@ def _compile(header: pathlib.Path) -> pathlib.Path:
     ) from error
   if done.returncode:
     raise _NotAvailable(
-      f"{compiler} cannot compile {_SOURCE.name}: {done.stderr[-2000:]}"
+      f"{compiler} cannot compile {_SOURCE.name}: {done.stderr[-2000:]}."
     )
   part.rename(made)
   return made
