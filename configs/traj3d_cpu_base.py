@@ -71,7 +71,7 @@ def make_tiny(config: mlc.ConfigDict) -> None:
   transformer.dropout_rate = 0.0
   training = config.train_transformer
   training.batch_size = 16
-  training.num_steps = 1700
+  training.num_steps = 2400
   training.learning_rate = 2e-3
   training.optimizer.name = "muon"
   training.warmup_steps = 50

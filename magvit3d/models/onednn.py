@@ -7,6 +7,7 @@ wanted, in seconds, and kept.
 https://uxlfoundation.github.io/oneDNN
 """
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -60,15 +61,15 @@ def why_not() -> str | None:
 @functools.cache
 def _load() -> str | None:
   """Makes the calls known to JAX; returns why that cannot be done."""
-  # Teams that wait by spinning would take the cores from XLA's threads.
-  os.environ.setdefault("OMP_WAIT_POLICY", "passive")
   try:
     library, header = (_find(*item) for item in _PACKAGES.items())
   except _NotAvailable as error:
     return str(error)
   try:
-    ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
-    calls = ctypes.CDLL(str(_compile(header)))
+    with _passive_threads():
+      ctypes.CDLL(str(library))
+    # For this library alone: PyTorch and TensorFlow bring others of this name.
+    calls = ctypes.CDLL(str(_compile(header, library)))
   except (_NotAvailable, OSError) as error:
     _log.warning("oneDNN is installed but not used: %s", error)
     return str(error)
@@ -76,6 +77,19 @@ def _load() -> str | None:
     handler = jax.ffi.pycapsule(getattr(calls, name))
     jax.ffi.register_ffi_target(name, handler, platform="cpu")
   return None
+
+
+@contextlib.contextmanager
+def _passive_threads():
+  """OpenMP is loaded so that who waits sleeps: XLA's threads want the cores."""
+  policy = "OMP_WAIT_POLICY"
+  is_given = policy in os.environ
+  os.environ.setdefault(policy, "passive")
+  try:
+    yield
+  finally:
+    if not is_given:
+      del os.environ[policy]
 
 
 def _find(file: str, package: str) -> pathlib.Path:
@@ -92,10 +106,11 @@ def _find(file: str, package: str) -> pathlib.Path:
   )
 
 
-def _compile(header: pathlib.Path) -> pathlib.Path:
+def _compile(header: pathlib.Path, library: pathlib.Path) -> pathlib.Path:
   """Returns the compiled calls, made anew where something else is installed."""
   headers = (header.parent, jax.ffi.include_dir())
-  what = [_SOURCE.read_text(), jax.__version__, *map(str, headers)]
+  versions = map(importlib.metadata.version, ("jax", *_PACKAGES.values()))
+  what = [_SOURCE.read_text(), *versions, *map(str, headers)]
   key = hashlib.sha256("\n".join(what).encode()).hexdigest()[:16]
   cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
   made = pathlib.Path(cache, "magvit3d", f"onednn-{key}.so")
@@ -108,7 +123,9 @@ def _compile(header: pathlib.Path) -> pathlib.Path:
   command += [f"-I{folder}" for folder in headers]
   try:
     done = subprocess.run(
-      [*command, str(_SOURCE), "-o", str(part)], capture_output=True, text=True
+      [*command, str(_SOURCE), str(library), "-o", str(part)],
+      capture_output=True,
+      text=True,
     )
   except OSError as error:
     raise _NotAvailable(
