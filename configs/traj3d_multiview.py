@@ -43,6 +43,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   if variant == "tiny":
     config.maskgvt.mask_block_shape = (1, 2, 2)
     config.train_transformer.batch_size = 24  # 8 scenes of 3 cameras.
+    config.train_transformer.num_steps = 1700
   else:
     transformer.remat = True
   return config
