@@ -70,7 +70,7 @@ def _load() -> str | None:
       ctypes.CDLL(str(library))
     # For this library alone: PyTorch and TensorFlow bring others of this name.
     calls = ctypes.CDLL(str(_compile(header, library)))
-  except (_NotAvailable, OSError) as error:
+  except (_NotAvailable, OSError, RuntimeError) as error:
     _log.warning("oneDNN is installed but not used: %s", error)
     return str(error)
   for name in _HANDLERS:
