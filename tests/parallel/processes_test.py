@@ -225,4 +225,5 @@ def test_two_processes_run_the_main_job_and_score_as_one_does(tmp_path):
   assert found.keys() == wanted.keys() and len(found) > 100
   for place, value in wanted.items():
     # Sums of float32 in another order; tokens drawn are the same ones.
-    assert found[place] == pytest.approx(value, rel=1e-4, abs=1e-5), place
+    same = value if value is None else pytest.approx(value, rel=1e-4, abs=1e-5)
+    assert found[place] == same, place
