@@ -92,7 +92,7 @@ def make_tiny(config: mlc.ConfigDict) -> None:
 def make_small(config: mlc.ConfigDict) -> None:
   """The default scenes' paths at 64 px: an hour or two on two CPU cores."""
   data = config.data
-  data.num_train, data.num_validation, data.num_test = 2000, 96, 192
+  data.num_train, data.num_validation, data.num_test = 3000, 96, 192
   data.image_size = 64
   data.size_min, data.size_max = 2.0, 4.0
   data.path_scale_min, data.path_scale_max = 1.0, 1.0
@@ -108,8 +108,8 @@ def make_small(config: mlc.ConfigDict) -> None:
   training = config.train_tokenizer
   training.crop.size = 32
   training.batch_size = 8
-  training.num_steps = 2500
-  training.validate_every_steps = training.checkpoint_every_steps = 500
+  training.num_steps = 6000
+  training.validate_every_steps = training.checkpoint_every_steps = 1000
 
   transformer = config.transformer
   transformer.num_layers = 4
@@ -117,7 +117,7 @@ def make_small(config: mlc.ConfigDict) -> None:
   transformer.mlp_dim = 512
   transformer.num_heads = 4
   training = config.train_transformer
-  training.num_steps = 5000
-  training.validate_every_steps = training.checkpoint_every_steps = 500
+  training.num_steps = 8000
+  training.validate_every_steps = training.checkpoint_every_steps = 1000
   config.evaluation.max_ade_over_copy_last = 0.4
   config.evaluation.max_tokenizer_ade_m = 0.04
