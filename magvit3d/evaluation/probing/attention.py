@@ -2,8 +2,9 @@
 
 In each frame of each view, learned queries attend to the cells once; what they
 gather, and where they look, goes through two hidden layers. The weights of a
-query are the same in all frames and views. Before that, cells may look at their
-neighbours: a shape is seen in several tokens together.
+query are the same in all frames and views. A linear map of what they gather is
+added to the answer: places are nearly linear in it. Before that, cells may look
+at their neighbours: a shape is seen in several tokens together.
 """
 
 import dataclasses
@@ -25,6 +26,7 @@ _MIXING_WIDTH = 32
 _SMALL = 1e-6
 # Places in [-1, 1] vary less than what is gathered.
 _PLACE_SCALE = 10.0
+_STRAIGHT_SCALE = 0.1  # Places are large, and the first answers are not.
 
 
 class AttentionProbe(nn.Module):
@@ -59,10 +61,12 @@ class AttentionProbe(nn.Module):
     x = jnp.concatenate(
       [seen.reshape(b, -1), _PLACE_SCALE * looked_at.reshape(b, -1)], axis=-1
     )
+    straight = nn.Dense(self.num_outputs, use_bias=False, name="straight")(x)
     for name in ("hidden", "features"):
       x = nn.LayerNorm(name=f"{name}_norm")(x)
       x = nn.gelu(nn.Dense(HIDDEN, name=name)(x))
-    return nn.Dense(self.num_outputs, name="answer")(x), x
+    answer = nn.Dense(self.num_outputs, name="answer")(x)
+    return answer + _STRAIGHT_SCALE * straight, x
 
   def _mixed(self, x: Float[Array, "n h w d"]) -> Float[Array, "n h w e"]:
     """Cells that know their neighbours."""
