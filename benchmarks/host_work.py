@@ -5,11 +5,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from data_gen import cameras, renderer, rotations, scenes
 from data_gen.generate import generate
-from data_gen.options import DatasetOptions
-from data_gen.rays import Solid
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
+from data_gen.rendering import cameras, renderer, rotations
+from data_gen.rendering.rays import Solid
+from data_gen.scenes import scenes
+from data_gen.scenes.options import DatasetOptions
 from magvit3d.data.batches import make_batches
 from magvit3d.data.clips import ClipSource
 

@@ -20,8 +20,8 @@ import jax
 from absl import app, flags
 
 from data_gen.generate import generate
-from data_gen.options import DatasetOptions
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
+from data_gen.scenes.options import DatasetOptions
 from magvit3d.cli import command_line
 from magvit3d.config.run import RunConfig
 from magvit3d.data.batches import make_batches

@@ -22,7 +22,7 @@ from absl import app, flags
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from data_gen import user_paths  # noqa: E402
+from data_gen.files import user_paths  # noqa: E402
 from magvit3d.monitoring.metrics_file import read_metrics  # noqa: E402
 
 _WORKDIR = flags.DEFINE_string("workdir", "runs/precision", "Of both runs.")

@@ -22,15 +22,16 @@ import time
 import numpy as np
 
 from benchmarks import host_work
-from data_gen import cameras, generate, solids
-from data_gen.options import DatasetOptions
-from data_gen.rays import Solid
+from data_gen import generate
+from data_gen.rendering import cameras, solids
+from data_gen.rendering.rays import Solid
+from data_gen.scenes.options import DatasetOptions
 
 _DEFAULT_FRAMES = 384_000  # 8,000 scenes, 3 cameras, 16 frames.
 _MEMORY_PROGRAM = """
 import json, resource, sys
 from data_gen import generate
-from data_gen.options import DatasetOptions
+from data_gen.scenes.options import DatasetOptions
 generate.generate(DatasetOptions(**json.loads(sys.argv[1])), log=lambda _: None)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """

@@ -30,7 +30,8 @@ from absl import app, flags
 
 from benchmarks import page, programs
 from benchmarks.cases import CASES, OURS, TORCH, Case
-from data_gen import cores, user_paths
+from data_gen import cores
+from data_gen.files import user_paths
 from magvit3d.errors import UserError
 from magvit3d.files import atomic_file
 

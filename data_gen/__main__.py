@@ -12,8 +12,8 @@ from absl import app, flags
 
 from data_gen import command_line
 from data_gen.generate import generate
-from data_gen.options import DatasetOptions
-from data_gen.violations import ViolationOptions
+from data_gen.scenes.options import DatasetOptions
+from data_gen.scenes.violations import ViolationOptions
 
 _VIOLATIONS = flags.DEFINE_bool(
   "violations",

@@ -18,10 +18,11 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags
 
-from data_gen import command_line, shards
+from data_gen import command_line
 from data_gen.disk import Shard
 from data_gen.generate import generate
-from data_gen.options import DatasetOptions
+from data_gen.records import shards
+from data_gen.scenes.options import DatasetOptions
 from data_gen.shard_writer import write_shard
 
 

@@ -8,10 +8,11 @@ from typing import TypeVar
 
 from absl import flags
 
-from data_gen import phyworld_laws, schema, terminal, workers
+from data_gen import schema, terminal, workers
 from data_gen.disk import Shard
-from data_gen.options import DatasetOptions
 from data_gen.scene_makers import SceneSet
+from data_gen.scenes import phyworld_laws
+from data_gen.scenes.options import DatasetOptions
 
 Options = TypeVar("Options")
 _INTERRUPTED = 130  # As shells say of programs that Ctrl-C has ended.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from data_gen import array_records, shards
+from data_gen.records import array_records, shards
 from data_gen.scene_makers import SceneSet
 from data_gen.shard_writer import measure_scene_bytes
 

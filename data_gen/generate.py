@@ -8,19 +8,16 @@ import pathlib
 import tempfile
 from collections.abc import Callable, Sequence
 
-from data_gen import (
+from data_gen import disk, manifest, schema, workers
+from data_gen.disk import Shard
+from data_gen.files import folder_lock
+from data_gen.previews import contact_sheet
+from data_gen.records import (
   array_records,
-  disk,
-  folder_lock,
-  manifest,
   manifest_types,
-  preview,
-  schema,
   shards,
   tfds_metadata,
-  workers,
 )
-from data_gen.disk import Shard
 from data_gen.scene_makers import SceneSet
 from data_gen.scene_progress import SceneProgress
 
@@ -164,7 +161,7 @@ def _finish(options, folder, header, found) -> None:
   """Writes what describes the shards; the manifest last."""
   if options.preview:
     with shards.complete_or_absent(folder / schema.PREVIEW_NAME) as temporary:
-      preview.write_preview(options, temporary)
+      contact_sheet.write(options, temporary)
   header["splits"] = {
     split: manifest.describe_split(options, split, folder)
     for split in options.splits

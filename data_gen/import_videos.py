@@ -13,7 +13,7 @@ from collections.abc import Callable
 from absl import app, flags
 
 from data_gen import command_line, workers
-from data_gen.footage import Footage, FootageOptions
+from data_gen.footage.footage import Footage, FootageOptions
 from data_gen.generate import WriteShards, generate
 
 

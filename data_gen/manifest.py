@@ -10,17 +10,13 @@ import pathlib
 
 import numpy as np
 
-from data_gen import (
-  json_files,
-  manifest_types,
-  npz,
-  schema,
-  shards,
-  violations,
-)
-from data_gen.features import make_features
-from data_gen.footage import Footage
+from data_gen import schema
+from data_gen.files import json_files
+from data_gen.footage.footage import Footage
+from data_gen.records import manifest_types, npz, shards
+from data_gen.records.features import make_features
 from data_gen.scene_makers import SceneSet, class_of_scene
+from data_gen.scenes import violations
 
 PARTIAL_NAME = "manifest.partial.json"
 

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from data_gen import class_labels, phyworld, scenes, violations
-from data_gen.fair_crowds import FairCrowdMaker, FairCrowdOptions
-from data_gen.footage import Footage
-from data_gen.options import DatasetOptions
-from data_gen.violations import ViolationOptions
+from data_gen.footage.footage import Footage
+from data_gen.scenes import class_labels, phyworld, scenes, violations
+from data_gen.scenes.fair_crowds import FairCrowdMaker, FairCrowdOptions
+from data_gen.scenes.options import DatasetOptions
+from data_gen.scenes.violations import ViolationOptions
 
 SceneSet = DatasetOptions | Footage
 

@@ -30,7 +30,7 @@ PRESETS = {
     ("square", "circle", "triangle"),
     ("linear", "circular", "sine", "parabolic"),
   ),
-  # See `data_gen.phyworld`; squares are for --cues.
+  # See `data_gen.scenes.phyworld`; squares are for --cues.
   "phyworld_uniform": Preset(("circle", "square"), ("uniform",)),
   "phyworld_parabola": Preset(("circle",), ("parabola",)),
   "phyworld_collision": Preset(("circle",), ("collision",)),
@@ -40,8 +40,8 @@ PHYWORLD = "phyworld_"  # Their names start so.
 RANDOM = "random"
 # Motion of objects that stand still.
 STILL = -1
-# The data set's name of footage (see `data_gen.footage`), and its shape and
-# motion.
+# The data set's name of footage (see `data_gen.footage.footage`), and its shape
+# and motion.
 FOOTAGE = "footage"
 UNKNOWN = -1
 
@@ -103,7 +103,7 @@ OBJECTS_COLOR = "objects/color"  # float (N,3)*
 OBJECTS_TRAJECTORY = "objects/trajectory"  # float (N,T,3)*
 OBJECTS_ORIENTATION = "objects/orientation"  # float (N,T,4)*
 
-# Of pairs; see `data_gen.violations`.
+# Of pairs; see `data_gen.scenes.violations`.
 VIOLATION_KIND = "violation/kind"  # int64, of `violations.KINDS`.
 VIOLATION_FRAME = "violation/frame"  # int64, the first one that differs.
 VIOLATION_VIEW = "violation/view"  # int64, the camera; -1 for all.

@@ -5,8 +5,8 @@ import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from data_gen import array_records, npz, records, shards
-from data_gen.features import make_features
+from data_gen.records import array_records, npz, records, shards
+from data_gen.records.features import make_features
 from data_gen.scene_makers import SceneSet, make_scene
 
 # Of a TFRecord: lengths and checks, and its place in the index.

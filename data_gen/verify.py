@@ -14,19 +14,19 @@ from typing import Any
 
 from absl import app, flags
 
-from data_gen import (
+from data_gen import command_line
+from data_gen.errors import DataError
+from data_gen.files import user_paths
+from data_gen.records import (
   array_records,
-  command_line,
   manifest_types,
   npz,
   shards,
   tfrecord,
-  user_paths,
 )
-from data_gen.errors import DataError
-from data_gen.features import Feature
-from data_gen.record_source import ADVICE
-from data_gen.scene_source import check_shard_size, read_manifest
+from data_gen.records.features import Feature
+from data_gen.records.record_source import ADVICE
+from data_gen.records.scene_source import check_shard_size, read_manifest
 
 
 def verify(

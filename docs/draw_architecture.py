@@ -52,30 +52,33 @@ def module_imports(package: str) -> dict[str, set[str]]:
   return imports
 
 
-def programs() -> set[str]:
-  """Returns the modules at the root that `python -m` runs."""
+def programs(package: str = "magvit3d") -> set[str]:
+  """Returns the modules at a package's root that `python -m` runs."""
   return {
     path.stem
-    for path in (ROOT / "magvit3d").glob("*.py")
-    if '__name__ == "__main__"' in path.read_text()
+    for path in (ROOT / package).glob("*.py")
+    if '\nif __name__ == "__main__"' in path.read_text()
   }
 
 
-def room_imports() -> dict[str, set[str]]:
+def room_imports(package: str = "magvit3d") -> dict[str, set[str]]:
   """Returns packages and modules at the root, and which of them each imports.
 
   All programs are one room.
+
+  Args:
+    package: See `module_imports`.
   """
-  runs = programs()
+  runs = programs(package)
 
   def room(module: str) -> str:
     name = module.split(".")[1]
     return _PROGRAMS if name in runs else name
 
   rooms = collections.defaultdict(set)
-  for importer, found in module_imports("magvit3d").items():
-    if importer != "magvit3d":
-      inside = {room(module) for module in found - {"magvit3d"}}
+  for importer, found in module_imports(package).items():
+    if importer != package:
+      inside = {room(module) for module in found - {package}}
       rooms[room(importer)] |= inside - {room(importer)}
   return dict(rooms)
 

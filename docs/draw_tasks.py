@@ -18,8 +18,8 @@ import numpy as np
 
 from configs import traj3d_multiview
 from data_gen.generate import generate
-from data_gen.options import DatasetOptions
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
+from data_gen.scenes.options import DatasetOptions
 from magvit3d.config.run import RunConfig
 from magvit3d.tokens import masking, vocabulary
 from magvit3d.tokens.masked_model import TokenModel

@@ -29,7 +29,7 @@ from configs import (
   traj3d_multiview,
   world_model,
 )
-from data_gen.options import DatasetOptions
+from data_gen.scenes.options import DatasetOptions
 from magvit3d.config import run
 from magvit3d.models import discriminator, encoder_decoder, quantizer
 from magvit3d.models import tokenizer as tokenizer_module

@@ -14,7 +14,7 @@ import sys
 import numpy as np
 from PIL import Image, ImageOps
 
-from data_gen.video_files import VideoFile
+from data_gen.files.video_files import VideoFile
 from magvit3d.api import Magvit
 from magvit3d.cli import program
 from magvit3d.errors import UserError

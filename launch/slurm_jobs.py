@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
-from data_gen import json_files
+from data_gen.files import json_files
 from launch import task_folder
 from launch.points import Task
 from magvit3d.errors import UserError

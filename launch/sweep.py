@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from absl import flags as absl_flags
 from absl import logging
 
-from data_gen import folder_lock, user_paths
+from data_gen.files import folder_lock, user_paths
 from launch import points, schedule, sweep_record, sweep_status, swept_fields
 from launch.points import Task
 from magvit3d.cli import interruption, program

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from data_gen import json_files
+from data_gen.files import json_files
 from launch.points import Task
 from magvit3d.errors import UserError
 from magvit3d.files import atomic_file

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from data_gen import json_files, user_paths
+from data_gen.files import json_files, user_paths
 from magvit3d.errors import UserError
 
 SEED = "seed"  # The field that makes points repetitions of each other.

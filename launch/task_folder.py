@@ -19,7 +19,7 @@ import sys
 from collections.abc import Mapping
 from typing import IO, Any, TypedDict
 
-from data_gen import folder_lock, json_files
+from data_gen.files import folder_lock, json_files
 from launch.points import Task
 from magvit3d.cli import interruption
 from magvit3d.errors import UserError

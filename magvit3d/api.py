@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from data_gen import user_paths
+from data_gen.files import user_paths
 from magvit3d.errors import UserError
 from magvit3d.inference import (
   class_choices,
@@ -346,10 +346,10 @@ class Magvit:
 
     Args:
       video: Clips of the given views, (k, t, h, w, 3) or (n, k, t, h, w, 3).
-      cameras: Of all v views: `data_gen.cameras.Cameras`, or another object
-        with `intrinsics` (v, 3, 3), pixels, and `camera_from_world` (v, 3, 4),
-        metres; with an axis n before them, each scene has its own. None: the
-        rig that all scenes of the run's data share.
+      cameras: Of all v views: `data_gen.rendering.cameras.Cameras`, or another
+        object with `intrinsics` (v, 3, 3), pixels, and `camera_from_world`
+        (v, 3, 4), metres; with an axis n before them, each scene has its own.
+        None: the rig that all scenes of the run's data share.
       given_views: Numbers of the cameras that the clips are of, k of them.
       seed: The same one gives the same clips.
       shape: Told to a run whose view_prediction knows classes.

@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from data_gen import user_paths
+from data_gen.files import user_paths
 from magvit3d.cli import program
 
 

@@ -12,7 +12,7 @@ import secrets
 import sys
 from collections.abc import Sequence
 
-from data_gen import user_paths
+from data_gen.files import user_paths
 from magvit3d.cli import host_memory, program
 
 _DEFAULT_MODEL = "traj3d-small"

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 from absl import logging
 
-from data_gen import user_paths
+from data_gen.files import user_paths
 from magvit3d.checkpoints.orbax import check_folder
 from magvit3d.cli import interruption
 from magvit3d.config.run import RunConfig

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from absl import app, flags
 
-from data_gen import user_paths
 from data_gen.errors import DataError
+from data_gen.files import user_paths
 from magvit3d.cli import (
   command_line,
   console,

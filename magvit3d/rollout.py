@@ -9,7 +9,7 @@ import io
 import sys
 from collections.abc import Sequence
 
-from data_gen import user_paths
+from data_gen.files import user_paths
 from magvit3d.cli import program
 
 _KINDS = (".gif", ".png", ".npy")
@@ -102,7 +102,7 @@ def _roll_out(flags: argparse.Namespace) -> None:
 def _write(path, frames) -> None:
   import numpy as np
 
-  from data_gen import png
+  from data_gen.files import png
   from magvit3d.files import atomic_file
   from magvit3d.media import moving_pictures
 

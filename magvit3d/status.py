@@ -16,7 +16,8 @@ import time
 from collections.abc import Sequence
 from typing import Any, NotRequired, TypedDict
 
-from data_gen import json_files, terminal, user_paths
+from data_gen import terminal
+from data_gen.files import json_files, user_paths
 from magvit3d.monitoring import progress, status_files
 from magvit3d.monitoring.status_files import (
   DONE,

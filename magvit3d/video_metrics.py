@@ -12,7 +12,7 @@ import functools
 import sys
 from collections.abc import Sequence
 
-from data_gen import user_paths
+from data_gen.files import user_paths
 from magvit3d.cli import program
 
 

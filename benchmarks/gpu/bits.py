@@ -19,7 +19,7 @@ from typing import Any
 from absl import app, flags
 
 from benchmarks.gpu.results import SMALL, WORK, Results
-from data_gen import user_paths
+from data_gen.files import user_paths
 
 _NUM_STEPS = flags.DEFINE_integer("num_steps", 30, "Of each stage.")
 _ROOT = pathlib.Path(__file__).resolve().parents[2]

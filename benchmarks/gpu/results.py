@@ -11,7 +11,8 @@ from typing import Any
 
 from absl import flags
 
-from data_gen import cores, user_paths
+from data_gen import cores
+from data_gen.files import user_paths
 from magvit3d.files import atomic_file
 
 _OUTPUT = flags.DEFINE_string("output", "gpu_check", "Folder of the results.")

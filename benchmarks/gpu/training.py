@@ -28,7 +28,8 @@ from benchmarks import programs
 from benchmarks.gpu import packing, time_plan
 from benchmarks.gpu.results import SMALL, WORK, Results, output_folder
 from configs import traj3d
-from data_gen import cores, user_paths
+from data_gen import cores
+from data_gen.files import user_paths
 from magvit3d.monitoring.metrics_file import read_metrics
 
 VARIANT = flags.DEFINE_string("variant", "small", "Of configs/traj3d.py.")

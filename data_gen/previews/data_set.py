@@ -4,9 +4,10 @@ import pathlib
 
 import numpy as np
 
-from data_gen import motions, schema
+from data_gen import schema
 from data_gen.errors import DataError
-from data_gen.scene_source import SceneSource, read_manifest
+from data_gen.records.scene_source import SceneSource, read_manifest
+from data_gen.scenes import motions
 
 UNKNOWN = "unknown"
 _MAX_COLUMNS = 4

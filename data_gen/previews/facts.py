@@ -4,13 +4,14 @@ import dataclasses
 
 import numpy as np
 
-from data_gen import colors, schema
+from data_gen import schema
 from data_gen.previews.data_set import (
   UNKNOWN,
   DataSet,
   has_masks,
   path_length_m,
 )
+from data_gen.rendering import colors
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,6 @@
 "use strict";
 
-// Cameras, as in data_gen/cameras.py: a point p is seen at the pixel x / z,
+// Cameras, as in data_gen/rendering/cameras.py: a point p is seen at the pixel x / z,
 // y / z of K (R p + t). A camera is {matrix: [R | t], intrinsics: K}.
 
 const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];

@@ -10,7 +10,7 @@ import numpy as np
 
 from data_gen import schema
 from data_gen.previews.data_set import UNKNOWN, DataSet, path_length_m
-from data_gen.visibility import MIN_PIXELS
+from data_gen.rendering.visibility import MIN_PIXELS
 
 NUM_TILE_FRAMES = 4
 _NUM_BINS = 30

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import hsv_to_rgb
 
-from data_gen import png
+from data_gen.files import png
 
 
 def color_depths(depths: np.ndarray) -> tuple[np.ndarray, float, float]:

@@ -9,9 +9,10 @@ import dataclasses
 
 import numpy as np
 
-from data_gen import cameras, schema
+from data_gen import schema
 from data_gen.previews.data_set import DataSet, camera_name
 from data_gen.previews.facts import ObjectFacts
+from data_gen.rendering import cameras
 
 FIELD_OF_VIEW = np.radians(30)
 NEAR_M = 1e-3  # Nothing nearer to the eye is drawn.
@@ -79,7 +80,7 @@ class Stroke:
   """A line in the picture of a 3D view.
 
   Attributes:
-    points: (n, 2), pixels as in `data_gen.cameras`.
+    points: (n, 2), pixels as in `data_gen.rendering.cameras`.
     role: "bounds", "ground", "shadow", "path", "clean" or "camera".
     color: "#rrggbb", or None for that of the role.
   """

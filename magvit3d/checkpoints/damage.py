@@ -8,7 +8,7 @@ import errno
 import os
 import pathlib
 
-from data_gen import failpoints, plain_files
+from data_gen.files import failpoints, plain_files
 from magvit3d.errors import UserError
 from magvit3d.files import write_errors
 

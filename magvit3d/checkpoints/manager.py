@@ -19,7 +19,7 @@ import grain
 from absl import logging
 from jaxtyping import PyTree
 
-from data_gen import failpoints
+from data_gen.files import failpoints
 from magvit3d.checkpoints import damage as damaged_checkpoints
 from magvit3d.checkpoints import fit, readback, state_reading
 from magvit3d.checkpoints import record as checkpoint_record

@@ -27,7 +27,7 @@ import grain
 import msgspec
 from jaxtyping import PyTree
 
-from data_gen import json_files
+from data_gen.files import json_files
 from magvit3d.checkpoints.checksums import checksums, leaves_by_path
 from magvit3d.checkpoints.code_version import code_version
 from magvit3d.errors import UserError

@@ -4,7 +4,7 @@ import argparse
 import pathlib
 from collections.abc import Callable, Sequence
 
-from data_gen import user_paths
+from data_gen.files import user_paths
 from magvit3d.cli import environment
 from magvit3d.cli.command_line import fail, stop
 

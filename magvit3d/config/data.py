@@ -4,7 +4,7 @@ import dataclasses
 import re
 from typing import Any, Literal
 
-from data_gen.options import DatasetOptions
+from data_gen.scenes.options import DatasetOptions
 from magvit3d.config.reading import UserPath
 from magvit3d.errors import UserError
 
@@ -35,7 +35,7 @@ class SceneDataConfig(DatasetOptions):
 
     Args:
       folder: For the data set.
-      kind: Of the options; those of pairs are `data_gen.violations`'.
+      kind: Of the options; those of pairs are `data_gen.scenes.violations`'.
 
     Raises:
       ValueError: A value is out of range; the message names the field.

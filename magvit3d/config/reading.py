@@ -8,7 +8,7 @@ import typing
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar, cast
 
-from data_gen import user_paths
+from data_gen.files import user_paths
 from magvit3d.errors import UserError
 
 Section = TypeVar("Section")

@@ -10,7 +10,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from data_gen import schema
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
 from magvit3d.data.frame_window import FrameWindow, fit_window
 
 Sample = dict[str, np.ndarray | np.generic]

@@ -7,7 +7,7 @@ from typing import SupportsIndex
 import numpy as np
 
 from data_gen import schema
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
 from magvit3d.data.clips import Sample, background_of, window_of
 from magvit3d.data.frame_window import FrameWindow
 from magvit3d.errors import UserError

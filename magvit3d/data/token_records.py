@@ -15,12 +15,12 @@ from typing import Annotated, Any, NotRequired, SupportsIndex, TypedDict
 import msgspec
 import numpy as np
 
-from data_gen import json_files, plain_files
 from data_gen.errors import DataError
-from data_gen.features import Feature
-from data_gen.manifest_types import FileName
-from data_gen.records import decode_scene
-from data_gen.tfrecord import TFRecordSource
+from data_gen.files import json_files, plain_files
+from data_gen.records.features import Feature
+from data_gen.records.manifest_types import FileName
+from data_gen.records.records import decode_scene
+from data_gen.records.tfrecord import TFRecordSource
 
 SCHEMA_VERSION = 2
 MANIFEST_NAME = "manifest.json"

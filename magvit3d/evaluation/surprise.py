@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from scipy import stats
 
-from data_gen.violations import KINDS
+from data_gen.scenes.violations import KINDS
 from magvit3d.evaluation.tables import Cell, Column, Row, Table
 
 # All views see them; the others, only several views together.

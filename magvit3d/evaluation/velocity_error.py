@@ -12,7 +12,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from data_gen.phyworld_laws import FRAME_S, WORLD_WIDTH
+from data_gen.scenes.phyworld_laws import FRAME_S, WORLD_WIDTH
 
 # Of the darkest pixel, by how far it is from white: the smallest disc that is
 # made shows 0.6 in images of 32 pixels.

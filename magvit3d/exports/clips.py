@@ -5,8 +5,9 @@ import pathlib
 
 import numpy as np
 
-from data_gen import json_files, rigs, user_paths
-from data_gen.options import DatasetOptions
+from data_gen.files import json_files, user_paths
+from data_gen.scenes import rigs
+from data_gen.scenes.options import DatasetOptions
 from magvit3d.api import Magvit
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.exports import real_clips

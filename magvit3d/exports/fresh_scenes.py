@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from data_gen import generate, schema
-from data_gen.options import DatasetOptions
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
+from data_gen.scenes.options import DatasetOptions
 from magvit3d.data.clips import load_clips
 from magvit3d.data.frame_window import fit_window
 from magvit3d.data.scene_clips import SceneClips, spread_views

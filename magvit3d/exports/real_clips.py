@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from data_gen import schema
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
 from magvit3d.data.clips import ClipSource, spread_indices, window_of
 from magvit3d.data.frame_window import fit_window
 from magvit3d.data.scene_clips import spread_views

@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
 from magvit3d.data.clips import window_of
 from magvit3d.evaluation.metres import scenes
 from magvit3d.evaluation.metres.scene_scores import score_clips

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from data_gen import json_files
+from data_gen.files import json_files
 from magvit3d.api import Magvit
 from magvit3d.checkpoints import identity
 from magvit3d.errors import UserError

@@ -16,9 +16,9 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from data_gen import json_files
 from data_gen.errors import DataError
-from data_gen.scene_source import read_manifest
+from data_gen.files import json_files
+from data_gen.records.scene_source import read_manifest
 from magvit3d.api import Magvit
 from magvit3d.checkpoints import identity
 from magvit3d.data import token_records

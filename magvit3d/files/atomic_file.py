@@ -5,7 +5,7 @@ import pathlib
 
 from absl import logging
 
-from data_gen import failpoints
+from data_gen.files import failpoints
 from magvit3d.files import temporary_files, work_folder, write_errors
 
 

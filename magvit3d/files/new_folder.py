@@ -6,7 +6,7 @@ import pathlib
 import shutil
 from collections.abc import Iterator
 
-from data_gen import failpoints
+from data_gen.files import failpoints
 from magvit3d.errors import UserError
 from magvit3d.files import temporary_files
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from absl import logging
 
-from data_gen import folder_lock
+from data_gen.files import folder_lock
 from magvit3d.errors import UserError
 from magvit3d.files import temporary_files
 

@@ -57,8 +57,8 @@ def read_rig(trained: TrainedNetworks, cameras: Any = None) -> Rig:
   Args:
     trained: Networks.
     cameras: With `intrinsics` (v, 3, 3), pixels, and `camera_from_world` (v, 3,
-      4), metres, such as `data_gen.cameras.Cameras`; or (n, v, ...), for each
-      scene its own.
+      4), metres, such as `data_gen.rendering.cameras.Cameras`; or
+      (n, v, ...), for each scene its own.
 
   Raises:
     UserError: They are not, or the data have no rig that all scenes share.
@@ -97,8 +97,9 @@ def _own_rig(trained: TrainedNetworks) -> Rig:
   if trained.rig is None:
     raise UserError(
       "This run's scenes have cameras of their own each, so there are none to "
-      "take where `cameras` is left out. Give some: data_gen.cameras.Cameras, "
-      "or another object with intrinsics and camera_from_world."
+      "take where `cameras` is left out. Give some: "
+      "data_gen.rendering.cameras.Cameras, or another object with "
+      "intrinsics and camera_from_world."
     )
   views = spread_views(trained.model.num_views, trained.num_cameras)
   return Rig(
@@ -111,8 +112,8 @@ def _own_rig(trained: TrainedNetworks) -> Rig:
 def _read_array(cameras: Any, name: str, columns: int) -> np.ndarray:
   if not hasattr(cameras, name):
     raise UserError(
-      f"cameras has no {name}; expected data_gen.cameras.Cameras, or another "
-      "object with intrinsics and camera_from_world."
+      f"cameras has no {name}; expected data_gen.rendering.cameras.Cameras, or "
+      "another object with intrinsics and camera_from_world."
     )
   array = np.asarray(getattr(cameras, name), np.float32)
   is_right = array.ndim in (3, 4) and array.shape[-2:] == (3, columns)

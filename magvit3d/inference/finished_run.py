@@ -14,11 +14,12 @@ import jax
 from jax.sharding import NamedSharding
 from jaxtyping import PyTree
 
-from data_gen import json_files, plain_files, schema
-from data_gen.cameras import Cameras
-from data_gen.options import DatasetOptions
-from data_gen.rigs import shared_rig
-from data_gen.scene_source import read_manifest
+from data_gen import schema
+from data_gen.files import json_files, plain_files
+from data_gen.records.scene_source import read_manifest
+from data_gen.rendering.cameras import Cameras
+from data_gen.scenes.options import DatasetOptions
+from data_gen.scenes.rigs import shared_rig
 from magvit3d.checkpoints import fit
 from magvit3d.checkpoints import identity as identities
 from magvit3d.checkpoints import record as checkpoint_record

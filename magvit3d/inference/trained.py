@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from data_gen.cameras import Cameras
+from data_gen.rendering.cameras import Cameras
 from magvit3d.config.networks import TransformerConfig
 from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError, as_user_errors

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from data_gen import pictures
 from data_gen.errors import DataError
-from data_gen.rgb_images import to_rgb
+from data_gen.files import pictures
+from data_gen.files.rgb_images import to_rgb
 
 SUFFIXES = (".gif", ".webp")
 # Times are whole hundredths of a second in a GIF, milliseconds in a WebP.

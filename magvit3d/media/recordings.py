@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from data_gen.png import encode_pngs
+from data_gen.files.png import encode_pngs
 from magvit3d.errors import UserError
 from magvit3d.files import atomic_file, temporary_files
 

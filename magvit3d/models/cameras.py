@@ -1,6 +1,6 @@
 """Cameras as a network reads them: rays, and vectors made of these.
 
-Conventions are those of `data_gen.cameras`: metres, pixels, and
+Conventions are those of `data_gen.rendering.cameras`: metres, pixels, and
 `camera_from_world` with x to the right, y down and z forward.
 """
 

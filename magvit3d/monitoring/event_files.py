@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import tensorboardX
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-from data_gen import failpoints
+from data_gen.files import failpoints
 from magvit3d.files import write_errors
 from magvit3d.monitoring.best_effort import BestEffort
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from data_gen import json_files
+from data_gen.files import json_files
 from magvit3d.errors import UserError
 from magvit3d.files import atomic_file
 from magvit3d.media.animations import encode_webp

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from data_gen import json_files, plain_files
+from data_gen.files import json_files, plain_files
 
 _MOST_BYTES = 2**29
 # What a line must hold; its other fields are scalars.

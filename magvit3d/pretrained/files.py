@@ -36,9 +36,9 @@ from flax import traverse_util
 from jax.sharding import NamedSharding
 from jaxtyping import PyTree
 
-from data_gen import json_files, plain_files
-from data_gen.cameras import Cameras
-from data_gen.manifest_types import FileName
+from data_gen.files import json_files, plain_files
+from data_gen.records.manifest_types import FileName
+from data_gen.rendering.cameras import Cameras
 from magvit3d.checkpoints import identity
 from magvit3d.checkpoints.checksums import leaves_by_path
 from magvit3d.checkpoints.code_version import code_version

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from data_gen import plain_files
+from data_gen.files import plain_files
 from magvit3d.checkpoints.code_version import code_version
 from magvit3d.inference.trained import TrainedNetworks
 from magvit3d.pretrained import score_texts

@@ -6,7 +6,7 @@ from typing import Any
 from jax.sharding import NamedSharding
 
 import magvit3d.pretrained
-from data_gen import json_files
+from data_gen.files import json_files
 from magvit3d.errors import UserError
 from magvit3d.inference.trained import TrainedNetworks
 from magvit3d.pretrained import files

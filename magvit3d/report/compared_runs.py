@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from data_gen import json_files
+from data_gen.files import json_files
 from magvit3d.errors import UserError
 from magvit3d.evaluation.tables import Table
 from magvit3d.monitoring import metrics_file

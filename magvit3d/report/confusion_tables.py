@@ -5,7 +5,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from data_gen import json_files
+from data_gen.files import json_files
 from magvit3d.report import page_texts
 
 _MAX_LEVEL_HEADS = 5  # With more classes the heads of columns stand upright.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from data_gen import array_files, json_files
+from data_gen.files import array_files, json_files
 from magvit3d.evaluation.tables import Table
 from magvit3d.report import old_scores
 

@@ -10,9 +10,9 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from data_gen import motions
 from data_gen.previews import scene_page, view3d
 from data_gen.previews.data_set import camera_name
+from data_gen.scenes import motions
 from magvit3d.report import page_texts
 
 MAX_SCENES = 200  # About 0.6 MB with 16 frames of five sources.

@@ -4,7 +4,7 @@ import html
 import itertools
 from typing import Any, TypedDict
 
-from data_gen import json_files
+from data_gen.files import json_files
 from magvit3d.report import line_plots, page_texts
 
 # Lines of baselines are dashed; the first of the others is the model's.

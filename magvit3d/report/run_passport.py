@@ -4,7 +4,7 @@ import html
 import pathlib
 from typing import Any
 
-from data_gen import user_paths
+from data_gen.files import user_paths
 from magvit3d.monitoring import metrics_file
 from magvit3d.report.page_texts import (
   duration_text,

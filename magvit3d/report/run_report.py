@@ -12,7 +12,7 @@ import json
 import pathlib
 from collections.abc import Callable
 
-from data_gen import pictures, plain_files
+from data_gen.files import pictures, plain_files
 from magvit3d.files import atomic_file
 from magvit3d.monitoring import metrics_file, stage_progress
 from magvit3d.report import (

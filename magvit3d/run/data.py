@@ -11,11 +11,11 @@ from absl import logging
 
 from data_gen import schema, workers
 from data_gen.errors import DataError
-from data_gen.fair_crowds import FairCrowdOptions
 from data_gen.generate import check_options, generate
-from data_gen.options import DatasetOptions
-from data_gen.scene_source import SceneSource, read_manifest
-from data_gen.violations import ViolationOptions
+from data_gen.records.scene_source import SceneSource, read_manifest
+from data_gen.scenes.fair_crowds import FairCrowdOptions
+from data_gen.scenes.options import DatasetOptions
+from data_gen.scenes.violations import ViolationOptions
 from magvit3d.checkpoints import identity
 from magvit3d.cli import interruption
 from magvit3d.config.run import RunConfig

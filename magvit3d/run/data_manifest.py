@@ -5,8 +5,9 @@ import hashlib
 import pathlib
 from typing import Any
 
-from data_gen import json_files, plain_files, schema
-from data_gen.options import DatasetOptions
+from data_gen import schema
+from data_gen.files import json_files, plain_files
+from data_gen.scenes.options import DatasetOptions
 
 _MOST_BYTES = 64 * plain_files.MIB
 _SAID_ELSEWHERE = ("preset", "seed")  # As are the scenes of each split.

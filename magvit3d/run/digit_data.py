@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from data_gen import array_files, json_files, png
-from data_gen.digit_images import SPLITS
-from data_gen.moving_digits import MovingDigits
+from data_gen.digits.digit_images import SPLITS
+from data_gen.digits.moving_digits import MovingDigits
+from data_gen.files import array_files, json_files, png
 from magvit3d.config.run import RunConfig
 from magvit3d.config.world_model import DigitsConfig
 from magvit3d.errors import UserError

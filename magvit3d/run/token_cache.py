@@ -17,10 +17,11 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
-from data_gen import schema, shards
+from data_gen import schema
 from data_gen.errors import DataError
-from data_gen.records import encode_scene
-from data_gen.tfrecord import TFRecordSource
+from data_gen.records import shards
+from data_gen.records.records import encode_scene
+from data_gen.records.tfrecord import TFRecordSource
 from magvit3d.checkpoints import identity
 from magvit3d.data import token_records
 from magvit3d.data.clips import ClipSource, load_clips

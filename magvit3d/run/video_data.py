@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
 from magvit3d.checkpoints import identity
 from magvit3d.config.run import RunConfig
 from magvit3d.data.clips import ClipSource, load_clips, spread_indices

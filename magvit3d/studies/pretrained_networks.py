@@ -4,7 +4,7 @@ import pathlib
 
 from jax.sharding import Mesh
 
-from data_gen import user_paths
+from data_gen.files import user_paths
 from magvit3d.errors import UserError
 from magvit3d.inference import finished_run
 from magvit3d.inference.trained import TrainedNetworks

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 from absl import app, flags
 
-from data_gen import terminal, user_paths
+from data_gen import terminal
+from data_gen.files import user_paths
 from magvit3d.cli import command_line, console
 from magvit3d.errors import UserError
 from magvit3d.files import new_folder

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from configs import traj3d
-from data_gen import cameras
-from data_gen.options import DatasetOptions
+from data_gen.rendering import cameras
+from data_gen.scenes.options import DatasetOptions
 from magvit3d.config.networks import TokenizerConfig
 from magvit3d.experiment import Experiment
 from magvit3d.models.tokenizer import latent_shape

@@ -286,7 +286,7 @@ def test_process_that_is_killed_is_told(scenes):
 
 _PROGRAM = """
 import multiprocessing, sys, zlib
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
 from magvit3d.data.batches import make_batches
 from magvit3d.data.clips import ClipSource
 

@@ -9,8 +9,8 @@ import pytest
 from coded_videos import code_frame, read_number
 from PIL import Image
 
-from data_gen import examples, shards
 from data_gen.errors import DataError
+from data_gen.records import examples, shards
 from magvit3d.data.batches import make_batches
 from magvit3d.data.videos.video_datasets import open_dataset
 

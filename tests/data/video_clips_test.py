@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from data_gen.errors import DataError
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
 from magvit3d.data.batches import make_batches
 from magvit3d.data.clips import ClipSource
 from magvit3d.data.videos.video_clips import Framing, TrainingClips, VideoClips

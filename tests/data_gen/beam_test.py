@@ -10,8 +10,9 @@ import sys
 import pytest
 from small_data_sets import ROOT, hash_files, make_options, start
 
-from data_gen import manifest, schema, shards
+from data_gen import manifest, schema
 from data_gen.generate import generate
+from data_gen.records import shards
 
 BEAM = (sys.executable, "-m", "data_gen.beam")
 

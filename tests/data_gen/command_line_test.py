@@ -11,7 +11,8 @@ _PROGRAM = """
 import signal
 import sys
 
-from data_gen import command_line, options
+from data_gen import command_line
+from data_gen.scenes import options
 
 
 class Sender:

@@ -10,8 +10,9 @@ import sys
 import pytest
 from small_data_sets import ROOT, hash_files, make_flags, make_options
 
-from data_gen import disk, manifest, shards, verify
+from data_gen import disk, manifest, verify
 from data_gen.generate import generate
+from data_gen.records import shards
 
 FORMATS = ["tfrecord", "array_record", "npz"]
 MANY = {"num_train": 30, "num_validation": 40, "scenes_per_shard": 40}

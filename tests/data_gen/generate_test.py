@@ -8,17 +8,12 @@ import numpy as np
 import pytest
 from small_data_sets import hash_files, make_options, start
 
-from data_gen import (
-  generate,
-  manifest,
-  scenes,
-  schema,
-  shards,
-  visibility,
-  workers,
-)
-from data_gen.options import DatasetOptions
-from data_gen.scene_source import SceneSource
+from data_gen import generate, manifest, schema, workers
+from data_gen.records import shards
+from data_gen.records.scene_source import SceneSource
+from data_gen.rendering import visibility
+from data_gen.scenes import scenes
+from data_gen.scenes.options import DatasetOptions
 
 
 @pytest.fixture(scope="module")

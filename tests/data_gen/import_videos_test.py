@@ -10,12 +10,13 @@ import pytest
 import small_data_sets
 import small_footage
 
-from data_gen import disk, schema, shards, verify
+from data_gen import disk, schema, verify
 from data_gen.errors import DataError
-from data_gen.footage import Footage
+from data_gen.footage.footage import Footage
 from data_gen.generate import generate
 from data_gen.import_videos import import_videos
-from data_gen.scene_source import SceneSource
+from data_gen.records import shards
+from data_gen.records.scene_source import SceneSource
 from magvit3d.data.clips import ClipSource
 from magvit3d.data.scene_clips import SceneClips
 

@@ -14,8 +14,9 @@ from preview_data import (
   make_rich,
 )
 
-from data_gen import generate, preview, schema, shards
-from data_gen.scenes import make_scene
+from data_gen import generate, preview, schema
+from data_gen.records import shards
+from data_gen.scenes.scenes import make_scene
 
 _ROOT = pathlib.Path(__file__).parents[2]
 

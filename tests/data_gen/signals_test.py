@@ -10,7 +10,7 @@ import interruptible
 import pytest
 import shrunk
 
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
 
 _MANY = {"train_tokenizer__num_steps": 100_000}
 

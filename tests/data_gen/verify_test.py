@@ -8,10 +8,10 @@ import sys
 import pytest
 from small_data_sets import ROOT, make_options
 
-from data_gen import shards, tfrecord
 from data_gen.errors import DataError
 from data_gen.generate import generate
-from data_gen.scene_source import SceneSource
+from data_gen.records import shards, tfrecord
+from data_gen.records.scene_source import SceneSource
 from data_gen.verify import verify
 
 FORMATS = ["tfrecord", "array_record", "npz"]

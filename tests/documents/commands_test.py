@@ -121,7 +121,7 @@ def test_every_program_in_python_is_known():
 def _run(document, **replaced):
   for block in documented.blocks(document, "python"):
     if "tensorflow_datasets" in block:
-      continue  # tests/data_gen/tfds_metadata_test.py
+      continue  # tests/data_gen/records/tfds_metadata_test.py
     for old, new in replaced.items():
       assert old in block or len(replaced) > 1
       block = block.replace(old, new)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from data_gen import colors
+from data_gen.rendering import colors
 from magvit3d.evaluation.metres import object_finding
 from magvit3d.evaluation.metres.object_finding import find_object
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data_gen import cameras as rigs
+from data_gen.rendering import cameras as rigs
 from magvit3d.evaluation import image_metrics, prediction_scores
 from magvit3d.tokens.conditions import Condition
 from magvit3d.tokens.tasks import Task

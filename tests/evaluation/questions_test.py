@@ -5,7 +5,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
 from magvit3d.evaluation.probing import questions
 
 

@@ -7,7 +7,7 @@ import pytest
 import random_solids
 from scipy.spatial import ConvexHull
 
-from data_gen import cameras, rays, renderer, rotations, solids
+from data_gen.rendering import cameras, rays, renderer, rotations, solids
 from magvit3d.evaluation.metres.silhouettes import (
   KnownSolid,
   silhouette_offsets,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import table_values
 
-from data_gen.violations import KINDS
+from data_gen.scenes.violations import KINDS
 from magvit3d.evaluation import surprise
 from magvit3d.evaluation.surprise import PairScores
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import small_scenes
 
-from data_gen import cameras
+from data_gen.rendering import cameras
 from magvit3d.data.scene_clips import SceneClips
 from magvit3d.evaluation.metres import trajectories
 from magvit3d.evaluation.metres.silhouettes import KnownSolid

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from data_gen import cameras, rigs
-from data_gen.options import DatasetOptions
+from data_gen.rendering import cameras
+from data_gen.scenes import rigs
+from data_gen.scenes.options import DatasetOptions
 from magvit3d.evaluation.metres.triangulation import triangulate
 
 

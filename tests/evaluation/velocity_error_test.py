@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from data_gen import schema, soft_figures
-from data_gen.options import DatasetOptions
-from data_gen.phyworld_laws import FRAME_S
+from data_gen import schema
+from data_gen.rendering import soft_figures
 from data_gen.scene_makers import make_scene
+from data_gen.scenes.options import DatasetOptions
+from data_gen.scenes.phyworld_laws import FRAME_S
 from magvit3d.evaluation import velocity_error
 
 _SPLITS = ("train", "ood_size", "ood_speed", "ood_size_speed")

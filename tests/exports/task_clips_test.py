@@ -13,7 +13,7 @@ import recorded
 import shrunk
 from PIL import Image
 
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
 from magvit3d.api import Magvit
 from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError

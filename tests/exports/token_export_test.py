@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import shrunk
 
-from data_gen import shards
 from data_gen.errors import DataError
-from data_gen.features import Feature
-from data_gen.records import decode_scene
-from data_gen.scene_source import SceneSource
-from data_gen.tfrecord import TFRecordSource
+from data_gen.records import shards
+from data_gen.records.features import Feature
+from data_gen.records.records import decode_scene
+from data_gen.records.scene_source import SceneSource
+from data_gen.records.tfrecord import TFRecordSource
 from magvit3d import tokenize
 from magvit3d.api import Magvit
 from magvit3d.cli import console, jax_setup

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from data_gen import folder_lock
+from data_gen.files import folder_lock
 from launch import (
   local_runs,
   schedule,

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data_gen import cameras as rigs
+from data_gen.rendering import cameras as rigs
 from magvit3d.models.bert import Bert
 from magvit3d.models.cameras import RayEmbed, plucker_rays
 
@@ -34,7 +34,7 @@ def rays():
 
 @pytest.mark.parametrize("depth_m", [0.5, 3.0])
 def test_points_of_a_ray_are_seen_in_the_centre_of_its_cell(rays, depth_m):
-  """Projected as `data_gen.cameras` says; float32 at a few metres."""
+  """Projected as `data_gen.rendering.cameras` says; float32 at a few metres."""
   intrinsics, poses = _cameras()
   for view in range(_VIEWS):
     direction, moment = rays[view, ..., :3], rays[view, ..., 3:]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from report_inputs import make_confusion, make_gallery, make_paths, make_workdir
 
-from data_gen import cameras
 from data_gen.previews import view3d
+from data_gen.rendering import cameras
 from magvit3d.report import run_report
 
 pytestmark = pytest.mark.slow  # In Chromium: .ci/nightly.

@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 from preview_data import NUM_FRAMES, SIZE, make_footage, make_plain, make_rich
 
-from data_gen import cameras, preview, schema
+from data_gen import preview, schema
 from data_gen.previews import charts, facts, pictures, scene_page
 from data_gen.previews.data_set import DataSet
-from data_gen.scenes import make_scene
+from data_gen.rendering import cameras
+from data_gen.scenes.scenes import make_scene
 
 pytestmark = pytest.mark.slow  # In Chromium: .ci/nightly.
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from data_gen import schema
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
 from magvit3d import demo
 from magvit3d.api import Magvit
 from magvit3d.cli import console

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from data_gen import cameras as rigs
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
+from data_gen.rendering import cameras as rigs
 from magvit3d.api import Magvit
 from magvit3d.errors import UserError
 from magvit3d.inference import user_scenes

@@ -9,8 +9,8 @@ import pytest
 import recorded
 from PIL import Image
 
-from data_gen import cameras as rigs
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
+from data_gen.rendering import cameras as rigs
 from magvit3d import tokenize
 from magvit3d.api import Magvit
 from magvit3d.cli import console, jax_setup

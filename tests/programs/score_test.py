@@ -13,7 +13,7 @@ import recorded
 import shrunk
 import small_scenes
 
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
 from magvit3d import score
 from magvit3d.evaluation.metres import scene_scores
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data_gen.options import DatasetOptions
+from data_gen.scenes.options import DatasetOptions
 from magvit3d.report import run_passport, run_report
 from magvit3d.run import data_manifest, passport
 

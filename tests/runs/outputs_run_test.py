@@ -10,7 +10,7 @@ import pytest
 import shrunk
 import small_data_sets
 
-from data_gen import failpoints
+from data_gen.files import failpoints
 from magvit3d.experiment import Experiment
 
 _FIELDS = {"stages": "data,tokenizer,transformer", "data__num_colors": 2}

@@ -14,7 +14,7 @@ from small_networks import VQVAE
 
 from data_gen.errors import DataError
 from data_gen.generate import generate
-from data_gen.options import DatasetOptions
+from data_gen.scenes.options import DatasetOptions
 from magvit3d import compare, upstream
 from magvit3d.errors import UserError
 from magvit3d.experiment import Experiment

@@ -9,7 +9,7 @@ import pytest
 import shrunk
 import small_studies
 
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
 from magvit3d import compare
 from magvit3d.api import Magvit
 from magvit3d.checkpoints import identity

@@ -10,8 +10,8 @@ import small_studies
 
 from data_gen import schema
 from data_gen.generate import generate
-from data_gen.options import DatasetOptions
-from data_gen.scene_source import SceneSource, read_manifest
+from data_gen.records.scene_source import SceneSource, read_manifest
+from data_gen.scenes.options import DatasetOptions
 from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 from magvit3d.experiment import Experiment

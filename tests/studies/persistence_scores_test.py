@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data_gen import objects
+from data_gen.scenes import objects
 from magvit3d.config.studies import PersistenceConfig
 from magvit3d.errors import UserError
 from magvit3d.studies.persistence import (

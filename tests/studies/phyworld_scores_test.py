@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from data_gen import cues, schema
+from data_gen import schema
 from data_gen.generate import generate
-from data_gen.options import DatasetOptions
-from data_gen.phyworld_laws import FRAME_S
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
+from data_gen.scenes import cues
+from data_gen.scenes.options import DatasetOptions
+from data_gen.scenes.phyworld_laws import FRAME_S
 from magvit3d.config.networks import TransformerConfig
 from magvit3d.config.prediction import PredictionConfig
 from magvit3d.evaluation.held_out import HeldOutScenes

@@ -9,8 +9,8 @@ import shrunk
 import small_studies
 
 from data_gen.generate import generate
-from data_gen.options import DatasetOptions
-from data_gen.violations import KINDS
+from data_gen.scenes.options import DatasetOptions
+from data_gen.scenes.violations import KINDS
 from magvit3d.api import Magvit
 from magvit3d.errors import UserError
 from magvit3d.experiment import Experiment

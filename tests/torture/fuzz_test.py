@@ -7,7 +7,8 @@ import pathlib
 import numpy as np
 import pytest
 
-from data_gen import examples, json_files
+from data_gen.files import json_files
+from data_gen.records import examples
 from tests.torture import fuzz, fuzz_readers
 
 hypothesis = pytest.importorskip("hypothesis")

@@ -30,7 +30,7 @@ import shrunk  # noqa: E402
 from absl import app  # noqa: E402
 
 import magvit3d.experiment  # noqa: E402, F401
-from data_gen import failpoints  # noqa: E402
+from data_gen.files import failpoints  # noqa: E402
 from magvit3d import main as main_program  # noqa: E402
 from magvit3d.cli import command_line  # noqa: E402
 
@@ -101,7 +101,7 @@ def live(
   Args:
     workdir: Its folder.
     last: Stage to end with.
-    failpoint: See `data_gen.failpoints`.
+    failpoint: See `data_gen.files.failpoints`.
     log: Gets the names of all failpoints that are passed.
     kill_after_s: When to kill it; None: never.
     max_file_bytes: Of all files that it writes; None: no limit.

@@ -18,9 +18,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from data_gen import video_files
 from data_gen.errors import DataError
-from data_gen.folder_contents import visible_children, walk
+from data_gen.files import video_files
+from data_gen.files.folder_contents import visible_children, walk
 from magvit3d.data.videos import damaged_videos, image_folder, labelled_files
 from magvit3d.data.videos.video_clips import Framing, Video, VideoClips
 from magvit3d.media.animated_picture import SUFFIXES as ANIMATION_SUFFIXES

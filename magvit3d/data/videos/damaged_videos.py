@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from data_gen import video_files
 from data_gen.errors import DataError
+from data_gen.files import video_files
 
 Opened = TypeVar("Opened")
 _MOST_NAMED = 20

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from data_gen import pictures
 from data_gen.errors import DataError
-from data_gen.rgb_images import to_rgb
+from data_gen.files import pictures
+from data_gen.files.rgb_images import to_rgb
 from magvit3d.data.videos import labelled_files
 
 SUFFIXES = (".jpeg", ".jpg", ".png")

@@ -10,9 +10,9 @@ import os
 import pathlib
 from collections.abc import Collection, Iterable
 
-from data_gen import user_paths
 from data_gen.errors import DataError
-from data_gen.folder_contents import printable_name, visible_children
+from data_gen.files import user_paths
+from data_gen.files.folder_contents import printable_name, visible_children
 
 SPLITS = ("train", "validation", "test")
 

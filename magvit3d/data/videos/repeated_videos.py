@@ -5,8 +5,9 @@ import os
 import pathlib
 from collections.abc import Collection, Iterator, Sequence
 
-from data_gen import shards, user_paths
-from data_gen.folder_contents import visible_children
+from data_gen.files import user_paths
+from data_gen.files.folder_contents import visible_children
+from data_gen.records import shards
 from magvit3d.data.videos.labelled_files import SPLITS
 
 _END_BYTES = 1 << 16

@@ -15,11 +15,12 @@ from typing import Annotated, Any, NotRequired, SupportsIndex, TypedDict
 
 import msgspec
 
-from data_gen import examples, json_files, plain_files, user_paths
-from data_gen.array_records import ArrayRecordSource
 from data_gen.errors import DataError
-from data_gen.record_source import RecordSource
-from data_gen.tfrecord import TFRecordSource
+from data_gen.files import json_files, plain_files, user_paths
+from data_gen.records import examples
+from data_gen.records.array_records import ArrayRecordSource
+from data_gen.records.record_source import RecordSource
+from data_gen.records.tfrecord import TFRecordSource
 from magvit3d.data.videos.labelled_files import fingerprint
 
 _INFO_NAME = "dataset_info.json"

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from data_gen import pictures, plain_files
 from data_gen.errors import DataError
-from data_gen.rgb_images import to_rgb
+from data_gen.files import pictures, plain_files
+from data_gen.files.rgb_images import to_rgb
 from magvit3d.data.videos import tfds_records
 
 _SPLITS = {"train": "train", "validation": "test", "test": "test"}

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from absl import logging
 
-from data_gen import video_files
 from data_gen.errors import DataError
+from data_gen.files import video_files
 from magvit3d.data.videos import (
   damaged_videos,
   labelled_files,

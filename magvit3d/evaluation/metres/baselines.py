@@ -6,9 +6,9 @@ Clips are uint8 (v, t, h, w, 3), those of all cameras of a scene.
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from data_gen import ground, renderer, rotations, solids
-from data_gen.cameras import MIN_DEPTH_M, Cameras
-from data_gen.rays import Solid
+from data_gen.rendering import ground, renderer, rotations, solids
+from data_gen.rendering.cameras import MIN_DEPTH_M, Cameras
+from data_gen.rendering.rays import Solid
 from magvit3d.evaluation.metres.scenes import ScoredScene
 
 BACKGROUND_ONLY = "background_only"

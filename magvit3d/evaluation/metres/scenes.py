@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from data_gen import schema
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
 from magvit3d.data.clips import background_of
 from magvit3d.errors import UserError
 from magvit3d.evaluation.metres.silhouettes import KnownSolid

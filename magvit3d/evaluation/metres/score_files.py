@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import magvit3d
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
 from magvit3d.errors import UserError
 from magvit3d.evaluation.metres import scenes, summary
 from magvit3d.evaluation.metres.scenes import ScoredScene

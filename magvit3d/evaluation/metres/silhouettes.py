@@ -5,7 +5,7 @@ so the two are not the same: with the default cameras 4 mm apart for cubes, and
 93 for cones. All solids are convex: the silhouette is the convex hull of the
 projected outline, cut by the edge of the image.
 
-Conventions: see `data_gen.cameras`.
+Conventions: see `data_gen.rendering.cameras`.
 """
 
 import dataclasses
@@ -13,8 +13,8 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from data_gen import rotations, solids
-from data_gen.cameras import MIN_DEPTH_M
+from data_gen.rendering import rotations, solids
+from data_gen.rendering.cameras import MIN_DEPTH_M
 
 # The hull is sampled in this many directions: the corners that it misses turn
 # by less than 1 degree, and move centroids by less than 0.01 px (see the test).

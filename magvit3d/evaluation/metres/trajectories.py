@@ -5,8 +5,8 @@ silhouette is not its projected origin: with the recorded shape, size and
 orientation of the solid the difference is predicted where the estimate puts it,
 and subtracted, twice. Without them the estimate is called raw.
 
-World and cameras: see `data_gen.cameras`. Frames are estimated one by one:
-nothing is smoothed over time.
+World and cameras: see `data_gen.rendering.cameras`. Frames are estimated one by
+one: nothing is smoothed over time.
 """
 
 import numpy as np

@@ -5,7 +5,7 @@ direct linear transform), then one Gauss-Newton step on the sum of the squared
 reprojection errors. Where three views or more contradict each other, those are
 left out that do not agree with the most others.
 
-Conventions: see `data_gen.cameras`.
+Conventions: see `data_gen.rendering.cameras`.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ import itertools
 import numpy as np
 from jaxtyping import Bool, Float
 
-from data_gen.cameras import MIN_DEPTH_M
+from data_gen.rendering.cameras import MIN_DEPTH_M
 
 # Views are left out where all together miss by more than this, and the others
 # then miss by less than this share of it.

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from data_gen import array_files
+from data_gen.files import array_files
 from magvit3d.errors import UserError
 
 _KEYS = ("scene_id", "frames")

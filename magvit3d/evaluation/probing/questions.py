@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
 
 AHEAD = (0, 1, 5)  # Frames after the last given one.
 

@@ -21,7 +21,7 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import PyTree
 
-from data_gen import array_files, plain_files
+from data_gen.files import array_files, plain_files
 from magvit3d.errors import UserError
 
 Leaf = tuple[str, ...]  # Names of a parameter's modules, and its own.

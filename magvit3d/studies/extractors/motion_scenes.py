@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int
 
 from data_gen import schema
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
 from magvit3d.errors import UserError
 
 

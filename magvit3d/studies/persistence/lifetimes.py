@@ -2,10 +2,10 @@
 
 An object that passes lives L frames, L = 1, 2, 3 equally likely, from a first
 frame that is any of the T - L + 1 that leave it whole
-(`data_gen.objects.draw_lifetime`); one that stays is there from the first frame
-on. So whatever comes later, or has gone, passes. Of what was there in all k
-frames so far nothing tells more than the law: it stays, unless more of those
-that pass are like that. Beyond the third frame none are.
+(`data_gen.scenes.objects.draw_lifetime`); one that stays is there from the
+first frame on. So whatever comes later, or has gone, passes. Of what was there
+in all k frames so far nothing tells more than the law: it stays, unless more of
+those that pass are like that. Beyond the third frame none are.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from data_gen.objects import MAX_TRANSIENT_FRAMES
+from data_gen.scenes.objects import MAX_TRANSIENT_FRAMES
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ import optax
 from jaxtyping import Float, PyTree
 
 from data_gen import schema
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
 from magvit3d.checkpoints import identity
 from magvit3d.config.studies import PersistenceConfig
 from magvit3d.data.clips import spread_indices

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from data_gen import schema
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
 from magvit3d.monitoring import stage_progress
 
 # Frames (n, t, h, w, 3), uint8, to tokens (n, t', y, x).

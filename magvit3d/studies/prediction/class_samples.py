@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float, Int
 
-from data_gen.scene_source import SceneSource
+from data_gen.records.scene_source import SceneSource
 from magvit3d.evaluation.probing import questions
 from magvit3d.evaluation.probing.attention import Targets, TrainedProbe
 from magvit3d.evaluation.results import Results

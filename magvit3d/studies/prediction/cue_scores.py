@@ -1,4 +1,4 @@
-"""Which of two tied attributes a predictor goes by; see `data_gen.cues`.
+"""Which of two tied attributes a predictor goes by; see `data_gen.scenes.cues`.
 
 In split ood_cues the tie is broken. What an object is like at the end of a clip
 is found in the pixels: of two values of an attribute, the nearer one.
@@ -9,8 +9,9 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from data_gen import cues, soft_figures
-from data_gen.phyworld_laws import FRAME_S, WORLD_WIDTH
+from data_gen.rendering import soft_figures
+from data_gen.scenes import cues
+from data_gen.scenes.phyworld_laws import FRAME_S, WORLD_WIDTH
 from magvit3d.evaluation import velocity_error
 from magvit3d.evaluation.held_out import HeldOutScenes
 from magvit3d.evaluation.outputs import to_uint8

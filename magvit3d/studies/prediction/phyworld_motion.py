@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from data_gen import schema, soft_figures
-from data_gen.scene_source import SceneSource, read_manifest
+from data_gen import schema
+from data_gen.records.scene_source import SceneSource, read_manifest
+from data_gen.rendering import soft_figures
 from magvit3d.evaluation.held_out import HeldOutScenes
 from magvit3d.run.data import RunData
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
-from data_gen.phyworld_laws import FRAME_S
+from data_gen.scenes.phyworld_laws import FRAME_S
 from magvit3d.config.prediction import PredictionConfig
 from magvit3d.evaluation import checks, velocity_error
 from magvit3d.evaluation.held_out import HeldOutScenes

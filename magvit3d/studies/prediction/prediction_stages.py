@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from data_gen import cues
+from data_gen.scenes import cues
 from magvit3d.config.prediction import GUIDED, REGRESSIONS
 from magvit3d.data.scene_clips import fold_views
 from magvit3d.evaluation import image_metrics

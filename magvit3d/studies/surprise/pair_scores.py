@@ -3,8 +3,8 @@
 import numpy as np
 
 from data_gen import schema
-from data_gen.scene_source import SceneSource
-from data_gen.violations import ALL_VIEWS, KINDS
+from data_gen.records.scene_source import SceneSource
+from data_gen.scenes.violations import ALL_VIEWS, KINDS
 from magvit3d.api import Magvit
 from magvit3d.data.scene_clips import spread_views
 from magvit3d.errors import UserError

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_gen import array_files, json_files, user_paths
+from data_gen.files import array_files, json_files, user_paths
 from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 from magvit3d.inference.action_rollouts import ActionRollouts

@@ -22,7 +22,7 @@ def prepare_npz(folder):
 
 
 def read_npz(folder, data):
-  from data_gen import array_files
+  from data_gen.files import array_files
 
   (folder / "a.npz").write_bytes(data)
   arrays = array_files.open_npz(folder / "a.npz")

@@ -18,7 +18,7 @@ def make_data_set(file_format: str = "tfrecord") -> dict[str, bytes]:
 
   with tempfile.TemporaryDirectory() as folder:
     from data_gen.generate import generate
-    from data_gen.options import DatasetOptions
+    from data_gen.scenes.options import DatasetOptions
 
     options = DatasetOptions(
       output_dir=folder,
@@ -52,7 +52,7 @@ def prepare_data(name, file_format="tfrecord"):
 
 
 def _all_scenes(folder):
-  from data_gen.scene_source import SceneSource
+  from data_gen.records.scene_source import SceneSource
 
   source = SceneSource(folder, "train")
   return [source.scene(i) for i in range(len(source))]
@@ -97,7 +97,7 @@ def read_verify(name):
 def _records():
   import tempfile
 
-  from data_gen.tfrecord import TFRecordSource
+  from data_gen.records.tfrecord import TFRecordSource
 
   with tempfile.TemporaryDirectory() as folder:
     put_files(make_data_set(), pathlib.Path(folder))
@@ -112,8 +112,8 @@ def prepare_record(folder):
 
 def read_record(folder, data):
   """A record whose checks are right, in a data set whose manifest is."""
-  from data_gen import shards
-  from data_gen.scene_source import SceneSource
+  from data_gen.records import shards
+  from data_gen.records.scene_source import SceneSource
 
   path = folder / SHARD
   path.unlink(missing_ok=True)
@@ -132,7 +132,7 @@ def read_record(folder, data):
 def prepare_values(folder):
   import tempfile
 
-  from data_gen.scene_source import SceneSource
+  from data_gen.records.scene_source import SceneSource
 
   put_files(make_data_set(), folder)
   with tempfile.TemporaryDirectory() as other:
@@ -151,10 +151,10 @@ def prepare_values(folder):
 
 def read_values(folder, data):
   """A sound record whose numbers are others, and what is shown of it."""
-  from data_gen import examples
-  from data_gen.features import Feature
   from data_gen.previews import scene_page
   from data_gen.previews.data_set import DataSet
+  from data_gen.records import examples
+  from data_gen.records.features import Feature
 
   try:
     given = json.loads(data)
@@ -178,6 +178,6 @@ def read_values(folder, data):
 
 
 def read_example(folder, data):
-  from data_gen import examples
+  from data_gen.records import examples
 
   return examples.decode_example(data)

@@ -7,7 +7,7 @@ from tests.torture.readers import data_sets
 
 
 def read_json(folder, data):
-  from data_gen import json_files
+  from data_gen.files import json_files
 
   (folder / "a.json").write_bytes(data)
   value = json_files.read(folder / "a.json", Any)
@@ -65,15 +65,15 @@ def prepare_calibration(folder):
 
 
 def read_calibration(folder, data):
-  from data_gen import calibration
+  from data_gen.footage import calibration
 
   (folder / "c.json").write_bytes(data)
   calibration.read_calibration(folder / "c.json")
 
 
 def read_track(folder, data):
-  from data_gen import tracks
-  from data_gen.json_fields import JsonField
+  from data_gen.files.json_fields import JsonField
+  from data_gen.footage import tracks
 
   (folder / "t.csv").write_bytes(data)
   tracks.read_track(JsonField("t.csv", "track", folder / "c.json"))

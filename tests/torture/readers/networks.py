@@ -19,7 +19,7 @@ def _pretrained() -> dict[str, bytes]:
   import jax.numpy as jnp
   from small_networks import MASKGVT, TRANSFORMER, VQVAE
 
-  from data_gen import cameras
+  from data_gen.rendering import cameras
   from magvit3d.config.run import RunConfig
   from magvit3d.inference import trained
   from magvit3d.pretrained import files
@@ -164,7 +164,7 @@ def read_orbax(folder, data):
 
 
 def prepare_tfds(folder):
-  from data_gen import examples, shards
+  from data_gen.records import examples, shards
 
   home = folder / "ucf101/ucf101_1/1.0.0"
   home.mkdir(parents=True)
@@ -203,7 +203,7 @@ def _read_ucf101(videos):
 
 
 def prepare_tfds_record(folder):
-  from data_gen import examples
+  from data_gen.records import examples
 
   _prepare_tfds_info(folder)
   return [
@@ -223,7 +223,7 @@ def _prepare_tfds_info(folder):
 
 
 def read_tfds_record(folder, data):
-  from data_gen import shards
+  from data_gen.records import shards
   from magvit3d.data.videos.tfds_videos import Ucf101
 
   path = folder / "ucf101/ucf101_1/1.0.0/ucf101-train.tfrecord-00000-of-00001"
@@ -233,8 +233,8 @@ def read_tfds_record(folder, data):
 
 
 def prepare_tokens(folder):
-  from data_gen import shards
-  from data_gen.records import encode_scene
+  from data_gen.records import shards
+  from data_gen.records.records import encode_scene
   from magvit3d.data import token_records
 
   features = token_records.make_features((2, 2, 2), 1, 300)

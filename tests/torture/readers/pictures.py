@@ -32,7 +32,7 @@ def prepare_pictures(folder):
 
 
 def read_picture(folder, data):
-  from data_gen import mask_files
+  from data_gen.footage import mask_files
   from magvit3d.data.videos.image_folder import ImageFile
 
   (folder / "a.png").write_bytes(data)
@@ -72,13 +72,13 @@ def read_animation(suffix):
 
 
 def read_png(folder, data):
-  from data_gen import png
+  from data_gen.files import png
 
   png.decode_png(memoryview(data), np.zeros((7, 9, 3), np.uint8))
 
 
 def prepare_png(folder):
-  from data_gen import png
+  from data_gen.files import png
 
   rng = np.random.default_rng(0)
   return [
@@ -99,7 +99,7 @@ def prepare_video(name):
 
 def read_video(name):
   def read(folder, data):
-    from data_gen import video_files
+    from data_gen.files import video_files
 
     path = folder / f"fuzzed{pathlib.Path(name).suffix}"
     path.write_bytes(data)

@@ -1,0 +1,1 @@
+"""Clips of moving digits, and the images of digits they are made of."""

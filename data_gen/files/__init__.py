@@ -1,0 +1,1 @@
+"""Files of users and of others: opened, read within limits, and locked."""

@@ -1,0 +1,1 @@
+"""Calibrated videos of several cameras as scenes."""

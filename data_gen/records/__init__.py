@@ -1,0 +1,1 @@
+"""Scenes as records: features, file formats, shards, and reading by number."""

@@ -1,0 +1,1 @@
+"""Solids, cameras, light: what a camera sees of objects at a time."""

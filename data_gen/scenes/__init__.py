@@ -1,0 +1,1 @@
+"""Scenes by their laws: which objects move how, and before which cameras."""
