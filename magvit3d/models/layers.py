@@ -54,6 +54,13 @@ def default_conv_implementation() -> str:
   return "onednn" if target.is_here() and onednn.is_available() else "frames"
 
 
+def uses_onednn(clips: Array, kernel_size: Sequence[int]) -> bool:
+  """Returns whether oneDNN is the fastest for clips, and can take them."""
+  return default_conv_implementation() == "onednn" and _suits_onednn(
+    clips, kernel_size
+  )
+
+
 def _conv(x: Array, kernel: Array, strides, padding) -> Array:
   spatial = "THW"[-(kernel.ndim - 2) :]
   return lax.conv_general_dilated(
@@ -138,8 +145,8 @@ def _kernel_gradient(clips, gradient, shape, padding) -> Array:
   return total.sum(axis=0).reshape(shape)
 
 
-def _suits_onednn(clips, kernel) -> bool:
-  return clips.dtype == jnp.float32 and math.prod(kernel.shape[:-2]) > 1
+def _suits_onednn(clips, kernel_size) -> bool:
+  return clips.dtype == jnp.float32 and math.prod(kernel_size) > 1
 
 
 def _add_bias(x: Array, bias: Array) -> Array:
@@ -221,7 +228,7 @@ class Conv(nn.Module):
       x = pad_spatial(x, self.kernel_size, self.padding_mode)
       padding = "VALID"
     implementation = self.implementation if len(strides) == 3 else "xla"
-    if implementation == "onednn" and _suits_onednn(x, kernel):
+    if implementation == "onednn" and _suits_onednn(x, kernel.shape[:-2]):
       x = onednn.conv3d(x, kernel, strides, padding)
     elif (
       implementation != "xla"
@@ -296,7 +303,7 @@ class ConvTranspose(nn.Module):
     bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
     kernel, x = kernel.astype(self.dtype), x.astype(self.dtype)
     implementation = self.implementation if ndim == 3 else "xla"
-    if implementation == "onednn" and _suits_onednn(x, kernel):
+    if implementation == "onednn" and _suits_onednn(x, kernel.shape[:-2]):
       x = onednn.conv3d_transpose(x, kernel, self.strides)
     elif implementation != "xla":
       x = conv_transpose3d_over_frames(x, kernel, self.strides[0])

@@ -144,13 +144,14 @@ def conv3d(
   clips: Float[Array, "b t h w c"],
   kernel: Float[Array, "kt kh kw c f"],
   strides: Sequence[int],
-  padding: str,
+  padding: str | Sequence[tuple[int, int]],
 ) -> Float[Array, "b t2 h2 w2 f"]:
-  """A 3D convolution; `padding` is 'SAME' or 'VALID', as in `lax`."""
-  pads = lax.padtype_to_pads(
-    clips.shape[1:4], kernel.shape[:3], strides, padding
-  )
-  before, after = zip(*pads, strict=True)
+  """A 3D convolution; `padding` is 'SAME', 'VALID', or zeros, as in `lax`."""
+  if isinstance(padding, str):
+    padding = lax.padtype_to_pads(
+      clips.shape[1:4], kernel.shape[:3], strides, padding
+    )
+  before, after = zip(*padding, strict=True)
   return _convolve(clips, kernel, (tuple(strides), before, after))
 
 

@@ -3,11 +3,15 @@
 All of them act on channel-last arrays (n, *spatial, c).
 """
 
+import functools
 from collections.abc import Sequence
 
+import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
+
+from magvit3d.models import target
 
 
 def average_pool(x: Array, window: Sequence[int]) -> Array:
@@ -28,6 +32,32 @@ def average_pool(x: Array, window: Sequence[int]) -> Array:
       x = jnp.concatenate([x, last], axis=axis)
     shape = (*x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1 :])
     x = x.reshape(shape).mean(axis=axis + 1)
+  return x
+
+
+def max_pool(x: Array, window: Sequence[int], strides: Sequence[int]) -> Array:
+  """Takes the largest of each window of (n, *spatial, c), 'SAME' padding.
+
+  On CPUs one axis after the other, as the largest of slices: the gradient of
+  reduce_window runs on one core there, and takes half of a step of I3D.
+  """
+  if target.platform() != "cpu":
+    return nn.max_pool(x, tuple(window), tuple(strides), "SAME")
+  pads = lax.padtype_to_pads(x.shape[1:-1], window, strides, "SAME")
+  for axis, (size, stride, pad) in enumerate(
+    zip(window, strides, pads, strict=True), start=1
+  ):
+    widths = [(0, 0)] * x.ndim
+    widths[axis] = pad
+    padded = jnp.pad(x, widths, constant_values=-jnp.inf)
+    last = padded.shape[axis] - size
+    x = functools.reduce(
+      jnp.maximum,
+      [
+        lax.slice_in_dim(padded, i, i + last + 1, stride, axis)
+        for i in range(size)
+      ],
+    )
   return x
 
 

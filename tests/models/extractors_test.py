@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from magvit3d.config.studies import EXTRACTORS, ExtractorsConfig
-from magvit3d.models import extractors
+from magvit3d.models import extractors, layers, onednn
 
 _CONFIG = ExtractorsConfig(
   features=dict.fromkeys(EXTRACTORS, 8),
@@ -63,23 +63,48 @@ def test_every_frame_that_is_given_counts(network):
     assert np.abs(apply(variables, changed, is_seen)[0] - before).max() > 0
 
 
-def test_a_unit_is_a_3d_convolution():
-  unit = extractors.TrainedUnit(4, (3, 3, 3), is_linear=True)
+@pytest.mark.parametrize("implementation", ["frames", "onednn"])
+@pytest.mark.parametrize("size, stride", [((3, 3, 3), 1), ((5, 4, 3), 2)])
+def test_a_unit_is_a_3d_convolution(implementation, size, stride, monkeypatch):
+  if implementation == "onednn" and (reason := onednn.why_not()):
+    pytest.skip(reason)
+  monkeypatch.setattr(
+    layers, "default_conv_implementation", lambda: implementation
+  )
+  unit = extractors.TrainedUnit(4, size, stride, is_linear=True)
   clips = jax.random.normal(jax.random.key(0), (2, 5, 6, 6, 3))
   variables = unit.init(jax.random.key(1), clips)
-  kernel = variables["params"]["Conv_0"]["kernel"].reshape(3, 3, 3, 3, 4)
-  wanted = jax.lax.conv_general_dilated(
-    clips,
-    kernel.transpose(2, 0, 1, 3, 4),
-    (1, 1, 1),
-    "SAME",
-    dimension_numbers=("NTHWC", "THWIO", "NTHWC"),
-  )
-  axes = (1, 2, 3, 4)
-  mean = wanted.mean(axes, keepdims=True)
-  # Of the norm: its epsilon is 1e-6, and both sums have 81 float32 products.
-  wanted = (wanted - mean) / jnp.sqrt(wanted.var(axes, keepdims=True) + 1e-6)
-  np.testing.assert_allclose(unit.apply(variables, clips), wanted, atol=1e-4)
+
+  def reference(kernel, clips):
+    taps = kernel.reshape(*size[1:], size[0], 3, 4).transpose(2, 0, 1, 3, 4)
+    wanted = jax.lax.conv_general_dilated(
+      clips,
+      taps,
+      (stride,) * 3,
+      # As many frames before as after; height and width as 'SAME' has them.
+      [
+        (size[0] // 2,) * 2,
+        *jax.lax.padtype_to_pads((6, 6), size[1:], (stride,) * 2, "SAME"),
+      ],
+      dimension_numbers=("NTHWC", "THWIO", "NTHWC"),
+    )
+    axes = (1, 2, 3, 4)
+    mean = wanted.mean(axes, keepdims=True)
+    return (wanted - mean) / jnp.sqrt(wanted.var(axes, keepdims=True) + 1e-6)
+
+  def unit_of(kernel, clips):
+    params = variables["params"] | {"Conv_0": {"kernel": kernel}}
+    return unit.apply({"params": params}, clips)
+
+  kernel = variables["params"]["Conv_0"]["kernel"]
+  found, pull_back = jax.vjp(unit_of, kernel, clips)
+  wanted, pull_back_wanted = jax.vjp(reference, kernel, clips)
+  # Sums of 180 float32 products at most; those of gradients have 600, and
+  # values of about 30.
+  np.testing.assert_allclose(found, wanted, atol=1e-4)
+  way = jax.random.normal(jax.random.key(2), wanted.shape)
+  for one, other in zip(pull_back(way), pull_back_wanted(way), strict=True):
+    np.testing.assert_allclose(one, other, atol=1e-3)
 
 
 def test_i3d_has_the_published_layers():

@@ -1,5 +1,7 @@
 """Tests of halving and doubling grids against other routes."""
 
+import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -73,3 +75,24 @@ def test_nearest_upsampling_repeats_values():
   got = resampling.upsample_nearest(x, (1, 2, 2))
   expected = np.kron(np.asarray(x), np.ones((1, 1, 2, 2, 1), np.float32))
   np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize(
+  "window, strides", [((3, 3, 3), (1, 1, 1)), ((1, 3, 2), (1, 2, 2))]
+)
+def test_max_pool_is_that_of_windows_with_its_gradient(window, strides):
+  """No two values are equal, so that one of each window gets its gradient."""
+  rng = np.random.default_rng(0)
+  shape = (2, 3, 5, 6, 2)
+  x = jnp.asarray(rng.permutation(360).reshape(shape) - 180.0, jnp.float32)
+
+  def by_windows(x):
+    return nn.max_pool(x, window, strides, "SAME")
+
+  found, pull_back = jax.vjp(
+    lambda x: resampling.max_pool(x, window, strides), x
+  )
+  wanted, pull_back_wanted = jax.vjp(by_windows, x)
+  np.testing.assert_array_equal(found, wanted)
+  way = jnp.asarray(rng.integers(1, 9, wanted.shape), jnp.float32)
+  np.testing.assert_array_equal(pull_back(way)[0], pull_back_wanted(way)[0])

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from magvit3d.models.published.resize import resize_bilinear
+from magvit3d.models.resampling import max_pool
 
 FRAME_SIZE = 224  # Pixels.
 MIN_FRAMES = 9
@@ -105,7 +106,7 @@ class Inception(nn.Module):
     for index, (narrow, out) in enumerate((self.first, self.second), start=1):
       y = unit(narrow, name=f"Branch_{index}.Conv3d_0a_1x1")(x)
       branches.append(unit(out, 3, name=f"Branch_{index}.Conv3d_0b_3x3")(y))
-    y = nn.max_pool(x, (3, 3, 3), (1, 1, 1), "SAME")
+    y = max_pool(x, (3, 3, 3), (1, 1, 1))
     branches.append(unit(self.pooled, name="Branch_3.Conv3d_0b_1x1")(y))
     return jnp.concatenate(branches, axis=-1)
 
@@ -129,12 +130,12 @@ def trunk(
     return max(round(channels * channel_share), 4)
 
   x = unit(scaled(64), 7, 2, name="Conv3d_1a_7x7")(x)
-  x = nn.max_pool(x, (1, 3, 3), (1, 2, 2), "SAME")
+  x = max_pool(x, (1, 3, 3), (1, 2, 2))
   x = unit(scaled(64), name="Conv3d_2b_1x1")(x)
   x = unit(scaled(192), 3, name="Conv3d_2c_3x3")(x)
   for name, channels in _BLOCKS.items():
     if name in _POOLINGS:
-      x = nn.max_pool(x, *_POOLINGS[name], "SAME")
+      x = max_pool(x, *_POOLINGS[name])
     x = Inception(*scaled(channels), unit=unit, name=name)(x)
   return x
 
