@@ -45,13 +45,13 @@ class TrainedUnit(nn.Module):
       (value,) * 3 if isinstance(value, int) else tuple(value)
       for value in (self.kernel_size, self.stride)
     )
-    x = _UnitConv(self.filters, kernel_size, strides, name="Conv_0")(x)
+    x = _ClipConv(self.filters, kernel_size, strides, name="Conv_0")(x)
     x = nn.GroupNorm(num_groups=1)(x)
     return x if self.is_linear else nn.relu(x)
 
 
-class _UnitConv(nn.Module):
-  """A 3D convolution of zero-padded clips, without bias.
+class _ClipConv(nn.Module):
+  """A 3D convolution of zero-padded clips.
 
   Its kernel is that of a 2D convolution of frames with others beside them, as
   which it runs where oneDNN does not: on CPUs much faster than XLA's 3D one.
@@ -60,21 +60,27 @@ class _UnitConv(nn.Module):
   filters: int
   kernel_size: tuple[int, int, int]
   strides: tuple[int, int, int]
+  use_bias: bool = False
+  kernel_init: Callable = nn.initializers.he_normal()
 
   @nn.compact
   def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b s y x d"]:
     depth, *sides = self.kernel_size
     shape = (*sides, depth * x.shape[-1], self.filters)
-    kernel = self.param("kernel", nn.initializers.he_normal(), shape)
+    kernel = self.param("kernel", self.kernel_init, shape)
+    bias = 0.0
+    if self.use_bias:
+      bias = self.param("bias", nn.initializers.zeros_init(), (self.filters,))
     time_padding = (depth - 1) // 2, depth // 2
     if layers.uses_onednn(x, self.kernel_size):
       taps = kernel.reshape(*sides, depth, x.shape[-1], self.filters)
       padding = lax.padtype_to_pads(
         x.shape[2:4], sides, self.strides[1:], "SAME"
       )
-      return onednn.conv3d(
+      x = onednn.conv3d(
         x, jnp.moveaxis(taps, 2, 0), self.strides, (time_padding, *padding)
       )
+      return x + bias
     x = _beside(x, time_padding)[:, :: self.strides[0]]
     b, t, *_ = x.shape
     x = lax.conv_general_dilated(
@@ -84,7 +90,7 @@ class _UnitConv(nn.Module):
       "SAME",
       dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
-    return x.reshape(b, t, *x.shape[1:])
+    return x.reshape(b, t, *x.shape[1:]) + bias
 
 
 def _beside(x: Float[Array, "b t h w c"], around: tuple[int, int]) -> Array:
@@ -171,14 +177,18 @@ class Frames(nn.Module):
   @nn.compact
   def __call__(self, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b t f"]:
     """Returns features of clips with values in [0, 1]."""
-    b, t, *_ = clips.shape
-    x = clips.reshape(b * t, *clips.shape[2:])
+    x = clips
+    init = nn.initializers.lecun_normal()
     for level in range(3):
-      x = nn.Conv(self.width * 2**level, (3, 3), (2, 2))(x)
-      x = nn.gelu(nn.GroupNorm(num_groups=1)(x))
+      x = _ClipConv(
+        self.width * 2**level, (1, 3, 3), (1, 2, 2), True, init,
+        name=f"Conv_{level}",
+      )(x)  # fmt: skip
+      frames = x.reshape(-1, *x.shape[2:])
+      x = nn.gelu(nn.GroupNorm(num_groups=1)(frames)).reshape(x.shape)
       if level == 0:
-        places = Places()(x.reshape(b, t, *x.shape[1:]))
-    x = _flat(x.reshape(b, t, *x.shape[1:]), self.features, places)
+        places = Places()(x)
+    x = _flat(x, self.features, places)
     return TimeTransformer(self.num_layers, self.num_heads)(x)
 
 
