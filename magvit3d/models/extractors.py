@@ -68,29 +68,24 @@ class _ClipConv(nn.Module):
     depth, *sides = self.kernel_size
     shape = (*sides, depth * x.shape[-1], self.filters)
     kernel = self.param("kernel", self.kernel_init, shape)
-    bias = 0.0
-    if self.use_bias:
-      bias = self.param("bias", nn.initializers.zeros_init(), (self.filters,))
-    time_padding = (depth - 1) // 2, depth // 2
+    time_stride, *strides = self.strides
+    around = (depth - 1) // 2, depth // 2
     if layers.uses_onednn(x, self.kernel_size):
       taps = kernel.reshape(*sides, depth, x.shape[-1], self.filters)
-      padding = lax.padtype_to_pads(
-        x.shape[2:4], sides, self.strides[1:], "SAME"
-      )
+      padding = lax.padtype_to_pads(x.shape[2:4], sides, strides, "SAME")
       x = onednn.conv3d(
-        x, jnp.moveaxis(taps, 2, 0), self.strides, (time_padding, *padding)
+        x, jnp.moveaxis(taps, 2, 0), self.strides, (around, *padding)
       )
-      return x + bias
-    x = _beside(x, time_padding)[:, :: self.strides[0]]
-    b, t, *_ = x.shape
-    x = lax.conv_general_dilated(
-      x.reshape(b * t, *x.shape[2:]),
-      kernel,
-      self.strides[1:],
-      "SAME",
-      dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
-    return x.reshape(b, t, *x.shape[1:]) + bias
+    else:
+      x = _beside(x, around)[:, ::time_stride]
+      b, t, *_ = x.shape
+      frames = x.reshape(b * t, *x.shape[2:])
+      x = layers.conv(frames, kernel, strides, "SAME")
+      x = x.reshape(b, t, *x.shape[1:])
+    if not self.use_bias:
+      return x
+    bias = self.param("bias", nn.initializers.zeros_init(), (self.filters,))
+    return layers.add_bias(x, bias)
 
 
 def _beside(x: Float[Array, "b t h w c"], around: tuple[int, int]) -> Array:

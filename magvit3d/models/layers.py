@@ -61,7 +61,13 @@ def uses_onednn(clips: Array, kernel_size: Sequence[int]) -> bool:
   )
 
 
-def _conv(x: Array, kernel: Array, strides, padding) -> Array:
+def conv(
+  x: Float[Array, "n *spatial c"],
+  kernel: Float[Array, "*sides c f"],
+  strides: Sequence[int],
+  padding: str | Sequence[tuple[int, int]],
+) -> Float[Array, "n *new f"]:
+  """A convolution by XLA, 2D or 3D."""
   spatial = "THW"[-(kernel.ndim - 2) :]
   return lax.conv_general_dilated(
     x,
@@ -74,9 +80,7 @@ def _conv(x: Array, kernel: Array, strides, padding) -> Array:
 
 def _frames_conv(clips, kernel, padding) -> Array:
   b, t = clips.shape[:2]
-  frames = _conv(
-    clips.reshape(b * t, *clips.shape[2:]), kernel, (1, 1), padding
-  )
+  frames = conv(clips.reshape(b * t, *clips.shape[2:]), kernel, (1, 1), padding)
   return frames.reshape(b, t, *frames.shape[1:])
 
 
@@ -149,7 +153,9 @@ def _suits_onednn(clips, kernel_size) -> bool:
   return clips.dtype == jnp.float32 and math.prod(kernel_size) > 1
 
 
-def _add_bias(x: Array, bias: Array) -> Array:
+def add_bias(
+  x: Float[Array, "*any f"], bias: Float[Array, " f"]
+) -> Float[Array, "*any f"]:
   """Adds in float32, so that the gradient of the bias is a float32 sum."""
   return (x + jnp.expand_dims(bias, range(x.ndim - 1))).astype(x.dtype)
 
@@ -238,10 +244,10 @@ class Conv(nn.Module):
     ):
       x = conv3d_over_frames(x, kernel)
     else:
-      x = _conv(x, kernel, strides, padding)
+      x = conv(x, kernel, strides, padding)
     if self.use_bias:
       bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
-      x = _add_bias(x, bias)
+      x = add_bias(x, bias)
     return x
 
 
@@ -309,7 +315,7 @@ class ConvTranspose(nn.Module):
       x = conv_transpose3d_over_frames(x, kernel, self.strides[0])
     else:
       x = lax.conv_transpose(x, kernel, self.strides, "SAME")
-    return _add_bias(x, bias)
+    return add_bias(x, bias)
 
 
 def pad_spatial(x: Array, kernel_size: Sequence[int], mode: str) -> Array:
