@@ -212,7 +212,10 @@ class TokenizerStage:
       state = self._update_discriminator(state, grads, logit_means)
     state = state.replace(step=state.step + 1)
     state, metrics = self._reset_dead_codes(state, quantized, metrics)
-    return state, metrics | state_metrics.parameter_norms(state)
+    norms = state_metrics.parameter_norms(state)
+    if not self._has_discriminator:
+      del norms["d_param_norm"]
+    return state, metrics | norms
 
   @property
   def _has_discriminator(self) -> bool:
