@@ -76,15 +76,10 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   extractors.slowfast_blocks = (1, 1, 1, 1)
   extractors.width = 32
   extractors.hidden_size = 128
-  training = config.train_extractors
-  training.batch_size = 16
-  training.num_steps = 1500
-  # Measured: in so few steps Muon learns much more, docs/extractors.md.
-  training.optimizer.name = "muon"
-  training.learning_rate = 2e-3
-  training.warmup_steps = 50
-  training.log_every_steps = 50
-  training.validate_every_steps = 300
-  training.checkpoint_every_steps = 300
-  training.best_metric = None
-  training.num_validation_clips = 192
+  study_base.shorten(
+    config.train_extractors,
+    num_steps=1500,
+    batch_size=16,
+    validate_every=300,
+    num_validation_clips=192,
+  )

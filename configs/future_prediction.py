@@ -132,14 +132,10 @@ def make_tiny(config: mlc.ConfigDict) -> None:
   prediction.mask_schedule = "pow3"
   prediction.num_classifier_steps = 1800
   prediction.num_clips = 288
-  training = config.train_prediction
-  training.batch_size = 16
-  training.num_steps = 1700
-  # Measured: in so few steps Muon learns much more, docs/extractors.md.
-  training.optimizer.name = "muon"
-  training.learning_rate = 2e-3
-  training.warmup_steps = 50
-  training.log_every_steps = 50
-  training.validate_every_steps = 500
-  training.checkpoint_every_steps = 500
-  training.num_validation_clips = 48
+  study_base.shorten(
+    config.train_prediction,
+    num_steps=1700,
+    batch_size=16,
+    validate_every=500,
+    num_validation_clips=48,
+  )

@@ -61,14 +61,10 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   persistence.width = 64
   persistence.num_layers = 2
   persistence.num_heads = 4
-  training = config.train_persistence
-  training.batch_size = 16
-  training.num_steps = 500
-  training.optimizer.name = "muon"
-  training.learning_rate = 2e-3
-  training.warmup_steps = 50
-  training.log_every_steps = 50
-  training.validate_every_steps = 100
-  training.checkpoint_every_steps = 100
-  training.best_metric = None
-  training.num_validation_clips = 80
+  study_base.shorten(
+    config.train_persistence,
+    num_steps=500,
+    batch_size=16,
+    validate_every=100,
+    num_validation_clips=80,
+  )

@@ -104,14 +104,10 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   model.convlstm.num_layers = 2
   model.convlstm.features = 88
   model.convlstm.num_steps = 600  # Which take as long as the model's.
-  training = config.train_world_model
-  training.batch_size = 8
-  training.num_steps = 1800
-  training.optimizer.name = "muon"
-  training.learning_rate = 2e-3
-  training.warmup_steps = 50
-  training.log_every_steps = 50
-  training.validate_every_steps = 300
-  training.checkpoint_every_steps = 300
-  training.best_metric = None
-  training.num_validation_clips = 32
+  study_base.shorten(
+    config.train_world_model,
+    num_steps=1800,
+    batch_size=8,
+    validate_every=300,
+    num_validation_clips=32,
+  )
