@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from absl import flags as absl_flags
 from absl import logging
 
-from data_gen.files import folder_lock, user_paths
+from data_gen.files import folder_lock
 from launch import points, schedule, sweep_record, sweep_status, swept_fields
 from launch.points import Task
 from magvit3d.cli import interruption, program
@@ -53,12 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _make_parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
-    prog="python -m launch.sweep",
-    description=__doc__,
-    allow_abbrev=False,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
+  parser = program.Parser(__doc__, prog="python -m launch.sweep")
   parser.add_argument(
     "--config", metavar="FILE", help="as of magvit3d.main, variant included"
   )
@@ -67,13 +62,7 @@ def _make_parser() -> argparse.ArgumentParser:
     metavar="FIELD=A,B;... | FILE",
     help="values of each field, each with each; or a .json or .py file",
   )
-  parser.add_argument(
-    "--output",
-    type=user_paths.argument,
-    required=True,
-    metavar="DIR",
-    help="folder of the sweep, of one alone",
-  )
+  parser.add_path("--output", "DIR", "folder of the sweep, of one alone")
   parser.add_argument(
     "--executor",
     choices=("local", "slurm"),

@@ -20,11 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _make_parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
-    description=__doc__,
-    allow_abbrev=False,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
+  parser = program.Parser(__doc__)
   parser.add_argument(
     "runs",
     type=user_paths.argument,
@@ -32,13 +28,7 @@ def _make_parser() -> argparse.ArgumentParser:
     metavar="DIR",
     help="work folders of two or more runs that have been evaluated",
   )
-  parser.add_argument(
-    "--output",
-    type=user_paths.argument,
-    required=True,
-    metavar="FILE.html",
-    help="page to write",
-  )
+  parser.add_path("--output", "FILE.html", "page to write")
   return parser
 
 

@@ -28,11 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _make_parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
-    description=__doc__,
-    allow_abbrev=False,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
+  parser = program.Parser(__doc__)
   parser.add_argument(
     "--model",
     default=_DEFAULT_MODEL,
@@ -44,19 +40,19 @@ def _make_parser() -> argparse.ArgumentParser:
     type=int,
     help="of the scenes and of the model's draws; by default any",
   )
-  parser.add_argument(
+  parser.add_path(
     "--output",
-    type=user_paths.argument,
-    metavar="DIR",
-    help="folder to write; it must not exist, or be empty "
+    "DIR",
+    "folder to write; it must not exist, or be empty "
     "(magvit3d_demo/MODEL_SEED)",
+    required=False,
   )
-  parser.add_argument(
+  parser.add_path(
     "--picture",
-    type=user_paths.argument,
-    metavar="FILE.webp",
-    help="also write true and predicted clips as one moving picture; an "
-    "earlier one is replaced",
+    "FILE.webp",
+    "also write true and predicted clips as one moving picture; an earlier one "
+    "is replaced",
+    required=False,
   )
   return parser
 

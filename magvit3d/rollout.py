@@ -9,7 +9,6 @@ import io
 import sys
 from collections.abc import Sequence
 
-from data_gen.files import user_paths
 from magvit3d.cli import program
 
 _KINDS = (".gif", ".png", ".npy")
@@ -23,18 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _make_parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
-    description=__doc__,
-    allow_abbrev=False,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
-  parser.add_argument(
-    "--workdir",
-    type=user_paths.argument,
-    required=True,
-    metavar="DIR",
-    help="of a run of configs/world_model.py",
-  )
+  parser = program.Parser(__doc__)
+  parser.add_path("--workdir", "DIR", "of a run of configs/world_model.py")
   parser.add_argument(
     "--actions",
     required=True,
@@ -42,13 +31,11 @@ def _make_parser() -> argparse.ArgumentParser:
     "the largest step of the run's data; or a .npy file, (n, 2), of pixels "
     "right and down",
   )
-  parser.add_argument(
+  parser.add_path(
     "--output",
-    type=user_paths.argument,
-    required=True,
-    metavar="FILE",
-    help="file to write: .gif moves, .png has the frames side by side, .npy is "
-    "an array (t, h, w)",
+    "FILE",
+    "file to write: .gif moves, .png has the frames side by side, .npy is an "
+    "array (t, h, w)",
   )
   parser.add_argument(
     "--clip",

@@ -11,7 +11,6 @@ import functools
 import sys
 from collections.abc import Sequence
 
-from data_gen.files import user_paths
 from magvit3d.cli import program
 
 
@@ -22,32 +21,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _make_parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
-    description=__doc__,
-    allow_abbrev=False,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
-
-  def add_path(name, metavar, help_text, required=True):
-    parser.add_argument(
-      name,
-      type=user_paths.argument,
-      required=required,
-      metavar=metavar,
-      help=help_text,
-    )
-
-  add_path("--data", "DIR", "data set of the scenes")
+  parser = program.Parser(__doc__)
+  parser.add_path("--data", "DIR", "data set of the scenes")
   parser.add_argument(
     "--split", default="test", help="of the data set (%(default)s)"
   )
-  add_path(
+  parser.add_path(
     "--videos",
     "FILE.npz",
     "clips to score: scene_id (n,), frames uint8 (n, cameras, frames, height, "
     "width, 3)",
   )
-  add_path(
+  parser.add_path(
     "--reconstructions",
     "FILE.npz",
     "the true clips through the model's tokenizer, for a floor: the same "
@@ -67,7 +52,7 @@ def _make_parser() -> argparse.ArgumentParser:
     default=0,
     help="of the confidence intervals (%(default)s)",
   )
-  add_path(
+  parser.add_path(
     "--output", "FILE.json", "file to write; a CSV of the same lies beside it"
   )
   program.add_format(parser, "FILE.rrd")

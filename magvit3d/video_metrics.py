@@ -25,22 +25,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _make_parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
-    description=__doc__,
-    allow_abbrev=False,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
+  parser = program.Parser(__doc__)
   for name, help_text in (
     ("--real", "real videos: video files, GIF, WebP or folders of frames"),
     ("--generated", "generated ones"),
   ):
-    parser.add_argument(
-      name,
-      type=user_paths.argument,
-      required=True,
-      metavar="DIR",
-      help=help_text,
-    )
+    parser.add_path(name, "DIR", help_text)
   for name, number, help_text in (
     ("--i3d_weights", None, "I3D (Kinetics-400): Frechet video distance"),
     ("--c3d_weights", None, "C3D (UCF-101): inception score of --generated"),
@@ -70,13 +60,7 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
       name, type=int, default=default, help=help_text + default_text
     )
-  parser.add_argument(
-    "--output",
-    type=user_paths.argument,
-    required=True,
-    metavar="FILE.json",
-    help="file to write",
-  )
+  parser.add_path("--output", "FILE.json", "file to write")
   return parser
 
 

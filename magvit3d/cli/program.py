@@ -9,13 +9,42 @@ from magvit3d.cli import environment
 from magvit3d.cli.command_line import fail, stop
 
 
+class Parser(argparse.ArgumentParser):
+  """Flags of a program, named in full; its docstring is the help, as it is.
+
+  Args:
+    description: The docstring.
+    prog: How the program is called, where not by its file.
+  """
+
+  def __init__(self, description: str | None, prog: str | None = None):
+    super().__init__(
+      prog=prog,
+      description=description,
+      allow_abbrev=False,
+      formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+  def add_path(
+    self, name: str, metavar: str, help_text: str, *, required: bool = True
+  ) -> None:
+    """Adds a flag whose value is a path, as users write them."""
+    self.add_argument(
+      name,
+      type=user_paths.argument,
+      required=required,
+      metavar=metavar,
+      help=help_text,
+    )
+
+
 def make_parser(
   description: str | None,
   output_help: str,
   data_help: str | None = None,
   *,
   output_is_required: bool = True,
-) -> argparse.ArgumentParser:
+) -> Parser:
   """Returns a parser with --run and --output, and --data if it has a help.
 
   Args:
@@ -24,30 +53,16 @@ def make_parser(
     data_help: What --data is for.
     output_is_required: Whether --output must be given.
   """
-  parser = argparse.ArgumentParser(
-    description=description,
-    allow_abbrev=False,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
-  parser.add_argument(
+  parser = Parser(description)
+  parser.add_path(
     "--run",
-    type=user_paths.argument,
-    required=True,
-    metavar="DIR",
-    help="work folder of a run, a folder that save_pretrained wrote, or the "
-    "name of a model that comes with magvit3d",
+    "DIR",
+    "work folder of a run, a folder that save_pretrained wrote, or the name of "
+    "a model that comes with magvit3d",
   )
-  parser.add_argument(
-    "--output",
-    type=user_paths.argument,
-    required=output_is_required,
-    metavar="DIR",
-    help=output_help,
-  )
+  parser.add_path("--output", "DIR", output_help, required=output_is_required)
   if data_help:
-    parser.add_argument(
-      "--data", type=user_paths.argument, metavar="DIR", help=data_help
-    )
+    parser.add_path("--data", "DIR", data_help, required=False)
   return parser
 
 
