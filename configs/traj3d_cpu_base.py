@@ -119,8 +119,8 @@ def make_small(config: mlc.ConfigDict) -> None:
   training = config.train_transformer
   training.num_steps = 8000
   training.validate_every_steps = training.checkpoint_every_steps = 1000
-  config.evaluation.num_probe_scenes = 1500
-  config.evaluation.num_probe_steps = 1200
-  config.evaluation.num_classifier_steps = 4000
+  config.evaluation.num_probe_scenes = 1000
+  config.evaluation.num_probe_steps = 800
+  config.evaluation.num_classifier_steps = 3000
   config.evaluation.max_ade_over_copy_last = 0.4
   config.evaluation.max_tokenizer_ade_m = 0.04
