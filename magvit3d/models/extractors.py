@@ -12,12 +12,11 @@ from collections.abc import Callable, Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from magvit3d.config.studies import ExtractorsConfig
-from magvit3d.models import layers, onednn
 from magvit3d.models.bert_layers import BertLayer
+from magvit3d.models.clip_units import ClipConv, TrainedUnit
 from magvit3d.models.published import i3d
 from magvit3d.models.resampling import max_pool
 
@@ -29,73 +28,6 @@ _KERNEL_INIT = nn.initializers.xavier_uniform()
 _ALPHA, _BETA = 4, 1 / 8
 # Channels of the four stages' bottlenecks, and how much wider they end.
 _WIDTHS, _EXPANSION = (64, 128, 256, 512), 4
-
-
-class TrainedUnit(nn.Module):
-  """Convolution without bias, norm over the clip, relu: I3D's, trained here."""
-
-  filters: int
-  kernel_size: int | Sequence[int] = 1
-  stride: int | Sequence[int] = 1
-  is_linear: bool = False
-
-  @nn.compact
-  def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b s y x d"]:
-    kernel_size, strides = (
-      (value,) * 3 if isinstance(value, int) else tuple(value)
-      for value in (self.kernel_size, self.stride)
-    )
-    x = _ClipConv(self.filters, kernel_size, strides, name="Conv_0")(x)
-    x = nn.GroupNorm(num_groups=1)(x)
-    return x if self.is_linear else nn.relu(x)
-
-
-class _ClipConv(nn.Module):
-  """A 3D convolution of zero-padded clips.
-
-  Its kernel is that of a 2D convolution of frames with others beside them, as
-  which it runs where oneDNN does not: on CPUs much faster than XLA's 3D one.
-  """
-
-  filters: int
-  kernel_size: tuple[int, int, int]
-  strides: tuple[int, int, int]
-  use_bias: bool = False
-  kernel_init: Callable = nn.initializers.he_normal()
-
-  @nn.compact
-  def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b s y x d"]:
-    depth, *sides = self.kernel_size
-    shape = (*sides, depth * x.shape[-1], self.filters)
-    kernel = self.param("kernel", self.kernel_init, shape)
-    time_stride, *strides = self.strides
-    around = (depth - 1) // 2, depth // 2
-    if layers.uses_onednn(x, self.kernel_size):
-      taps = kernel.reshape(*sides, depth, x.shape[-1], self.filters)
-      padding = lax.padtype_to_pads(x.shape[2:4], sides, strides, "SAME")
-      x = onednn.conv3d(
-        x, jnp.moveaxis(taps, 2, 0), self.strides, (around, *padding)
-      )
-    else:
-      x = _beside(x, around)[:, ::time_stride]
-      b, t, *_ = x.shape
-      frames = x.reshape(b * t, *x.shape[2:])
-      x = layers.conv(frames, kernel, strides, "SAME")
-      x = x.reshape(b, t, *x.shape[1:])
-    if not self.use_bias:
-      return x
-    bias = self.param("bias", nn.initializers.zeros_init(), (self.filters,))
-    return layers.add_bias(x, bias)
-
-
-def _beside(x: Float[Array, "b t h w c"], around: tuple[int, int]) -> Array:
-  """Puts frames before and after each beside it, as channels; zeros beyond."""
-  widths = [(0, 0)] * x.ndim
-  widths[1] = around
-  padded, t = jnp.pad(x, widths), x.shape[1]
-  return jnp.concatenate(
-    [padded[:, i : i + t] for i in range(sum(around) + 1)], axis=-1
-  )
 
 
 class TimeTransformer(nn.Module):
@@ -175,7 +107,7 @@ class Frames(nn.Module):
     x = clips
     init = nn.initializers.lecun_normal()
     for level in range(3):
-      x = _ClipConv(
+      x = ClipConv(
         self.width * 2**level, (1, 3, 3), (1, 2, 2), True, init,
         name=f"Conv_{level}",
       )(x)  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from magvit3d.config.studies import EXTRACTORS, ExtractorsConfig
-from magvit3d.models import extractors, layers, onednn
+from magvit3d.models import clip_units, extractors, layers, onednn
 
 _CONFIG = ExtractorsConfig(
   features=dict.fromkeys(EXTRACTORS, 8),
@@ -71,7 +71,7 @@ def test_a_unit_is_a_3d_convolution(implementation, size, stride, monkeypatch):
   monkeypatch.setattr(
     layers, "default_conv_implementation", lambda: implementation
   )
-  unit = extractors.TrainedUnit(4, size, stride, is_linear=True)
+  unit = clip_units.TrainedUnit(4, size, stride, is_linear=True)
   clips = jax.random.normal(jax.random.key(0), (2, 5, 6, 6, 3))
   variables = unit.init(jax.random.key(1), clips)
 
