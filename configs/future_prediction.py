@@ -48,6 +48,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
     make_tiny(config)
     # Measured: 1,700 are 1.1 dB worse, docs/prediction.md.
     config.prediction.num_steps.baseline = 4000
+    config.prediction.num_steps.autoregressive = 4000
   if name in PREDICTORS:
     config.prediction.names = name
   config.stages = f"data,{config.prediction.names},evaluate,report"
@@ -126,8 +127,7 @@ def make_tiny(config: mlc.ConfigDict) -> None:
   transformer.num_heads = 4
   transformer.kernel_init_stddev = 0.08
   transformer.dropout_rate = 0.0
-  prediction.num_steps.joint_i3d = 700
-  prediction.num_steps.slowfast = 700
+  prediction.num_steps.joint_i3d = prediction.num_steps.slowfast = 1700
   prediction.channel_share = 0.25
   prediction.slowfast_blocks = (1, 1, 1, 1)
   prediction.motion_features = 128
