@@ -53,7 +53,6 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   model.mask_schedule = "cosine"
   model.draw = "clip"  # Or 'frame'.
   model.max_noise = 0.2
-  model.own_share = 0.0  # Ours: of frames that the network made itself.
   model.action_drop_rate = 0.1
   model.label_smoothing = 0.0
   model.ema_decay = 0.999

@@ -122,8 +122,6 @@ class WorldModelConfig(StudyConfig):
       each 'frame'.
     max_noise: Largest share of the tokens that are shown, not given, which
       become other codes.
-    own_share: Share of the frames that are not given which show what the
-      network drew itself in a first pass, as in a rollout; 0 is CoPilot4D's.
     action_drop_rate: Share of the training clips whose actions are not told.
     label_smoothing: Share of the targets that is spread over all codes.
     ema_decay: Of the moving average of the parameters, which is what is used.
@@ -158,7 +156,6 @@ class WorldModelConfig(StudyConfig):
   mask_schedule: str = "cosine"
   draw: Literal["clip", "frame"] = "clip"
   max_noise: float = 0.2
-  own_share: float = 0.0
   action_drop_rate: float = 0.1
   label_smoothing: float = 0.0
   ema_decay: float = 0.999
@@ -197,8 +194,8 @@ class WorldModelConfig(StudyConfig):
     _check_shares(
       "world_model",
       self,
-      "future_share joint_share max_noise own_share action_drop_rate "
-      "label_smoothing ema_decay",
+      "future_share joint_share max_noise action_drop_rate label_smoothing "
+      "ema_decay",
     )
     if self.split not in ("train", "validation", "test"):
       raise UserError(

@@ -6,8 +6,6 @@ one of three objectives: the future given the past, all frames jointly, or each
 frame by itself.
 """
 
-import dataclasses
-
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -118,50 +116,8 @@ def make_noisy(
   )
 
 
-def first_pass_inputs(
-  rng: Key[Array, ""],
-  tokens: Int[Array, "b t h w"],
-  noisy: NoisyTokens,
-  config: WorldModelConfig,
-) -> Int[Array, "b t h w"]:
-  """Returns what the network fills in to have frames for `with_own_frames`.
-
-  Of each clip another share is hidden, behind the same given frames; no code is
-  wrong.
-  """
-  is_open = jnp.broadcast_to(~noisy.is_given, tokens.shape)
-  by_clip = dataclasses.replace(config, draw="clip")
-  return jnp.where(_hide(jax.random.split(rng), is_open, by_clip), MASK, tokens)
-
-
-def with_own_frames(
-  rng: Key[Array, ""],
-  noisy: NoisyTokens,
-  own: Int[Array, "b t h w"],
-  share: float,
-) -> NoisyTokens:
-  """Returns the clips with frames that the network made itself.
-
-  A rollout reads its own frames, with their errors. Training that shows true
-  ones alone does not teach to go on from such (scheduled sampling,
-  https://arxiv.org/abs/1906.07651).
-
-  Args:
-    rng: Key of the draws.
-    noisy: What would be shown.
-    own: Codes that the network drew.
-    share: Of the frames that are not given, which show these, and all of them.
-  """
-  place = jax.random.uniform(rng, (*own.shape[:2], 1, 1))
-  is_own = (place < share) & ~noisy.is_given
-  return noisy.replace(
-    inputs=jnp.where(is_own, own, noisy.inputs),
-    is_wrong=noisy.is_wrong & ~is_own,
-  )
-
-
 def _hide(
-  keys: Key[Array, " 2"],
+  keys: Key[Array, "2"],
   is_open: Bool[Array, "b t h w"],
   config: WorldModelConfig,
 ) -> Bool[Array, "b t h w"]:

@@ -102,48 +102,6 @@ def test_one_mask_id_goes_from_training_to_checkpoint(run, monkeypatch):
     Experiment(small_studies.make_world_model(), run).run()
 
 
-def test_own_frames_are_drawn_by_the_network_and_seen_in_training(
-  run, monkeypatch
-):
-  made = small_studies.make_world_model(world_model__own_share=1.0)
-  config = RunConfig.from_dict(made)
-  data = DigitData(config, run)
-  stage = WorldModelTraining(
-    Run(
-      config=config,
-      workdir=run,
-      mesh=sharding.make_mesh(),
-      data=data,
-      stages=(),
-    )
-  )
-  seen = []
-
-  def always_two(self, params, tokens, *arguments):
-    seen.append(np.asarray(tokens))
-    return jnp.zeros((*tokens.shape, 4)).at[..., 2].set(1e9)
-
-  monkeypatch.setattr(ActionModel, "logits", always_two)
-  clips = load_clips(data.clips("train"), range(4), ("frames", "actions"))
-  batch = {name: jnp.asarray(array) for name, array in clips.items()}
-  stage.loss({}, batch, (), jax.random.key(0))
-  first, second = seen
-  assert (first == MASK).any() and not (second == MASK).any()
-  # What was hidden is what it drew; what was shown stays.
-  np.testing.assert_array_equal(second, np.where(first == MASK, 2, first))
-
-
-def test_a_run_that_does_not_say_own_share_is_one_of_none(run):
-  identity = checkpoint_record.read(
-    checkpoint_record.newest(run / "world_model" / "checkpoints")
-  )["identity"]
-  assert "own_share" not in identity["world_model"]
-  with pytest.raises(UserError, match="own_share"):
-    Experiment(
-      small_studies.make_world_model(world_model__own_share=0.5), run
-    ).run()
-
-
 @pytest.mark.slow
 def test_training_and_evaluation_hide_tokens_by_the_same_id(run, monkeypatch):
   config = RunConfig.from_dict(small_studies.make_world_model())

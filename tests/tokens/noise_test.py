@@ -103,35 +103,6 @@ def test_hidden_tokens_follow_the_schedule(draw):
   )
 
 
-def test_a_first_pass_hides_tokens_behind_the_given_frames_alone(drawn):
-  tokens, noisy = drawn
-  config = small_world.make_config()
-  shown = noise.first_pass_inputs(jax.random.key(5), tokens, noisy, config)
-  is_given = np.broadcast_to(noisy.is_given, tokens.shape)
-  is_hidden = np.asarray(shown == MASK)
-  assert not is_hidden[is_given].any()
-  np.testing.assert_array_equal(shown[~is_hidden], tokens[~is_hidden])
-  # The cosine's mean of those that are open; rounding up adds half a token of
-  # at least 16. The deviation of 10,000 clips is below 0.004.
-  share = is_hidden[~is_given].mean()
-  assert 2 / np.pi - 0.02 < share < 2 / np.pi + 0.02 + 0.5 / 16
-
-
-def test_own_frames_are_whole_and_as_many_as_the_share_says(drawn):
-  tokens, noisy = drawn
-  own = (tokens + 1) % 4
-  made = noise.with_own_frames(jax.random.key(5), noisy, own, 0.3)
-  is_own = np.asarray((made.inputs == own).all((2, 3)))
-  is_given = np.asarray(noisy.is_given)[..., 0, 0]
-  assert not is_own[is_given].any()
-  # 4 deviations of 28,000 frames: 0.011.
-  assert abs(is_own[~is_given].mean() - 0.3) < 0.011
-  np.testing.assert_array_equal(made.inputs[~is_own], noisy.inputs[~is_own])
-  np.testing.assert_array_equal(made.is_wrong[~is_own], noisy.is_wrong[~is_own])
-  assert not made.is_wrong[is_own].any()
-  assert made.is_given[0].shape == noisy.is_given[0].shape
-
-
 def test_actions_are_dropped_at_the_rate():
   told = np.asarray(noise.draw_told(jax.random.key(0), _NUM_CLIPS, 6, 0.1))
   count = told.sum(1)

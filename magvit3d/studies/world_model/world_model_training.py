@@ -48,7 +48,6 @@ _OF_WORLD_MODEL = (
   "mask_schedule",
   "draw",
   "max_noise",
-  "own_share",
   "action_drop_rate",
   "label_smoothing",
   "ema_decay",
@@ -91,8 +90,6 @@ class DigitTraining(NetworkTraining):
     """Returns what a checkpoint must agree with."""
     section = self._run.config.given[WORLD_MODEL]
     made = {f: section[f] for f in self.identity_fields if f in section}
-    if not made.get("own_share", True):
-      del made["own_share"]  # Older configs do not say it.
     return {self.name: made, "data": self._data.identity()}
 
   def num_samples(self) -> int:
@@ -172,20 +169,12 @@ class WorldModelTraining(DigitTraining):
     noise_key, told_key = jax.random.split(rng)
     tokens = pixel_levels.to_tokens(batch["frames"], config.num_levels)
     noisy = noise.make_noisy(noise_key, tokens, config)
-    wrong_share = noise.noise_share(noisy)
-    actions = self._told_actions(batch, told_key)
-    if config.own_share:
-      hide_key, draw_key, frame_key = jax.random.split(
-        jax.random.fold_in(rng, 1), 3
-      )
-      shown = noise.first_pass_inputs(hide_key, tokens, noisy, config)
-      logits = self.model.logits(
-        jax.lax.stop_gradient(params), shown, actions, noisy.sees_past
-      )
-      drawn = jax.random.categorical(draw_key, logits)
-      own = jnp.where(shown == MASK, drawn, shown)
-      noisy = noise.with_own_frames(frame_key, noisy, own, config.own_share)
-    logits = self.model.logits(params, noisy.inputs, actions, noisy.sees_past)
+    logits = self.model.logits(
+      params,
+      noisy.inputs,
+      self._told_actions(batch, told_key),
+      noisy.sees_past,
+    )
     flat = tokens.reshape(len(tokens), -1)
     by_token = logits.reshape(*flat.shape, -1)
     everywhere = jnp.ones(flat.shape)
@@ -200,7 +189,7 @@ class WorldModelTraining(DigitTraining):
       "hidden_accuracy": (is_right & hidden).sum()
       / jnp.maximum(hidden.sum(), 1),
       "hidden_share": hidden.mean(),
-      "wrong_share": wrong_share,
+      "wrong_share": noise.noise_share(noisy),
       **{
         f"share_{name}": (noisy.objective == number).mean()
         for number, name in enumerate(noise.OBJECTIVES)
