@@ -7,7 +7,8 @@ Render data, train tokenizer and transformer, evaluate, report; or resume what
 
 Variants after a colon: `:tiny` (two CPU cores, minutes), `:small` (the same, an
 hour or two), `:S`, `:B` (default), `:L`. Override one value:
-`--config.train_tokenizer.batch_size=32`. Stages: `--config.stages=data,tokenizer`.
+`--config.train_tokenizer.batch_size=32`. Stages:
+`--config.stages=data,tokenizer`.
 """
 
 import ml_collections as mlc
