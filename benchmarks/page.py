@@ -5,6 +5,7 @@ python -m benchmarks.page
 
 import json
 import pathlib
+import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -126,6 +127,14 @@ def _rows(results: Mapping[str, Any]) -> Iterable[list[str]]:
     ]
 
 
+def _wrapped(text: str) -> str:
+  """Lines as those of other documents."""
+  indent = "  " if text.startswith("- ") else ""
+  return textwrap.fill(
+    text, 88, subsequent_indent=indent, break_on_hyphens=False
+  )
+
+
 def _number(value: float) -> str:
   return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
@@ -158,7 +167,7 @@ def table(results: Mapping[str, Any]) -> str:
     else machine["kind"]
   )
   missed = [
-    f"- {CASES[name].title}: {'; '.join(result['missed'])}."
+    _wrapped(f"- {CASES[name].title}: {'; '.join(result['missed'])}.")
     for name, result in results["cases"].items()
     if result["missed"]
   ]
@@ -166,9 +175,11 @@ def table(results: Mapping[str, Any]) -> str:
   if machine.get("onednn"):
     versions += f", oneDNN {machine['onednn']}"
   text = [
-    f"{title}; {versions}; commit {results['commit']}, "
-    f"{results['date']}; medians of {results['rounds']} "
-    f"turns; products of matrices reach {peak:.0f} GFLOP/s.",
+    _wrapped(
+      f"{title}; {versions}; commit {results['commit']}, "
+      f"{results['date']}; medians of {results['rounds']} "
+      f"turns; products of matrices reach {peak:.0f} GFLOP/s."
+    ),
     "",
     *(f"| {' | '.join(cells)} |" for cells in lines),
   ]

@@ -5,8 +5,9 @@ Render data, train tokenizer and transformer, evaluate, report; or resume what
 
   python -m magvit3d.main --config=configs/traj3d.py --workdir=runs/traj3d
 
-Variants after a colon: `:tiny` (two CPU cores, minutes), `:S`, `:B` (default),
-`:L`. Override one value: `--config.train_tokenizer.batch_size=32`. Stages:
+Variants after a colon: `:tiny` (two CPU cores, minutes), `:small` (the same, an
+hour or two), `:S`, `:B` (default), `:L`. Override one value:
+`--config.train_tokenizer.batch_size=32`. Stages:
 `--config.stages=data,tokenizer`.
 """
 

@@ -1,7 +1,8 @@
 """One transformer that sees a moving object from several cameras.
 
-As `traj3d.py`, whose variants it has but `:L`; the tokenizer is the same, and
-the transformer's sequences are the clips of all cameras of a scene:
+As `traj3d.py`, of whose variants it has `:tiny`, `:S` and `:B` (default); the
+tokenizer is the same, and the transformer's sequences are the clips of all
+cameras of a scene:
 
   python -m magvit3d.main --config=configs/traj3d_multiview.py
 

@@ -108,7 +108,7 @@ class TokenizerTrainingConfig(TrainingConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkTrainingConfig(TrainingConfig):
-  """How a network of a study is trained; see `config.studies`.
+  """How a network of a study is trained; see `magvit3d.config.studies`.
 
   Attributes:
     learning_rate: Its peak.

@@ -55,6 +55,17 @@ def test_errors_are_read_with_names_for_what_is_filled_in(
   assert found == [(text, "magvit3d/made_up.py")]
 
 
+def test_subjects_of_errors_are_places_that_there_are():
+  files = [
+    path.relative_to(shrunk.ROOT).as_posix()
+    for folder in ("configs", "data_gen", "magvit3d")
+    for path in (shrunk.ROOT / folder).rglob("*.py")
+  ]
+  for _, places, _ in write_troubleshooting._SUBJECTS:
+    for place in places:
+      assert any(file.startswith(place) for file in files), place
+
+
 def test_the_parity_table_has_every_case():
   text = (shrunk.ROOT / "docs" / "faithful.md").read_text()
   table = text.partition("## What is identical")[2].partition(
