@@ -101,6 +101,10 @@ def _token_run(config, workdir, shared) -> tuple[Run, dict]:
 
 def _study(config, workdir, shared) -> tuple[Run, dict]:
   """The same of a study."""
+  settings = config.study_config
+  if settings.known_networks:  # Others are asked by `Magvit`, which rounds up.
+    field, size = f"{config.study}.eval_batch_size", settings.eval_batch_size
+    sharding.check_batch_size(field, size, shared["mesh"])
   make_data = DigitData if config.digits else RunData
   run = Run(**shared, data=make_data(config, workdir))
   return run, {"data": DataStage} | study_stages.makers(run)

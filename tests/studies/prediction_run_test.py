@@ -213,6 +213,16 @@ def _params(workdir, name):
     return reader.restore(folder / "state")["params"]
 
 
+def test_batches_of_scores_divide_over_the_devices(tmp_path, monkeypatch):
+  batch_sizes = {"train_prediction__batch_size": 8}
+  batch_sizes["prediction__eval_batch_size"] = 12
+  config = small_studies.make_prediction(**batch_sizes)
+  monkeypatch.setattr(sharding, "num_batch_shards", lambda mesh: 8)
+  with pytest.raises(UserError, match="eval_batch_size=12 does not divide"):
+    Experiment(config, tmp_path / "run")
+  assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
   ("fields", "named"),
   [
