@@ -55,6 +55,16 @@ def test_errors_are_read_with_names_for_what_is_filled_in(
   assert found == [(text, "magvit3d/made_up.py")]
 
 
+def test_places_of_subjects_are_there():
+  files = [
+    path.relative_to(shrunk.ROOT).as_posix()
+    for path in write_troubleshooting._files()
+  ]
+  for _, places, _ in write_troubleshooting._SUBJECTS:
+    for place in places:
+      assert any(file.startswith(place) for file in files), place
+
+
 def test_the_parity_table_has_every_case():
   text = (shrunk.ROOT / "docs" / "faithful.md").read_text()
   table = text.partition("## What is identical")[2].partition(
