@@ -213,12 +213,24 @@ def _params(workdir, name):
     return reader.restore(folder / "state")["params"]
 
 
-def test_batches_of_scores_divide_over_the_devices(tmp_path, monkeypatch):
-  batch_sizes = {"train_prediction__batch_size": 8}
-  batch_sizes["prediction__eval_batch_size"] = 12
-  config = small_studies.make_prediction(**batch_sizes)
+@pytest.mark.parametrize(
+  "field",
+  [
+    "train_tokenizer__batch_size",
+    "train_prediction__batch_size",
+    "prediction__eval_batch_size",
+  ],
+)
+def test_batches_divide_over_the_devices(field, tmp_path, monkeypatch):
+  sizes = {
+    "train_tokenizer__batch_size": 8,
+    "train_prediction__batch_size": 8,
+    "prediction__eval_batch_size": 8,
+  }
+  config = small_studies.make_traj2d(**sizes | {field: 12})
   monkeypatch.setattr(sharding, "num_batch_shards", lambda mesh: 8)
-  with pytest.raises(UserError, match="eval_batch_size=12 does not divide"):
+  named = field.replace("__", ".")
+  with pytest.raises(UserError, match=rf"{named}=12 does not divide"):
     Experiment(config, tmp_path / "run")
   assert not (tmp_path / "run").exists()
 

@@ -56,6 +56,10 @@ def test_batches_divide_over_the_devices(workdir, monkeypatch):
   # As `python -m magvit3d.rollout` asks.
   alone = WorldModel.from_run(workdir, batch_size=1)
   assert alone._rollouts._batch_size == 2
+  # Those that it was trained on do not divide: there were 4.
+  monkeypatch.setattr(sharding, "num_batch_shards", lambda mesh: 3)
+  three = WorldModel.from_run(workdir, batch_size=4)
+  assert three._rollouts._batch_size == 6
 
 
 def test_other_actions_make_other_frames(model):
