@@ -99,8 +99,28 @@ def _token_run(config, workdir, shared) -> tuple[Run, dict]:
   }
 
 
+def _check_batches(config, mesh) -> None:
+  """Raises UserError if a study's batches do not divide over the devices."""
+  for name in ("tokenizer", config.study):
+    training = config.training(name)
+    if training:
+      sharding.check_batch_size(
+        f"train_{name}.batch_size",
+        training.batch_size,
+        mesh,
+        training.gradient_accumulation_steps,
+      )
+  if config.study_config.known_networks:  # Others' are made to fit.
+    sharding.check_batch_size(
+      f"{config.study}.eval_batch_size",
+      config.study_config.eval_batch_size,
+      mesh,
+    )
+
+
 def _study(config, workdir, shared) -> tuple[Run, dict]:
   """The same of a study."""
+  _check_batches(config, shared["mesh"])
   make_data = DigitData if config.digits else RunData
   run = Run(**shared, data=make_data(config, workdir))
   return run, {"data": DataStage} | study_stages.makers(run)

@@ -58,7 +58,8 @@ def read_rig(trained: TrainedNetworks, cameras: Any = None) -> Rig:
     trained: Networks.
     cameras: With `intrinsics` (v, 3, 3), pixels, and `camera_from_world` (v, 3,
       4), metres, such as `data_gen.rendering.cameras.Cameras`; or
-      (n, v, ...), for each scene its own.
+      (n, v, ...), for each scene its own. `Cameras` of networks say which of
+      the rig they are; others are its first ones.
 
   Raises:
     UserError: They are not, or the data have no rig that all scenes share.
@@ -89,7 +90,10 @@ def read_rig(trained: TrainedNetworks, cameras: Any = None) -> Rig:
       f"{trained.num_cameras} of its rig "
       "(config.transformer.camera_embedding='view')."
     )
-  return Rig(np.arange(num_views, dtype=np.int32), **arrays)
+  numbers = np.arange(num_views)
+  if isinstance(cameras, Cameras):
+    numbers = np.asarray(cameras.views)[0]
+  return Rig(numbers.astype(np.int32), **arrays)
 
 
 def _own_rig(trained: TrainedNetworks) -> Rig:

@@ -36,8 +36,11 @@ class Ratio:
   def cell(self, seed: int = 0) -> Cell:
     """Returns it with a 95% percentile bootstrap over scenes.
 
-    What is of one scene is not independent: scenes are drawn anew.
+    What is of one scene is not independent: scenes are drawn anew. One scene
+    says nothing of the spread.
     """
+    if len(self.above) < 2:
+      return Cell(self.value)
     rng = np.random.default_rng(seed)
     rows = rng.integers(len(self.above), size=(_NUM_RESAMPLES, len(self.above)))
     below = self.below[rows].sum(1)

@@ -16,7 +16,6 @@ from magvit3d.checkpoints.retention import CheckpointSettings
 from magvit3d.config.training import NetworkTrainingConfig
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.parallel import sharding, sharding_rules
-from magvit3d.parallel.sharding import check_batch_size
 from magvit3d.run.data import TrainingSamples
 from magvit3d.run.network_training import train_network
 from magvit3d.run.stages import Run, Stage
@@ -36,12 +35,6 @@ class StudyTraining(Stage[Run]):
     super().__init__(run)
     self.name = name
     self.training: NetworkTrainingConfig = run.config.training(run.config.study)
-    check_batch_size(
-      f"train_{run.config.study}.batch_size",
-      self.training.batch_size,
-      run.mesh,
-      self.training.gradient_accumulation_steps,
-    )
 
   @abc.abstractmethod
   def network_stage(self) -> loop.Stage:

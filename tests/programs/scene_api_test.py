@@ -268,6 +268,9 @@ def test_cameras_of_a_rig_with_more_than_are_seen_are_evenly_apart(magvit):
   np.testing.assert_allclose(
     found.camera_from_world, rig.camera_from_world[::2], rtol=1e-6
   )
+  # Given as such, they keep their numbers.
+  again = read_rig(trained, found.of_scenes(2))
+  np.testing.assert_array_equal(again.views, [0, 2, 4])
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from magvit3d.checkpoints.orbax import ocp
 from magvit3d.errors import UserError
 from magvit3d.experiment import Experiment
 from magvit3d.run.data import RunData
+from magvit3d.studies.extractors.extractor_stages import ExtractorScenes
 from magvit3d.studies.extractors.motion_scenes import MotionScenes
 from magvit3d.training.loop import Interrupted
 
@@ -186,6 +187,17 @@ def test_scenes_show_their_first_frames_alone(run):
   assert scene["motion"] == whole["motion"]
   tokens = np.arange(12).reshape(12, 1, 1, 1, 1)
   assert MotionScenes(source, 8, tokens)[1]["seen"] == 1
+
+
+def test_paths_in_a_plane_have_a_spread_too():
+  scenes = ExtractorScenes.__new__(ExtractorScenes)
+  paths = np.random.default_rng(0).normal(size=(4, 3, 3)).astype(np.float32)
+  paths[..., 2] = 0.0
+  scenes.training_positions = paths
+  mean, deviation = scenes.spread
+  scaled = (paths - mean) / deviation
+  # Of float32: eps times the root of twelve numbers, and some.
+  np.testing.assert_allclose(scaled.std((0, 1)), [1, 1, 0], atol=1e-6)
 
 
 def test_shuffled_motions_are_others_motions(run):

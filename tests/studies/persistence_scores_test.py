@@ -125,6 +125,8 @@ def test_intervals_are_over_scenes():
   assert cell.low is not None and cell.high is not None
   assert 0.38 < cell.low < 0.42 and 0.58 < cell.high < 0.62
   assert np.isnan(Ratio(above * 0, below * 0).value)
+  alone = Ratio(above[-1:], below[-1:]).cell()
+  assert alone.value == 1 and alone.low is None and alone.high is None
 
 
 def test_early_answers_count_when_they_are_taken():

@@ -214,6 +214,28 @@ def _params(workdir, name):
 
 
 @pytest.mark.parametrize(
+  "field",
+  [
+    "train_tokenizer__batch_size",
+    "train_prediction__batch_size",
+    "prediction__eval_batch_size",
+  ],
+)
+def test_batches_divide_over_the_devices(field, tmp_path, monkeypatch):
+  sizes = {
+    "train_tokenizer__batch_size": 8,
+    "train_prediction__batch_size": 8,
+    "prediction__eval_batch_size": 8,
+  }
+  config = small_studies.make_traj2d(**sizes | {field: 12})
+  monkeypatch.setattr(sharding, "num_batch_shards", lambda mesh: 8)
+  named = field.replace("__", ".")
+  with pytest.raises(UserError, match=rf"{named}=12 does not divide"):
+    Experiment(config, tmp_path / "run")
+  assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
   ("fields", "named"),
   [
     ({"prediction__names": "masked,gan"}, r"prediction\.names.*gan is no"),

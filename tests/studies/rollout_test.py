@@ -9,6 +9,7 @@ from PIL import Image
 from magvit3d import rollout
 from magvit3d.errors import UserError
 from magvit3d.experiment import Experiment
+from magvit3d.parallel import sharding
 from magvit3d.studies.world_model import WorldModel
 from magvit3d.studies.world_model.trained_world_model import parse_actions
 
@@ -48,6 +49,17 @@ def test_a_clip_of_a_batch_is_what_it_is_alone(model):
   as_floats = model.rollout(clips / 255, actions, seed=3)
   assert as_floats.dtype == np.float64
   np.testing.assert_allclose(as_floats, together / 255, atol=1e-6)
+
+
+def test_batches_divide_over_the_devices(workdir, monkeypatch):
+  monkeypatch.setattr(sharding, "num_batch_shards", lambda mesh: 2)
+  # As `python -m magvit3d.rollout` asks.
+  alone = WorldModel.from_run(workdir, batch_size=1)
+  assert alone._rollouts._batch_size == 2
+  # Those that it was trained on do not divide: there were 4.
+  monkeypatch.setattr(sharding, "num_batch_shards", lambda mesh: 3)
+  three = WorldModel.from_run(workdir, batch_size=4)
+  assert three._rollouts._batch_size == 6
 
 
 def test_other_actions_make_other_frames(model):

@@ -43,6 +43,16 @@ def test_errors_are_those_of_known_predictions():
     assert decibels == pytest.approx(-10 * np.log10(error), rel=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["", scores.UNTOLD])
+def test_the_note_says_whether_actions_are_told(kind):
+  clips = np.zeros((2, 5, 12, 12), np.float32)
+  names = (scores.mean_name(2), scores.MODEL, scores.CONVLSTM)
+  made = {name + kind: clips[:, 2:] for name in names}
+  config = small_world.make_config(num_samples=2)
+  note = scores.tables(made, clips, config, "test", _COSTS).tables[0].note
+  assert ("are told the actions" in note) == (not kind)
+
+
 def test_a_plot_has_a_color_for_each_line():
   names = [line["name"] for line in _tables(0.2).plots[0]["series"]]
   assert len(names) == 6 == len(set(names))

@@ -42,6 +42,7 @@ _OF_SCORES = (
 
 
 _KEYS = ("seen", "motion", "positions")
+_LEAST_M = np.float32(1e-6)
 
 
 def makers(run: Run) -> dict[str, Callable[[Run], Stage]]:
@@ -144,11 +145,13 @@ class ExtractorScenes:
 
   @functools.cached_property
   def spread(self) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (1, 1, 3) of training positions, metres."""
+    """Mean and standard deviation (1, 1, 3) of training positions, metres.
+
+    The latter is a little above 0 also across a plane that all paths are in.
+    """
     positions, axes = self.training_positions, (0, 1)
-    return positions.mean(axes, keepdims=True), positions.std(
-      axes, keepdims=True
-    )
+    deviation = positions.std(axes, keepdims=True)
+    return positions.mean(axes, keepdims=True), np.maximum(deviation, _LEAST_M)
 
   @functools.cached_property
   def training_positions(self) -> np.ndarray:

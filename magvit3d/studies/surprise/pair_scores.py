@@ -63,7 +63,10 @@ def measure(magvit: Magvit, source: SceneSource, **options) -> PairScores:
     )  # fmt: skip
     kinds += [int(pair[schema.VIOLATION_KIND]) for pair in pairs]
     frames += [int(pair[schema.VIOLATION_FRAME]) for pair in pairs]
-    bits.append([_bits(magvit, half, pairs, options) for half in clips])
+    cameras = None
+    if magvit.trained.sees_views:
+      cameras = _cameras(pairs, views)
+    bits.append([_bits(magvit, half, cameras, options) for half in clips])
     baselines.append(
       [[surprise.baseline_scores(scene) for scene in half] for half in clips]
     )
@@ -94,21 +97,19 @@ _KEYS = (
 )
 
 
-def _bits(magvit, scenes, pairs, options) -> np.ndarray:
+def _bits(magvit, scenes, cameras, options) -> np.ndarray:
   """Bits of each latent frame, (n, t'), over all views."""
-  if magvit.trained.sees_views:
-    cameras = _cameras(pairs)
+  if cameras is not None:
     return magvit.surprise(scenes, cameras, **options)
   n, v = scenes.shape[:2]
   bits = magvit.surprise(scenes.reshape(n * v, *scenes.shape[2:]), **options)
   return bits.reshape(n, v, -1).sum(1)
 
 
-def _cameras(pairs) -> Cameras:
-  intrinsics = np.stack([pair[schema.INTRINSICS] for pair in pairs])
+def _cameras(pairs, views) -> Cameras:
   return Cameras(
-    views=np.tile(np.arange(intrinsics.shape[1]), (len(pairs), 1)),
-    intrinsics=intrinsics,
+    views=np.tile(views, (len(pairs), 1)),
+    intrinsics=np.stack([pair[schema.INTRINSICS] for pair in pairs]),
     camera_from_world=np.stack(
       [pair[schema.CAMERA_FROM_WORLD] for pair in pairs]
     ),

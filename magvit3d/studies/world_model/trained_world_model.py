@@ -45,8 +45,8 @@ class WorldModel:
 
   Args:
     run: Of configs/world_model.py, that trained one.
-    batch_size: Clips at a time, over all devices. What becomes of a clip does
-      not depend on how many others come with it.
+    batch_size: Clips at a time; made a multiple of the number of devices. What
+      becomes of a clip does not depend on how many others come with it.
   """
 
   def __init__(self, run: Run, *, batch_size: int = 8):
@@ -56,6 +56,8 @@ class WorldModel:
     self._data = run.data
     training = WorldModelTraining(run)
     self._params = training.params()
+    num_shards = sharding.num_batch_shards(run.mesh)
+    batch_size = -(-batch_size // num_shards) * num_shards
     self._rollouts = ActionRollouts(training.model, batch_size, run.mesh)
     self.clip_shape: tuple[int, int, int] = run.data.clip_shape
     self.max_speed: int = training.model.max_speed
