@@ -83,6 +83,7 @@ class Tokenizer(nn.Module):
     *,
     train: bool = False,
     is_quantizing: Bool[Array, ""] | bool = True,
+    rate_weight: float = 0.0,
   ) -> TokenizerOutput:
     """Reconstructs clips through their tokens.
 
@@ -90,8 +91,10 @@ class Tokenizer(nn.Module):
       clips: Values in [0, 1].
       train: Whether losses, the straight-through gradient and remat are on.
       is_quantizing: If false the decoder reads the features themselves.
+      rate_weight: See `quantizer.cheapest_rows`.
     """
-    quantized = self.quantizer(self.features(clips, train=train), train=train)
+    features = self.features(clips, train=train)
+    quantized = self.quantizer(features, train=train, rate_weight=rate_weight)
     codes = jnp.where(is_quantizing, quantized.codes, quantized.latents)
     return TokenizerOutput(self.decode(codes, train=train), quantized)
 
