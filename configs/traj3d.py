@@ -161,7 +161,6 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   vqgan.foreground_weight = 5.0  # Ours; upstream's is 1.
   vqgan.discriminator_start_step = optional(0)  # Ours; None: without one.
   vqgan.quantizer_start_step = 0  # Ours.
-  vqgan.rate_weight = 0.0  # Ours; above 0 few codes for what shows nothing.
   vqgan.codebook_init_clips = 64  # Ours; 0: random initial codes, upstream's.
   vqgan.dead_code_reset_steps = optional(1000)  # Ours; None: never.
 

@@ -152,17 +152,10 @@ class TokenizerLossConfig:
       without one.
     quantizer_start_step: Ours: first step with a quantizer; before, clips pass
       unquantized.
-    rate_weight: Ours: price of a bit in the choice of codes while training, in
-      mean squared distances to the nearest code, so that cells that show
-      nothing share few codes (`quantizer.cheapest_rows`); 0: the nearest code,
-      as upstream.
     codebook_init_clips: Ours: clips whose features are the first codes; 0:
       random ones, as upstream.
     dead_code_reset_steps: Ours: steps after which unused codes are moved to
       features; None: never, as upstream.
-
-  Raises:
-    UserError: A value cannot be.
   """
 
   loss_type: str = "non-saturating"
@@ -181,15 +174,8 @@ class TokenizerLossConfig:
   foreground_weight: float = 1.0
   discriminator_start_step: int | None = 0
   quantizer_start_step: int = 0
-  rate_weight: float = 0.0
   codebook_init_clips: int = 0
   dead_code_reset_steps: int | None = None
-
-  def __post_init__(self):
-    if self.rate_weight < 0:
-      raise UserError(
-        f"config.vqgan.rate_weight={self.rate_weight} must be 0 or more."
-      )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,6 @@ _BEYOND_UPSTREAM = {
   "foreground_weight": 1.0,
   "discriminator_start_step": 0,
   "quantizer_start_step": 0,
-  "rate_weight": 0.0,
   "codebook_init_clips": 0,
   "dead_code_reset_steps": None,
 }

@@ -7,8 +7,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 ENTROPY_LOSS_TYPES = ("softmax", "argmax")
-_RATE_ROUNDS = 3
-_LEAST_USE = 0.05  # Of a code that no row takes, which so has a length.
 _LOSSES = "quantizer_loss", "e_latent_loss", "q_latent_loss", "entropy_loss"
 
 
@@ -42,30 +40,6 @@ def squared_distances(
     - 2 * products
     + jnp.sum(codebook**2, axis=-1)[None]
   )
-
-
-def cheapest_rows(
-  distances: Float[Array, "n k"], rate_weight: Float[Array, ""] | float
-) -> Int[Array, " n"]:
-  """Chooses codes that are near and, of near ones, those that many choose.
-
-  Entropy-constrained vector quantization (Chou, Lookabaugh & Gray 1989): a row
-  takes the code with the least sum of distance and length, which is -log2 of
-  the code's share of all rows. Shares are those of the nearest codes at first,
-  then of what was chosen.
-
-  Args:
-    distances: Squared.
-    rate_weight: Of a bit, in mean squared distances to the nearest code.
-  """
-  count = distances.shape[1]
-  price = rate_weight * jnp.mean(jnp.min(distances, axis=-1))
-  rows = jnp.argmin(distances, axis=-1)
-  for _ in range(_RATE_ROUNDS):
-    used = jnp.bincount(rows, length=count) + _LEAST_USE
-    lengths = -jnp.log2(used / jnp.sum(used))
-    rows = jnp.argmin(distances + price * lengths[None], axis=-1)
-  return rows
 
 
 def look_up(codebook: Array, tokens: Array) -> Array:
@@ -134,19 +108,9 @@ class VectorQuantizer(nn.Module):
 
   @nn.compact
   def __call__(
-    self,
-    features: Float[Array, "b *cells d"],
-    *,
-    train: bool = False,
-    rate_weight: float = 0.0,
+    self, features: Float[Array, "b *cells d"], *, train: bool = False
   ) -> Quantized:
-    """Quantizes a grid of features.
-
-    Args:
-      features: Of the encoder.
-      train: Else losses are 0, and codes carry no gradient of the features.
-      rate_weight: See `cheapest_rows`; 0 takes the nearest codes.
-    """
+    """Quantizes a grid of features; losses are 0 unless `train`."""
     codebook = self.param(
       "codebook",
       nn.initializers.variance_scaling(1.0, "fan_in", "uniform"),
@@ -157,11 +121,8 @@ class VectorQuantizer(nn.Module):
     if self.latent_normalize:
       latents, keys = _normalize(latents), _normalize(codebook)
     distances = squared_distances(latents.reshape(-1, latents.shape[-1]), keys)
-    if rate_weight:
-      tokens = cheapest_rows(jax.lax.stop_gradient(distances), rate_weight)
-    else:
-      tokens = jnp.argmin(distances, axis=-1)
-    tokens = tokens.astype(jnp.int32).reshape(features.shape[:-1])
+    tokens = jnp.argmin(distances, axis=-1).astype(jnp.int32)
+    tokens = tokens.reshape(features.shape[:-1])
     codes = look_up(codebook, tokens)
     losses = dict.fromkeys(_LOSSES, jnp.zeros(()))
     if train:

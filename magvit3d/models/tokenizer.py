@@ -83,7 +83,6 @@ class Tokenizer(nn.Module):
     *,
     train: bool = False,
     is_quantizing: Bool[Array, ""] | bool = True,
-    rate_weight: float = 0.0,
   ) -> TokenizerOutput:
     """Reconstructs clips through their tokens.
 
@@ -91,10 +90,8 @@ class Tokenizer(nn.Module):
       clips: Values in [0, 1].
       train: Whether losses, the straight-through gradient and remat are on.
       is_quantizing: If false the decoder reads the features themselves.
-      rate_weight: See `quantizer.cheapest_rows`.
     """
-    features = self.features(clips, train=train)
-    quantized = self.quantizer(features, train=train, rate_weight=rate_weight)
+    quantized = self.quantizer(self.features(clips, train=train), train=train)
     codes = jnp.where(is_quantizing, quantized.codes, quantized.latents)
     return TokenizerOutput(self.decode(codes, train=train), quantized)
 

@@ -263,7 +263,6 @@ class TokenizerStage:
         real,
         train=True,
         is_quantizing=is_quantizing,
-        rate_weight=settings.rate_weight,
       )
       fake = out.reconstruction
       error = (real - fake) ** 2

@@ -56,32 +56,6 @@ def test_each_cell_takes_the_nearest_row(setup):
   )
 
 
-def test_of_near_codes_the_one_that_many_take_is_cheapest():
-  # Two codes, at 0 and 1; 90 rows at 0, 10 where the second is nearer.
-  places = np.concatenate([np.zeros(90), np.full(10, 0.6)])
-  distances = jnp.asarray(np.stack([places, places - 1], axis=1) ** 2)
-  nearest = np.asarray(quantizer.cheapest_rows(distances, 0.0))
-  np.testing.assert_array_equal(nearest, [0] * 90 + [1] * 10)
-  # The mean distance is .016. A row of the ten saves .2 by the second code,
-  # whose length is log2(9) = 3.2 bits more: that is worth it up to a weight of
-  # .2 / (.016 * 3.2) = 3.9.
-  for weight, wanted in ((3.7, 1), (4.1, 0)):
-    found = np.asarray(quantizer.cheapest_rows(distances, weight))
-    np.testing.assert_array_equal(found, [0] * 90 + [wanted] * 10)
-
-
-def test_a_price_of_bits_uses_fewer_codes_in_training_alone(setup):
-  model, variables, features = setup
-  nearest = model.apply(variables, features, train=True)
-  cheap = model.apply(variables, features, train=True, rate_weight=2.0)
-  assert len(np.unique(cheap.tokens)) < len(np.unique(nearest.tokens))
-  rows = variables["params"]["codebook"]
-  np.testing.assert_allclose(cheap.codes, rows[cheap.tokens], atol=1e-6)
-  np.testing.assert_array_equal(
-    model.apply(variables, features).tokens, nearest.tokens
-  )
-
-
 def test_gradient_passes_straight_through(setup):
   model, variables, features = setup
 

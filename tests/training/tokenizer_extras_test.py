@@ -11,7 +11,6 @@ from trees import assert_trees_equal
 from magvit3d.config.run import RunConfig
 from magvit3d.config.training import InitialParametersConfig
 from magvit3d.data.pixels import to_unit_range
-from magvit3d.errors import UserError
 from magvit3d.training import perceptual, tokenizer_stage
 from magvit3d.training.tokenizer_stage import TokenizerStage
 
@@ -62,22 +61,6 @@ def extras(batch):
   state = jax.jit(stage.init_state)()
   step = jax.jit(stage.train_step)
   return stage, state, step, *step(state, batch, stage.frozen)
-
-
-def test_the_price_of_bits_reaches_the_choice_of_codes(plain, batch):
-  """So dear that all cells take the code that most cells take."""
-  state, _, metrics = plain
-  stage = TokenizerStage(
-    RunConfig.from_dict(tokenizer_config(rate_weight=1e4)), 1000, _CLIP_SHAPE
-  )
-  _, dear = jax.jit(stage.train_step)(state, batch)
-  assert metrics["code_perplexity"] > 1.5
-  np.testing.assert_allclose(dear["code_perplexity"], 1, rtol=1e-5)
-
-
-def test_a_price_below_nothing_is_refused():
-  with pytest.raises(UserError, match=r"vqgan\.rate_weight=-1"):
-    RunConfig.from_dict(tokenizer_config(rate_weight=-1.0))
 
 
 def test_finetuning_moves_the_decoder_alone(extras):
