@@ -48,7 +48,6 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
     make_tiny(config)
     # Measured: 1,700 are 1.1 dB worse, docs/prediction.md.
     config.prediction.num_steps.baseline = 4000
-    config.prediction.num_steps.autoregressive = 4000
   if name in PREDICTORS:
     config.prediction.names = name
   config.stages = f"data,{config.prediction.names},evaluate,report"
