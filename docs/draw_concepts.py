@@ -152,7 +152,7 @@ class _Drawer:
     task, labels = magvit.choose_classes("cone", "helical", 1, 0)
     steps = jax.jit(model.generate, static_argnums=2)(
       magvit.trained.transformer_params,
-      jax.random.key(4),
+      jax.random.key(2),
       task,
       jnp.asarray(labels),
       jnp.zeros((1, *magvit.latent_shape), jnp.int32),
