@@ -42,7 +42,7 @@ def make_reconstruction_strips(
   """Returns `(params, is_quantizing) -> frames` of some reconstructions."""
   frames = clips["frames"][:NUM_CLIPS]
   reconstruct = tokenizer_scores.make_reconstruct(
-    tokenizer, _batch_size(mesh), mesh
+    tokenizer, sharding.divisible_batch_size(NUM_CLIPS, mesh), mesh
   )
 
   def draw(params, is_quantizing):
@@ -64,7 +64,7 @@ def make_generation_strips(
   """
   keys = ("frames", "labels", *cameras.KEYS)
   some = {key: clips[key][:NUM_CLIPS] for key in keys if key in clips}
-  size = _batch_size(mesh)
+  size = sharding.divisible_batch_size(NUM_CLIPS, mesh)
   tokens = transformer_scores.make_tokenize(model, size, mesh)(
     tokenizer_params, some
   )
@@ -85,8 +85,3 @@ def make_generation_strips(
     return rows_of(real[:NUM_CLIPS], made[:NUM_CLIPS])
 
   return draw
-
-
-def _batch_size(mesh: Mesh) -> int:
-  shards = sharding.num_batch_shards(mesh)
-  return -(-NUM_CLIPS // shards) * shards

@@ -31,8 +31,7 @@ class ClipNetworks:
 
   def __init__(self, trained: TrainedNetworks, batch_size: int):
     self._mesh = sharding.make_mesh()
-    num_shards = sharding.num_batch_shards(self._mesh)
-    self.batch_size = -(-batch_size // num_shards) * num_shards
+    self.batch_size = sharding.divisible_batch_size(batch_size, self._mesh)
     self.model = trained.model
     self._tokenizer_params = trained.tokenizer_params
     self._transformer_params = trained.transformer_params

@@ -76,6 +76,12 @@ def num_batch_shards(mesh: Mesh) -> int:
   return int(np.prod([mesh.shape[axis] for axis in BATCH_AXES]))
 
 
+def divisible_batch_size(batch_size: int, mesh: Mesh) -> int:
+  """Returns the least one, not below `batch_size`, that devices can share."""
+  count = num_batch_shards(mesh)
+  return -(-batch_size // count) * count
+
+
 def check_batch_size(
   field: str,
   batch_size: int,

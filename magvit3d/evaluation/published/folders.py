@@ -59,12 +59,11 @@ def score(
     raise UserError(f"--output={request.output} must end in .json.")
   output_file.check(request.output)
   mesh = sharding.make_mesh()
-  shards = sharding.num_batch_shards(mesh)
   networks = MetricNetworks(
     WeightPaths(
       request.i3d_weights, request.c3d_weights, request.lpips_weights
     ),
-    -(-request.batch_size // shards) * shards,
+    sharding.divisible_batch_size(request.batch_size, mesh),
     mesh,
   )
   real, generated = (

@@ -56,8 +56,7 @@ class WorldModel:
     self._data = run.data
     training = WorldModelTraining(run)
     self._params = training.params()
-    num_shards = sharding.num_batch_shards(run.mesh)
-    batch_size = -(-batch_size // num_shards) * num_shards
+    batch_size = sharding.divisible_batch_size(batch_size, run.mesh)
     self._rollouts = ActionRollouts(training.model, batch_size, run.mesh)
     self.clip_shape: tuple[int, int, int] = run.data.clip_shape
     self.max_speed: int = training.model.max_speed
