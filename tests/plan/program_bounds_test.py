@@ -47,6 +47,17 @@ def test_products_and_bytes_are_counted(num_loops):
   )
 
 
+def test_scratch_memory_of_a_call_is_not_moved():
+  plain = "%product = bf16[16,64]{1,0} custom-call"
+  assert plain in _PROGRAM
+  with_scratch = plain.replace(
+    "bf16[16,64]{1,0}", "(bf16[16,64]{1,0}, s8[33554432]{0})"
+  )
+  assert program_bounds.read(
+    _PROGRAM.replace(plain, with_scratch)
+  ) == program_bounds.read(_PROGRAM)
+
+
 def test_plain_convolutions_are_told():
   text = _PROGRAM.replace(
     "  %start =",
