@@ -301,6 +301,8 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   # probes, no rates, no scores of samples. See docs/evaluation.md.
   evaluation.num_probe_scenes = 1000
   evaluation.num_probe_steps = 2000
+  # Of these scenes, at most, the transformer's features are read; None: of all.
+  evaluation.num_feature_scenes = placeholder(int)
   # Training samples that the classifier of samples is fitted on, and steps.
   evaluation.num_classifier_samples = 6000
   evaluation.num_classifier_steps = 4000

@@ -81,9 +81,10 @@ def make_tiny(config: mlc.ConfigDict) -> None:
   training.num_validation_clips = 48
   config.evaluation.num_clips = 144
   config.evaluation.num_samples_per_class = 8
-  config.evaluation.num_probe_scenes = 300
+  config.evaluation.num_probe_scenes = 1300
+  config.evaluation.num_feature_scenes = 300
   config.evaluation.num_probe_steps = 300
-  config.evaluation.num_classifier_steps = 1800
+  config.evaluation.num_classifier_steps = 1200
   config.evaluation.num_rate_clips = 16
   config.evaluation.token_budgets = (0.0, 1 / 8, 1 / 2, 1.0)
   config.evaluation.min_foreground_gain_db = 9.0

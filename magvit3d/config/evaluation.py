@@ -21,6 +21,8 @@ class EvaluationConfig:
     num_shown_samples_per_class: Of these, in the report.
     num_probe_scenes: Training scenes that probes are fitted on; 0: no probes,
       no rates, no scores of samples.
+    num_feature_scenes: Of these, at most, those whose transformer's features
+      are read; None: all.
     num_probe_steps: Of each probe.
     num_classifier_samples: Training samples that the classifier of samples is
       fitted on.
@@ -65,6 +67,7 @@ class EvaluationConfig:
   num_samples_per_class: int = 16
   num_shown_samples_per_class: int = 2
   num_probe_scenes: int = 1000
+  num_feature_scenes: int | None = None
   num_probe_steps: int = 2000
   num_classifier_samples: int = 6000
   num_classifier_steps: int = 4000
@@ -96,6 +99,7 @@ class EvaluationConfig:
     for field in (
       "num_clips",
       "num_probe_scenes",
+      "num_feature_scenes",
       "num_probe_steps",
       "num_classifier_samples",
       "num_classifier_steps",
@@ -104,7 +108,7 @@ class EvaluationConfig:
     ):
       least = 0 if field == "num_probe_scenes" else 1
       value = getattr(self, field)
-      if value < least:
+      if value is not None and value < least:
         raise UserError(
           f"config.evaluation.{field}={value} must be {least} or more."
         )

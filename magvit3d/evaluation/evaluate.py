@@ -28,7 +28,7 @@ from magvit3d.monitoring import stage_progress
 from magvit3d.parallel import processes
 from magvit3d.tokens.masked_model import TokenModel
 
-VERSION = 5  # Scores of another version are made anew.
+VERSION = 6  # Scores of another version are made anew.
 # With the seconds that they took of `:tiny` on two CPU cores, about.
 PARTS = {
   "tokenizer": 10.0,

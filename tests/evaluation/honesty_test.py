@@ -1,6 +1,6 @@
 """Scores do not flatter: of networks and models that are known to be useless.
 
-Also: shuffled labels give chance (ridge_test, attention_probe_test); constant
+Also: shuffled labels give chance (attention_probe_test); constant
 velocity is exact on lines without noise (scene_scores_test).
 """
 

@@ -46,6 +46,10 @@ def test_probes_are_fitted_without_the_test_split(made):
   _, scenes, _, asked = made
   assert asked == ["train", "validation"]
   assert len(scenes.train.labels) == 8 and len(scenes.validation.labels) == 4
+  # Features of fewer: of these.
+  assert set(scenes.train.whole) == {"tokens", "pixels"}
+  assert set(scenes.train_features.whole) == {"transformer"}
+  assert len(scenes.train_features.labels) == 6
 
 
 def test_probes_answer_for_held_out_scenes_beside_baselines(made):
@@ -55,7 +59,7 @@ def test_probes_answer_for_held_out_scenes_beside_baselines(made):
   table, rows = _rows(results, "Probes: classes")
   kinds = ("tokens", "transformer's features", "pixels")
   assert set(rows) == {
-    *(f"{kind}, {how}" for kind in kinds for how in ("ridge", "attention")),
+    *kinds,
     "most frequent answer",
   }
   labels = outputs.held_out.samples["labels"]
@@ -64,8 +68,7 @@ def test_probes_answer_for_held_out_scenes_beside_baselines(made):
   assert rows["most frequent answer"]["shape"] == np.mean(labels // 4 == shape)
   table, rows = _rows(results, "Probes: position")
   assert set(table_values.baselines(table)) == {
-    "pixels, ridge",
-    "pixels, attention",
+    "pixels",
     "constant velocity",
     "last position",
     "mean position",
@@ -101,7 +104,7 @@ def test_the_best_probe_and_baselines_are_noted_for_the_checks(made):
   at = {name: row["t+1, m"] for name, row in rows.items()}
   expected = {
     "best": min(v for k, v in at.items() if k.startswith(("tok", "tra"))),
-    "pixels": min(at["pixels, ridge"], at["pixels, attention"]),
+    "pixels": at["pixels"],
     "constant velocity": at["constant velocity"],
   }
   for reader, distance in expected.items():
@@ -129,6 +132,9 @@ def test_tokens_that_are_kept_are_read_as_those_made_anew(made, trained_run):
   )
   assert asked == [3 * 4]  # Validation.
   chex.assert_trees_all_equal(vars(again.train), vars(scenes.train))
+  chex.assert_trees_all_equal(
+    vars(again.train_features), vars(scenes.train_features)
+  )
   # All eight training scenes are read, so that the samples are the same too.
   known, few = (samples.known_samples(scenes.train, t) for t in (kept, None))
   np.testing.assert_array_equal(known.grids, few.grids)

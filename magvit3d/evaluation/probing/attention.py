@@ -3,8 +3,8 @@
 In each frame of each view, learned queries attend to the cells once; what they
 gather, and where they look, goes through two hidden layers. The weights of a
 query are the same in all frames and views. A linear map of what they gather is
-added to the answer: places are nearly linear in it. Before that, cells may look
-at their neighbours: a shape is seen in several tokens together.
+added to the answer: places are nearly linear in it. Before that, cells look at
+their neighbours: shapes and places are seen in several tokens together.
 """
 
 import dataclasses
@@ -18,8 +18,14 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
+from magvit3d.config.training import OptimizerConfig
+from magvit3d.training.optimizers import make_optimizer
+
 WIDTH, NUM_QUERIES, NUM_GATHERED, HIDDEN = 64, 8, 16, 128
-_LEARNING_RATE, _WEIGHT_DECAY, _WARMUP_STEPS = 4e-3, 0.3, 20
+_LEARNING_RATE, _WARMUP_STEPS = 4e-3, 20
+_OPTIMIZER = OptimizerConfig(
+  name="muon", muon_rate=7.5, beta1=0.9, beta2=0.999, weight_decay=0.3
+)
 _BATCH_SIZE = 16  # On CPUs a step of 32 takes four times as long.
 _NUM_VALIDATIONS = 10
 _MIXING_WIDTH = 32
@@ -40,7 +46,7 @@ class AttentionProbe(nn.Module):
 
   grid: tuple[int, int, int, int]
   num_outputs: int
-  num_convolutions: int = 0
+  num_convolutions: int
 
   @nn.compact
   def __call__(
@@ -49,8 +55,7 @@ class AttentionProbe(nn.Module):
     """Returns answers, and the last hidden layer's features."""
     b = cells.shape[0]
     _, _, h, w = self.grid
-    if self.num_convolutions:
-      cells = self._mixed(cells.reshape(-1, h, w, cells.shape[-1]))
+    cells = self._mixed(cells.reshape(-1, h, w, cells.shape[-1]))
     x = nn.gelu(nn.Dense(WIDTH, name="cells")(cells))
     x = x.reshape(-1, h * w, WIDTH)  # Frames of all views.
     scores = nn.Dense(NUM_QUERIES, name="queries")(x)
@@ -124,7 +129,7 @@ class TrainedProbe:
     validation: tuple[Float[np.ndarray, "k m d"], Targets],
     num_steps: int,
     seed: int,
-    num_convolutions: int = 0,
+    num_convolutions: int = 1,
   ):
     self._mean, self._deviation = _moments(cells)
     self._scales = {
@@ -213,7 +218,7 @@ class TrainedProbe:
     schedule = optax.warmup_cosine_decay_schedule(
       0.0, _LEARNING_RATE, min(_WARMUP_STEPS, num_steps // 2), num_steps
     )
-    optimizer = optax.adamw(schedule, weight_decay=_WEIGHT_DECAY)
+    optimizer = make_optimizer(schedule, _OPTIMIZER)
 
     @jax.jit
     def step(params, state, cells, asked):
@@ -227,7 +232,7 @@ class TrainedProbe:
       updates, state = optimizer.update(gradients, state, params)
       return optax.apply_updates(params, updates), state
 
-    # Adam's are zeros. Made here, since every JAX operation is compiled.
+    # All of it is zeros. Made here, since every JAX operation is compiled.
     state = jax.tree.map(
       lambda leaf: np.zeros(leaf.shape, leaf.dtype),
       jax.eval_shape(optimizer.init, params),

@@ -7,7 +7,7 @@ token grid, so that probes of different kinds see equally fine.
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -23,7 +23,7 @@ from magvit3d.monitoring import stage_progress
 from magvit3d.tokens import hidden_states
 from magvit3d.tokens.masked_model import TokenBatch
 
-TOKENS, TRANSFORMER, PIXELS = "tokens", "transformer", "pixels"
+KINDS = TOKENS, PIXELS, TRANSFORMER = "tokens", "pixels", "transformer"
 MAX_SIDE = 8
 _PIXELS_PER_CELL = 4  # At most, along each side.
 _SCENES_AT_A_TIME = 32
@@ -107,6 +107,7 @@ class CellReader:
     source: SceneClips,
     indices: Sequence[int],
     tokens: TokenBatch | None = None,
+    kinds: Collection[str] = KINDS,
   ) -> CellScenes:
     """Returns some scenes of a source.
 
@@ -114,6 +115,7 @@ class CellReader:
       source: Of scenes.
       indices: Of those that are read.
       tokens: Of their samples in this order; None: they are made.
+      kinds: Of the cells.
     """
     parts = []
     per_scene = len(tokens.tokens) // len(indices) if tokens else 0
@@ -122,7 +124,8 @@ class CellReader:
       chosen = indices[start : start + _SCENES_AT_A_TIME]
       rows = slice(start * per_scene, (start + len(chosen)) * per_scene)
       known = tokens and jax.tree.map(lambda x, rows=rows: x[rows], tokens)
-      parts.append(self._read(load_clips(source, chosen, _KEYS), known))
+      scenes = load_clips(source, chosen, _KEYS)
+      parts.append(self._read(scenes, known, kinds))
     return CellScenes(
       grid=parts[0].grid,
       **{
@@ -135,7 +138,10 @@ class CellReader:
     )
 
   def _read(
-    self, scenes: Mapping[str, np.ndarray], tokens: TokenBatch | None
+    self,
+    scenes: Mapping[str, np.ndarray],
+    tokens: TokenBatch | None,
+    kinds: Collection[str],
   ) -> CellScenes:
     n, v, t = scenes["frames"].shape[:3]
     model, outputs = self._model, self._outputs
@@ -143,9 +149,9 @@ class CellReader:
       samples = scenes if model.num_views > 1 else fold_views(scenes)
       tokens = outputs.tokenize(outputs.tokenizer_params, samples)
     whole = {
-      TOKENS: self._pooled(self._codebook[tokens.tokens], n, v),
-      TRANSFORMER: self._pooled(self._features(tokens, False), n, v),
-      PIXELS: self._pixel_cells(scenes["frames"]),
+      TOKENS: lambda: self._pooled(self._codebook[tokens.tokens], n, v),
+      TRANSFORMER: lambda: self._pooled(self._features(tokens, False), n, v),
+      PIXELS: lambda: self._pixel_cells(scenes["frames"]),
     }
     given = {}
     if self._task_index is not None:
@@ -154,12 +160,19 @@ class CellReader:
       first = scenes["frames"][:, :, : self.given_frames]
       still = np.repeat(first[:, :, -1:], t - first.shape[2], axis=2)
       given = {
-        TOKENS: self._pooled(self._codebook[shown], n, v),
-        PIXELS: self._pixel_cells(np.concatenate([first, still], axis=2)),
+        TOKENS: lambda: self._pooled(self._codebook[shown], n, v),
+        PIXELS: lambda: self._pixel_cells(
+          np.concatenate([first, still], axis=2)
+        ),
       }
       if not task.class_conditional:  # The class would tell of the motion.
-        features = self._features(tokens, True)
-        given[TRANSFORMER] = self._pooled(features, n, v)
+        given[TRANSFORMER] = lambda: self._pooled(
+          self._features(tokens, True), n, v
+        )
+    whole, given = (
+      {kind: make() for kind, make in makers.items() if kind in kinds}
+      for makers in (whole, given)
+    )
     grid = (v, model.latent_shape[0], self._side, self._side)
     return CellScenes(
       whole, given, grid, tokens.tokens, scenes["labels"], scenes["trajectory"]

@@ -5,7 +5,6 @@ scenes, and the test scenes are read once, when all probes are ready.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
 
@@ -20,8 +19,14 @@ from magvit3d.evaluation.outputs import RunOutputs, first_of_kind
 from magvit3d.evaluation.predictions import FRAME_PREDICTION
 from magvit3d.evaluation.probing import questions
 from magvit3d.evaluation.probing.attention import Targets, TrainedProbe
-from magvit3d.evaluation.probing.cells import PIXELS, CellReader, CellScenes
-from magvit3d.evaluation.probing.ridge import Ridge
+from magvit3d.evaluation.probing.cells import (
+  KINDS,
+  PIXELS,
+  TOKENS,
+  TRANSFORMER,
+  CellReader,
+  CellScenes,
+)
 from magvit3d.evaluation.results import Results
 from magvit3d.evaluation.tables import Column, Row
 from magvit3d.models.cameras import Cameras
@@ -30,9 +35,9 @@ from magvit3d.parallel.number_types import in_own_types
 from magvit3d.tokens.masked_model import TokenBatch
 
 _ROW_NAMES = {
-  "tokens": "tokens",
-  "transformer": "transformer's features",
-  "pixels": "pixels",
+  TOKENS: "tokens",
+  TRANSFORMER: "transformer's features",
+  PIXELS: "pixels",
 }
 # By number, with `tokens`, `cond_tokens`, `labels`, and cameras of scenes.
 TrainingTokens = Sequence[Mapping[str, np.ndarray]] | TokenSource | SceneTokens
@@ -45,13 +50,19 @@ class ProbeScenes:
 
   Attributes:
     reader: That made them.
-    train: To fit on.
-    validation: To choose on.
+    train: To fit on; cells of tokens and pixels.
+    train_features: Some of them; cells of the transformer's features.
+    validation: To choose on; cells of all kinds.
   """
 
   reader: CellReader
   train: CellScenes
+  train_features: CellScenes
   validation: CellScenes
+
+  def fitted_on(self, kind: str) -> CellScenes:
+    """Returns the training scenes with cells of a kind."""
+    return self.train_features if kind == TRANSFORMER else self.train
 
 
 def read_scenes(
@@ -61,23 +72,32 @@ def read_scenes(
 ) -> ProbeScenes:
   """Returns up to `num_probe_scenes` scenes to fit on, others to choose on.
 
+  The transformer's features, which take the longest to make, are of at most
+  `num_feature_scenes` of these.
+
   Args:
     outputs: Of the run.
     clips_of: Returns the scenes of a split.
     training_tokens: Of all training samples; None: they are made here.
   """
   reader = CellReader(outputs, first_of_kind(outputs.model, FRAME_PREDICTION))
-  count = outputs.settings.num_probe_scenes
+  settings = outputs.settings
 
-  def read(split, known=None):
-    source = clips_of(split)
+  def read(source, count, known=None, kinds=KINDS):
     indices = spread_indices(source, count).tolist()
     tokens = None
     if known is not None:
       tokens = _tokens_of(known, indices, len(known) // len(source))
-    return reader.read(source, indices, tokens)
+    return reader.read(source, indices, tokens, kinds)
 
-  return ProbeScenes(reader, read("train", training_tokens), read("validation"))
+  train, count = clips_of("train"), settings.num_probe_scenes
+  few = min(count, settings.num_feature_scenes or count)
+  return ProbeScenes(
+    reader,
+    read(train, count, training_tokens, (TOKENS, PIXELS)),
+    read(train, few, training_tokens, (TRANSFORMER,)),
+    read(clips_of("validation"), count),
+  )
 
 
 def _tokens_of(
@@ -110,17 +130,18 @@ def score(
     test: Scenes to score on: those of `outputs.held_out`.
   """
   names = questions.class_questions(test.scenes)
-  jobs = _class_jobs(outputs, scenes, test, names)
-  tracked = ProbeScenes(
-    scenes.reader,
-    scenes.train.with_known_paths(),
-    scenes.validation.with_known_paths(),
+  tracked = dataclasses.replace(
+    scenes,
+    train=scenes.train.with_known_paths(),
+    train_features=scenes.train_features.with_known_paths(),
+    validation=scenes.validation.with_known_paths(),
   )
   asks_positions = bool(
     scenes.train.given
-    and len(tracked.train.labels)
+    and len(tracked.train_features.labels)
     and len(tracked.validation.labels)
   )
+  jobs = _class_jobs(outputs, scenes, test, names)
   if asks_positions:
     jobs |= _position_jobs(outputs, tracked)
   probes = _fit_all(jobs)
@@ -132,7 +153,7 @@ def score(
 
 
 _Answer = Callable[[CellScenes], Mapping[str, np.ndarray]]
-_Key = tuple[str, str, str]  # What is asked, what is read, and how.
+_Key = tuple[str, str]  # What is asked, and what is read.
 
 
 def _fit_all(jobs: Mapping[_Key, Callable[[], _Answer]]) -> dict[_Key, _Answer]:
@@ -155,90 +176,57 @@ def _class_jobs(
   """Returns what fits each probe of shape and motion."""
   sizes = {question: len(answers) for question, answers in names.items()}
 
-  def classes_of(part):
-    return questions.class_answers(test.scenes, part.labels)
+  def targets_of(part):
+    return Targets(questions.class_answers(test.scenes, part.labels), {})
 
-  jobs = {}
-  for kind in scenes.train.whole:
-    settings = (outputs, scenes, "whole", kind)
-    jobs["classes", kind, "ridge"] = functools.partial(
-      _fit_ridge,
-      *settings[1:],
-      lambda part: {
-        name: np.eye(sizes[name])[labels]
-        for name, labels in classes_of(part).items()
-      },
-    )
-    jobs["classes", kind, "attention"] = functools.partial(
-      _fit_attention,
-      *settings,
-      lambda part: Targets(classes_of(part), {}),
-      sizes,
-    )
-  return jobs
+  return {
+    ("classes", kind): _job(outputs, scenes, "whole", kind, targets_of, sizes)
+    for kind in scenes.validation.whole
+  }
 
 
 def _position_jobs(outputs, scenes) -> dict[_Key, Callable[[], _Answer]]:
   """The same; all of the scenes' paths are known."""
+  given_frames = scenes.reader.given_frames
 
-  def places_of(part):
-    return questions.positions(part.trajectory, scenes.reader.given_frames)
+  def targets_of(part):
+    return Targets({}, questions.positions(part.trajectory, given_frames))
 
-  jobs = {}
-  for kind in scenes.train.given:
-    settings = (outputs, scenes, "given", kind)
-    jobs["positions", kind, "ridge"] = functools.partial(
-      _fit_ridge, *settings[1:], places_of
+  return {
+    ("positions", kind): _job(outputs, scenes, "given", kind, targets_of, {})
+    for kind in scenes.validation.given
+  }
+
+
+def _job(
+  outputs, scenes, which, kind, targets_of, sizes
+) -> Callable[[], _Answer]:
+  """Returns what fits a probe of a kind of cells."""
+
+  def cells_of(part):
+    return getattr(part, which)[kind]
+
+  def fit():
+    train, validation = scenes.fitted_on(kind), scenes.validation
+    probe = TrainedProbe(
+      cells_of(train),
+      train.grid,
+      targets_of(train),
+      sizes,
+      validation=(cells_of(validation), targets_of(validation)),
+      num_steps=outputs.settings.num_probe_steps,
+      seed=outputs.seed,
     )
-    jobs["positions", kind, "attention"] = functools.partial(
-      _fit_attention, *settings, lambda part: Targets({}, places_of(part)), {}
-    )
-  return jobs
+    return lambda part: probe(cells_of(part))
 
-
-def _fit_ridge(scenes, which, kind, targets_of) -> _Answer:
-  def features_of(part):
-    cells = getattr(part, which)[kind]
-    return cells.reshape(len(cells), -1)
-
-  def columns_of(part):
-    return np.concatenate(list(targets_of(part).values()), axis=1)
-
-  ridge = Ridge(
-    features_of(scenes.train),
-    columns_of(scenes.train),
-    features_of(scenes.validation),
-    columns_of(scenes.validation),
-  )
-  targets = targets_of(scenes.train)
-  ends = np.cumsum([columns.shape[1] for columns in targets.values()])
-
-  def answer(part):
-    columns = np.split(ridge(features_of(part)), ends[:-1], axis=1)
-    return dict(zip(targets, columns, strict=True))
-
-  return answer
-
-
-def _fit_attention(outputs, scenes, which, kind, targets_of, sizes) -> _Answer:
-  validation = scenes.validation
-  probe = TrainedProbe(
-    getattr(scenes.train, which)[kind],
-    scenes.train.grid,
-    targets_of(scenes.train),
-    sizes,
-    validation=(getattr(validation, which)[kind], targets_of(validation)),
-    num_steps=outputs.settings.num_probe_steps,
-    seed=outputs.seed,
-  )
-  return lambda part: probe(getattr(part, which)[kind])
+  return fit
 
 
 def _add_classes(results, probes, scenes, held_out, test, names) -> None:
   right = questions.class_answers(test.scenes, held_out.labels)
   known = questions.class_answers(test.scenes, scenes.train.labels)
   rows = []
-  for (asked, kind, how), answer in probes.items():
+  for (asked, kind), answer in probes.items():
     if asked != "classes":
       continue
     found = {
@@ -247,20 +235,19 @@ def _add_classes(results, probes, scenes, held_out, test, names) -> None:
     accuracies = {
       name: questions.accuracy(found[name], right[name]) for name in names
     }
-    rows.append([f"{_ROW_NAMES[kind]}, {how}", *accuracies.values()])
+    rows.append([_ROW_NAMES[kind], *accuracies.values()])
     if kind != PIXELS and "motion" in names:
       best = results.measured.get("probe_motion_accuracy", 0.0)
       results.measured["probe_motion_accuracy"] = max(
         best, accuracies["motion"]
       )
-    if how == "attention":
-      for name, answers in names.items():
-        results.add_confusion(
-          f"{name.capitalize()} from {_ROW_NAMES[kind]}",
-          "Attention probe. Rows: the truth; columns: the answer.",
-          answers,
-          questions.confusion(found[name], right[name], len(answers)),
-        )
+    for name, answers in names.items():
+      results.add_confusion(
+        f"{name.capitalize()} from {_ROW_NAMES[kind]}",
+        "Rows: the truth; columns: the answer of the probe.",
+        answers,
+        questions.confusion(found[name], right[name], len(answers)),
+      )
   most_frequent = [
     np.bincount(known[name], minlength=len(names[name])).argmax()
     for name in names
@@ -289,8 +276,8 @@ def _add_positions(results, probes, scenes, held_out) -> None:
   right = questions.positions(held_out.trajectory, given_frames)
   known = questions.positions(scenes.train.trajectory, given_frames)
   found = {
-    f"{_ROW_NAMES[kind]}, {how}": answer(held_out)
-    for (asked, kind, how), answer in probes.items()
+    _ROW_NAMES[kind]: answer(held_out)
+    for (asked, kind), answer in probes.items()
     if asked == "positions"
   }
   baselines = questions.baseline_positions(
@@ -332,8 +319,6 @@ def _measure_positions(results, places, rows) -> None:
   """Notes the least distances: of networks, of pixels, of known paths."""
   for name, *distances in rows:
     reader = name if _is_baseline(name) else "best"
-    if reader.startswith(_ROW_NAMES[PIXELS]):
-      reader = checks.PIXELS
     for place, distance in zip(places, distances, strict=True):
       key = checks.probe_key(place, reader)
       if distance is not None:
@@ -342,9 +327,7 @@ def _measure_positions(results, places, rows) -> None:
 
 
 def _is_baseline(row_name: str) -> bool:
-  return row_name.startswith(_ROW_NAMES["pixels"]) or not any(
-    row_name.startswith(name) for name in _ROW_NAMES.values()
-  )
+  return row_name not in (_ROW_NAMES[TOKENS], _ROW_NAMES[TRANSFORMER])
 
 
 def reused(split: str) -> str:
@@ -359,8 +342,9 @@ def reused(split: str) -> str:
 
 def _describe(scenes: ProbeScenes) -> str:
   return (
-    f"Fitted on {len(scenes.train.labels)} training scenes, chosen on "
+    f"Fitted on {len(scenes.train.labels)} training scenes (the transformer's "
+    f"features: {len(scenes.train_features.labels)}), chosen on "
     f"{len(scenes.validation.labels)} of validation; the networks are frozen. "
-    "Ridge: linear. Attention: a small network that looks at all cells once. "
-    "Pixels: the same probes on the images."
+    "A probe is a small network that looks at all cells once. Pixels: the same "
+    "on the images."
   )
