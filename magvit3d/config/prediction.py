@@ -27,8 +27,7 @@ class PredictionConfig(StudyConfig):
     names: Of the predictors that are trained, of `PREDICTORS`, with commas.
     given_frames: First frames of a clip; the others are predicted.
     transformer: Of each predictor.
-    num_steps: Of each predictor, by name, in place of
-      `train_prediction.num_steps`.
+    num_steps: Of each predictor, by name; None: `train_prediction.num_steps`.
     channel_share: Of the convolutions' channels in I3D and SlowFast; 1 is as
       published.
     slowfast_blocks: Of the four stages of SlowFast.
@@ -65,7 +64,7 @@ class PredictionConfig(StudyConfig):
   """
 
   transformer: TransformerConfig
-  num_steps: dict[str, int]
+  num_steps: dict[str, int | None]
   names: str = ",".join(PREDICTORS)
   given_frames: int = 8
   channel_share: float = 1.0
@@ -104,7 +103,7 @@ class PredictionConfig(StudyConfig):
         f"{','.join(PREDICTORS)}."
       )
     for name, steps in self.num_steps.items():
-      if name not in PREDICTORS or steps < 1:
+      if name not in PREDICTORS or (steps is not None and steps < 1):
         raise UserError(
           f"config.prediction.num_steps.{name}={steps}: the predictors are "
           f"{', '.join(PREDICTORS)}, and take 1 step or more."

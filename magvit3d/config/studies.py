@@ -53,7 +53,7 @@ class ExtractorsConfig(StudyConfig):
       published.
     slowfast_blocks: Of the four stages of SlowFast.
     width: Channels of the first convolution of `frames`, and of the tokens.
-    num_layers: Of the transformers.
+    num_layers: Of the transformers over time.
     num_heads: Of their attention.
     pooling: Over time and cameras: 'attention' or 'mean'.
     hidden_size: Of the two MLPs that answer.
@@ -106,15 +106,11 @@ class ExtractorsConfig(StudyConfig):
         f"config.extractors.channel_share={self.channel_share} must be above "
         "0, and 1 at most."
       )
-    for name, sizes in (
-      ("frames", (self.features.get("frames", 0),)),
-      ("magvit", (self.width, self.features.get("magvit", 0))),
-    ):
-      if name in self.networks and any(n % self.num_heads for n in sizes):
+    for name in {"frames", "magvit"}.intersection(self.networks):
+      if self.features[name] % self.num_heads:
         raise UserError(
           f"config.extractors.num_heads={self.num_heads} must divide "
-          f"features.{name}"
-          + (f" and width={self.width}." if name == "magvit" else ".")
+          f"features.{name}={self.features[name]}."
         )
     if "slowfast" in self.networks:
       if len(self.slowfast_blocks) != 4 or min(self.slowfast_blocks) < 1:

@@ -1,9 +1,10 @@
 """Networks that tell an object's motion and path from what cameras saw.
 
 Four extractors make features of a camera's clip; one head reads them. Features
-keep where things are: maps are flattened and not averaged over space, because a
-place in metres hangs on it. Norms are over a clip, so that its answer does not
-depend on the others of its batch; black is 0, so that they leave it so.
+keep where things are: maps are flattened, or learned queries say where they
+look, because a place in metres hangs on it. Norms are over a clip, so that its
+answer does not depend on the others of its batch; black is 0, so that they
+leave it so.
 """
 
 import functools
@@ -21,7 +22,8 @@ from magvit3d.models.published import i3d
 from magvit3d.models.resampling import max_pool
 
 _POSITION_STDDEV = 0.02
-_NUM_PLACES, _PLACE_SCALE = 8, 5.0  # Places vary less than features.
+_NUM_QUERIES, _NUM_GATHERED = 8, 16
+_PLACE_SCALE = 5.0  # Places vary less than features.
 _KERNEL_INIT = nn.initializers.xavier_uniform()
 # Of SlowFast, arXiv:1812.03982, in the authors' letters: frames of the fast
 # pathway for one of the slow one (alpha), its share of channels (beta).
@@ -39,7 +41,13 @@ class TimeTransformer(nn.Module):
   @nn.compact
   def __call__(self, x: Float[Array, "b t d"]) -> Float[Array, "b t d"]:
     x = x + _positions(self, "time", x.shape[1:])
-    return _transformed(x, self.num_layers, self.num_heads)
+    mlp_dim = 4 * x.shape[-1]
+    for _ in range(self.num_layers):
+      layer = BertLayer(
+        self.num_heads, mlp_dim, 0.0, 0.0, x.dtype, _KERNEL_INIT
+      )
+      x = layer(x)
+    return x
 
 
 def _positions(module: nn.Module, name: str, shape: Sequence[int]) -> Array:
@@ -47,50 +55,38 @@ def _positions(module: nn.Module, name: str, shape: Sequence[int]) -> Array:
   return module.param(f"{name}_positions", init, tuple(shape))[None]
 
 
-def _transformed(x: Array, num_layers: int, num_heads: int) -> Array:
-  for _ in range(num_layers):
-    mlp_dim = 4 * x.shape[-1]
-    x = BertLayer(num_heads, mlp_dim, 0.0, 0.0, x.dtype, _KERNEL_INIT)(x)
-  return x
+class Gathered(nn.Module):
+  """Learned queries attend to the cells of each frame: what, and where.
 
-
-def _flat(
-  x: Float[Array, "b t h w d"],
-  features: int,
-  places: Float[Array, "b t p"] | None = None,
-) -> Float[Array, "b t f"]:
-  """A vector a step of time, which knows where things are."""
-  x = x.reshape(*x.shape[:2], -1)
-  if places is not None:
-    x = jnp.concatenate([x, places], axis=-1)
-  return nn.Dense(features, name="features")(x)
-
-
-class Places(nn.Module):
-  """Where in a frame channels are: mean places, weighted by a softmax.
-
-  Spatial softmax of Levine et al., arXiv:1504.00702: finer than a cell.
+  Where is the mean place by a query's weights: the spatial softmax of Levine
+  et al., arXiv:1504.00702, which is finer than a cell.
 
   Attributes:
-    count: Places of a frame.
-    scale: Of them; at 1 they are in [-1, 1].
+    num_queries: For every frame the same, q.
+    num_gathered: Channels that each gathers, d.
+    scale: Of places; at 1 they are in [-1, 1].
   """
 
-  count: int = _NUM_PLACES
+  num_queries: int = _NUM_QUERIES
+  num_gathered: int = _NUM_GATHERED
   scale: float = _PLACE_SCALE
 
   @nn.compact
-  def __call__(self, x: Float[Array, "b t h w d"]) -> Float[Array, "b t p"]:
-    """Returns rows, then columns."""
-    weights = nn.softmax(nn.Dense(self.count, name="places")(x), axis=(2, 3))
+  def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t f"]:
+    """Returns rows (q), columns (q) and what is gathered (q d), in a row."""
+    scores = nn.Dense(self.num_queries, name="queries")(x)
+    weights = nn.softmax(scores, axis=(2, 3))
     rows, columns = (
       jnp.linspace(-1, 1, size, dtype=x.dtype) for size in x.shape[2:4]
     )
-    means = [
-      jnp.einsum("bthwp,h->btp", weights, rows),
-      jnp.einsum("bthwp,w->btp", weights, columns),
+    values = nn.Dense(self.num_gathered, name="values")(x)
+    seen = jnp.einsum("bthwq,bthwd->btqd", weights, values)
+    found = [
+      self.scale * jnp.einsum("bthwq,h->btq", weights, rows),
+      self.scale * jnp.einsum("bthwq,w->btq", weights, columns),
+      seen.reshape(*seen.shape[:2], -1),
     ]
-    return self.scale * jnp.concatenate(means, axis=-1)
+    return jnp.concatenate(found, axis=-1)
 
 
 class Frames(nn.Module):
@@ -113,9 +109,7 @@ class Frames(nn.Module):
       )(x)  # fmt: skip
       frames = x.reshape(-1, *x.shape[2:])
       x = nn.gelu(nn.GroupNorm(num_groups=1)(frames)).reshape(x.shape)
-      if level == 0:
-        places = Places()(x)
-    x = _flat(x, self.features, places)
+    x = nn.Dense(self.features, name="features")(Gathered()(x))
     return TimeTransformer(self.num_layers, self.num_heads)(x)
 
 
@@ -129,7 +123,8 @@ class I3D(nn.Module):
   def __call__(self, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b s f"]:
     """Returns features of clips with values in [0, 1]."""
     x = i3d.trunk(clips, TrainedUnit, self.channel_share)
-    return _flat(x, self.features)
+    x = x.reshape(*x.shape[:2], -1)
+    return nn.Dense(self.features, name="features")(x)
 
 
 class Bottleneck(nn.Module):
@@ -202,7 +197,11 @@ class SlowFast(nn.Module):
 
 
 class Tokens(nn.Module):
-  """Codes of a frozen tokenizer, with attention over space, then over time."""
+  """Codes of a frozen tokenizer, with attention over space, then over time.
+
+  First a convolution: an object and its place are seen in several codes
+  together. Attention over space is that of `Gathered`'s queries.
+  """
 
   features: int
   width: int
@@ -212,12 +211,12 @@ class Tokens(nn.Module):
   @nn.compact
   def __call__(self, codes: Float[Array, "b s y x d"]) -> Float[Array, "b s f"]:
     """Returns features of the codes' entries in the codebook."""
-    b, t, h, w, _ = codes.shape
-    x = nn.Dense(self.width, name="codes")(codes).reshape(b * t, h * w, -1)
-    x = x + _positions(self, "space", x.shape[1:])
-    x = _transformed(x, self.num_layers, self.num_heads)
-    x = x.reshape(b, t, h, w, -1)
-    x = _flat(x, self.features, Places()(x))
+    x = nn.Dense(self.width, name="codes")(codes)
+    cells = nn.LayerNorm()(x).reshape(-1, *x.shape[2:])
+    cells = nn.Conv(self.width, (3, 3), name="neighbours")(cells)
+    x = x + nn.gelu(cells).reshape(x.shape)
+    x = nn.gelu(nn.Dense(2 * self.width, name="cells")(x))
+    x = nn.Dense(self.features, name="features")(Gathered()(x))
     return TimeTransformer(self.num_layers, self.num_heads)(x)
 
 
@@ -258,10 +257,11 @@ class MotionReader(nn.Module):
     b, v = is_seen.shape
     x = self.extractor(seen.reshape(b * v, *seen.shape[2:]))
     x = x.reshape(b, v, *x.shape[1:])
-    # What a place in a picture says of one in space hangs on the camera.
-    shape = (v, x.shape[-1], self.hidden_size)
-    init = nn.initializers.lecun_normal(in_axis=1, out_axis=2, batch_axis=0)
-    x = jnp.einsum("bvtf,vfg->bvtg", x, self.param("cameras", init, shape))
+    # What a place in a picture says of one in space hangs on the camera, and of
+    # a path on the time.
+    shape = (*x.shape[1:], self.hidden_size)
+    init = nn.initializers.lecun_normal(2, 3, batch_axis=(0, 1))
+    x = jnp.einsum("bvtf,vtfg->bvtg", x, self.param("cameras", init, shape))
     x = nn.gelu(x + _positions(self, "camera", (v, *x.shape[2:])))
     x = x.reshape(b, -1, self.hidden_size)
     is_seen = jnp.repeat(is_seen, x.shape[1] // v, axis=1)
@@ -269,12 +269,16 @@ class MotionReader(nn.Module):
     if self.pooling == "attention":
       scores = nn.Dense(1, name="attention")(x)[..., 0]
     weights = nn.softmax(jnp.where(is_seen, scores, -jnp.inf))
-    x = nn.LayerNorm()(jnp.einsum("bn,bng->bg", weights, x))
+    x = jnp.einsum("bn,bng->bg", weights, x)
     x = nn.Dropout(self.dropout_rate)(x, deterministic=not train)
+    normed = nn.LayerNorm()(x)
 
     def answer(size, name):
-      hidden = nn.gelu(nn.Dense(self.hidden_size, name=f"{name}_hidden")(x))
-      return nn.Dense(size, name=name)(hidden)
+      hidden = nn.Dense(self.hidden_size, name=f"{name}_hidden")(normed)
+      answers = nn.Dense(size, name=name)(nn.gelu(hidden))
+      # Places are nearly linear in what was gathered.
+      straight = nn.Dense(size, use_bias=False, name=f"{name}_straight")
+      return answers + straight(x)
 
     positions = answer(self.num_positions * 3, "position")
     return answer(self.num_classes, "motion"), positions.reshape(b, -1, 3)

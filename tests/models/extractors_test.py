@@ -141,10 +141,9 @@ def test_a_place_is_finer_than_a_cell():
   """A spot half in one column and half in the next is between them."""
   cells = np.zeros((1, 1, 3, 5, 1), np.float32)
   cells[0, 0, 1, (1, 2)] = 50.0
-  module = extractors.Places(1, 1.0)
-  variables = {
-    "params": {"places": {"kernel": np.ones((1, 1)), "bias": np.zeros(1)}}
-  }
-  row, column = module.apply(variables, jnp.asarray(cells)).ravel()
+  module = extractors.Gathered(1, 1, 1.0)
+  dense = {"kernel": np.ones((1, 1)), "bias": np.zeros(1)}
+  variables = {"params": {"queries": dense, "values": dense}}
+  row, column, seen = module.apply(variables, jnp.asarray(cells)).ravel()
   # 50 above the other 13 cells, whose weight is below 1e-20.
-  np.testing.assert_allclose([row, column], [0.0, -0.25], atol=1e-6)
+  np.testing.assert_allclose([row, column, seen], [0.0, -0.25, 50], rtol=1e-6)
