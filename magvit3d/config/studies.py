@@ -106,8 +106,8 @@ class ExtractorsConfig(StudyConfig):
         f"config.extractors.channel_share={self.channel_share} must be above "
         "0, and 1 at most."
       )
-    for name in {"frames", "magvit"}.intersection(self.networks):
-      if self.features[name] % self.num_heads:
+    for name in ("frames", "magvit"):
+      if name in self.networks and self.features[name] % self.num_heads:
         raise UserError(
           f"config.extractors.num_heads={self.num_heads} must divide "
           f"features.{name}={self.features[name]}."

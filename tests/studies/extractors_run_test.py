@@ -144,7 +144,7 @@ def _params(workdir):
     ({"extractors__given_frames": 6}, r"given_frames=6 is not a multiple"),
     ({"extractors__pooling": "max"}, r"extractors\.pooling='max' is unknown"),
     ({"extractors__num_heads": 3}, r"num_heads=3 must divide features\.frames"),
-    ({"extractors__width": 9}, r"must divide features\.magvit and width=9"),
+    ({"extractors__features__magvit": 9}, r"must divide features\.magvit=9"),
     (
       {"extractors__slowfast_blocks": (1, 1), "extractors__names": "slowfast"},
       r"slowfast_blocks=\(1, 1\) must be four numbers",
