@@ -47,8 +47,8 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
     config.pretrained = "traj3d-tiny"
     make_tiny(config)
     # Measured: 1,700 are 1.1 and 0.9 dB worse, docs/prediction.md.
-    config.prediction.num_steps.baseline = 4000
-    config.prediction.num_steps.autoregressive = 5500
+    steps = config.prediction.num_steps
+    steps.baseline, steps.autoregressive = 4000, 5500
   if name in PREDICTORS:
     config.prediction.names = name
   config.stages = f"data,{config.prediction.names},evaluate,report"
@@ -70,10 +70,13 @@ def add_prediction(config: mlc.ConfigDict) -> None:
   transformer.mlp_dim = 1024
   transformer.num_heads = 4
   transformer.position_init = "sinusoidal"
-  # Of each, in place of train_prediction.num_steps.
-  prediction.num_steps = mlc.ConfigDict(
-    {name: placeholder(int) for name in PREDICTORS}
-  )
+  prediction.num_steps = steps = mlc.ConfigDict()  # Of each predictor.
+  steps.baseline = placeholder(int)  # None: train_prediction.num_steps.
+  steps.pooled = placeholder(int)  # None: train_prediction.num_steps.
+  steps.joint_i3d = placeholder(int)  # None: train_prediction.num_steps.
+  steps.slowfast = placeholder(int)  # None: train_prediction.num_steps.
+  steps.masked = placeholder(int)  # None: train_prediction.num_steps.
+  steps.autoregressive = placeholder(int)  # None: train_prediction.num_steps.
   prediction.channel_share = 1.0  # Of I3D and SlowFast.
   prediction.slowfast_blocks = (3, 4, 6, 3)
   prediction.motion_features = 1024
