@@ -43,6 +43,10 @@ _UPSTREAMS = {"videos", "tokenizer", "lmgvt", "eval_only"}
     ({"data__file_format": "npz"}, "config.data.file_format='npz' is unknown"),
     ({"evaluation__split": "tset"}, "config.evaluation.split='tset'"),
     (
+      {"evaluation__num_feature_scenes": 0},
+      "config.evaluation.num_feature_scenes=0 must be 1 or more",
+    ),
+    (
       {"evaluation__num_probe_scenes": -1},
       "config.evaluation.num_probe_scenes=-1",
     ),
