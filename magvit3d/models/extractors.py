@@ -114,16 +114,31 @@ class Frames(nn.Module):
 
 
 class I3D(nn.Module):
-  """Inception-v1 in 3D, arXiv:1705.07750, trained from scratch."""
+  """Inception-v1 in 3D, arXiv:1705.07750, trained from scratch.
+
+  Attributes:
+    features: Of a step of time.
+    channel_share: Of the published channels.
+    early: A layer whose maps queries read beside the last ones: of 32 pixels
+      these keep one cell. The steps of time are this layer's. None: no layer.
+  """
 
   features: int
   channel_share: float
+  early: str | None = None
 
   @nn.compact
   def __call__(self, clips: Float[Array, "b t h w 3"]) -> Float[Array, "b s f"]:
     """Returns features of clips with values in [0, 1]."""
-    x = i3d.trunk(clips, TrainedUnit, self.channel_share)
+    maps = i3d.trunk(clips, TrainedUnit, self.channel_share)
+    x = maps[i3d.LAST]
     x = x.reshape(*x.shape[:2], -1)
+    if self.early is not None:
+      found = Gathered()(maps[self.early])
+      # The last maps have fewer steps; ceil, as their number is rounded up.
+      repeats = -(-found.shape[1] // x.shape[1])
+      x = jnp.repeat(x, repeats, axis=1)[:, : found.shape[1]]
+      x = jnp.concatenate([found, x], axis=-1)
     return nn.Dense(self.features, name="features")(x)
 
 
@@ -243,20 +258,25 @@ class MotionReader(nn.Module):
   def __call__(
     self,
     seen: Float[Array, "b v t h w c"],
-    is_seen: Bool[Array, "b v"],
+    alone: Int[Array, " n"] | None = None,
     *,
     train: bool = False,
-  ) -> tuple[Float[Array, "b k"], Float[Array, "b n 3"]]:
+  ) -> tuple[Float[Array, "b k"], Float[Array, "b m 3"]]:
     """Returns logits of the motions, and positions in units of their spread.
 
     Args:
       seen: What every camera of the rig saw: frames in [0, 1], or codes.
-      is_seen: Cameras that count; at least one of each sample.
+      alone: The only camera that counts of the last of every b / n samples;
+        nothing is computed of the others. None: all count, of all.
       train: Whether there is dropout.
     """
-    b, v = is_seen.shape
-    x = self.extractor(seen.reshape(b * v, *seen.shape[2:]))
-    x = x.reshape(b, v, *x.shape[1:])
+    b, v = seen.shape[:2]
+    if alone is None:
+      x = self.extractor(seen.reshape(b * v, *seen.shape[2:]))
+      x, is_seen = x.reshape(b, v, *x.shape[1:]), jnp.full((b, v), True)
+    else:
+      x = self.extractor(_that_count(seen, alone))
+      x, is_seen = _of_cameras(x, alone, b, v)
     # What a place in a picture says of one in space hangs on the camera, and of
     # a path on the time.
     shape = (*x.shape[1:], self.hidden_size)
@@ -284,6 +304,35 @@ class MotionReader(nn.Module):
     return answer(self.num_classes, "motion"), positions.reshape(b, -1, 3)
 
 
+def _that_count(
+  seen: Float[Array, "b v t h w c"], alone: Int[Array, " n"]
+) -> Float[Array, "m t h w c"]:
+  """Returns the clips that count, see `MotionReader`.
+
+  Samples stay in groups of neighbours, on the device where they are.
+  """
+  b, v, *clip = seen.shape
+  groups = seen.reshape(len(alone), b // len(alone), v, *clip)
+  chosen = alone.reshape(-1, *[1] * (seen.ndim - 1))
+  single = jnp.take_along_axis(groups[:, -1], chosen, axis=1)
+  whole = groups[:, :-1].reshape(len(alone), b // len(alone) * v - v, *clip)
+  return jnp.concatenate([whole, single], axis=1).reshape(-1, *clip)
+
+
+def _of_cameras(
+  features: Float[Array, "m s f"], alone: Int[Array, " n"], b: int, v: int
+) -> tuple[Float[Array, "b v s f"], Bool[Array, "b v"]]:
+  """Returns features of `_that_count`'s clips, others 0, and which count."""
+  n, per_group, step = len(alone), b // len(alone), features.shape[1:]
+  x = features.reshape(n, -1, *step)
+  is_single = (alone[:, None] == jnp.arange(v)[None])[:, None]
+  single = jnp.where(is_single[..., None, None], x[:, -1:, None], 0)
+  whole = x[:, :-1].reshape(n, per_group - 1, v, *step)
+  counts = jnp.full((n, per_group, v), True).at[:, -1:].set(is_single)
+  x = jnp.concatenate([whole, single], axis=1)
+  return x.reshape(b, v, *step), counts.reshape(b, v)
+
+
 def make(
   name: str, config: ExtractorsConfig, num_classes: int, num_positions: int
 ) -> MotionReader:
@@ -299,7 +348,7 @@ def make(
   sizes = (config.width, config.num_layers, config.num_heads)
   makers: dict[str, Callable[[], nn.Module]] = {
     "frames": functools.partial(Frames, features, *sizes),
-    "i3d": functools.partial(I3D, features, config.channel_share),
+    "i3d": functools.partial(I3D, features, config.channel_share, "Mixed_3c"),
     "slowfast": functools.partial(
       SlowFast, features, config.channel_share, config.slowfast_blocks
     ),
@@ -330,20 +379,6 @@ def as_seen(
   return codebook[array]
 
 
-def draw_cameras(
-  rng: Array, count: int, num_cameras: int
-) -> Bool[Array, "b v"]:
-  """Returns which cameras samples have: all of them, or one, half and half."""
-  all_key, one_key = jax.random.split(rng)
-  chosen = jax.random.randint(one_key, (count, 1), 0, num_cameras)
-  has_all = jax.random.bernoulli(all_key, 0.5, (count, 1))
-  return has_all | (chosen == jnp.arange(num_cameras)[None])
-
-
-def chosen_camera(
-  count: int, num_cameras: int, camera: int | None
-) -> Bool[Array, "b v"]:
-  """Returns `is_seen` of one camera; None: of all."""
-  numbers = jnp.arange(num_cameras)
-  is_seen = jnp.full(num_cameras, True) if camera is None else numbers == camera
-  return jnp.broadcast_to(is_seen, (count, num_cameras))
+def draw_cameras(rng: Array, count: int, num_cameras: int) -> Int[Array, " n"]:
+  """Returns the only cameras of every second of `count` samples."""
+  return jax.random.randint(rng, (count // 2,), 0, num_cameras)

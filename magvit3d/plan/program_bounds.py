@@ -33,6 +33,8 @@ _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{\s*$")
 _WORKSPACE = re.compile(r", [su]8\[\d+\]\{0\}\)$")
 # Give other names to values, or only hold them.
 _FREE = {"parameter", "get-tuple-element", "tuple", "bitcast", "constant"}
+# Read of their first operand no more than they return.
+_SLICES = {"slice", "dynamic-slice", "gather"}
 
 
 @dataclasses.dataclass
@@ -114,7 +116,11 @@ def _walk(computations, name, bounds, times, num_loops) -> None:
       types.get(n, "") for n in re.findall(r"%([\w.\-]+)", rest.split("), ")[0])
     ]
     result = _WORKSPACE.sub(")", result) if "__cu" in line else result
-    moved = _num_bytes(result) + sum(map(_num_bytes, operands))
+    moved = _num_bytes(result)
+    if kind == "fusion":
+      moved += _num_read_by_fusion(computations[called[0]], operands)
+    else:
+      moved += sum(map(_num_bytes, operands))
     flops = 0.0
     if kind == "custom-call":
       kind = re.search(r'custom_call_target="([^"]*)"', line)[1]
@@ -126,6 +132,36 @@ def _walk(computations, name, bounds, times, num_loops) -> None:
     bounds.seconds[kind] += times * seconds
     bounds.flops += times * flops
     bounds.moved_bytes += times * moved
+
+
+def _num_read_by_fusion(lines: list[str], operands: list[str]) -> int:
+  """Bytes that a fusion reads: of what it slices no more than the slices.
+
+  Without this, gradients that all devices sum as one array and then take apart
+  would be read whole for each parameter.
+  """
+  numbers, sliced, whole = {}, collections.Counter(), set()
+  for line in lines:
+    match = _INSTRUCTION.match(line)
+    if not match:
+      continue
+    name, result, kind, rest = match.groups()
+    if kind == "parameter":
+      numbers[name] = int(rest.split(")")[0])
+      continue
+    first, *others = re.findall(r"%([\w.\-]+)", rest.split("), ")[0]) or [""]
+    if kind in _SLICES:
+      sliced[first] += _num_bytes(result)
+    else:
+      whole.add(first)
+    whole.update(others)
+  bytes_of = {
+    name: _num_bytes(operands[number]) for name, number in numbers.items()
+  }
+  return sum(
+    size if name in whole else min(size, sliced[name])
+    for name, size in bytes_of.items()
+  )
 
 
 def _called(line: str) -> Iterator[str]:

@@ -65,3 +65,28 @@ def test_plain_convolutions_are_told():
     "  %start =",
   )
   assert program_bounds.read(text).num_plain_convolutions == 1
+
+
+def test_what_is_sliced_is_not_read_whole():
+  """A fusion that adds one row of its second operand to the first."""
+  text = (
+    _PROGRAM.replace(
+      "  %p0 = f32[8,4]{1,0} parameter(0)\n"
+      "  ROOT %sum = f32[8,4]{1,0} add(%p0, %p0)\n",
+      "  %p0 = f32[8,4]{1,0} parameter(0)\n"
+      "  %p1 = f32[512,4]{1,0} parameter(1)\n"
+      "  %rows = f32[8,4]{1,0} slice(%p1), slice={[64:72], [0:4]}\n"
+      "  ROOT %sum = f32[8,4]{1,0} add(%p0, %rows)\n",
+    )
+    .replace("fusion(%value)", "fusion(%value, %many)")
+    .replace(
+      "  %loop_add_fusion.1 =",
+      "  %many = f32[512,4]{1,0} get-tuple-element(%state), index=1\n"
+      "  %loop_add_fusion.1 =",
+    )
+  )
+  assert "%rows" in text and "%value, %many" in text
+  without, with_slice = map(program_bounds.read, (_PROGRAM, text))
+  assert with_slice.moved_bytes - without.moved_bytes == 8 * 4 * 4
+  whole = text.replace("add(%p0, %rows)", "add(%rows, %p1)")
+  assert program_bounds.read(whole).moved_bytes > 512 * 4 * 4

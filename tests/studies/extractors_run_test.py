@@ -166,6 +166,10 @@ def _params(workdir):
       r"stages='i3d': nothing is no stage",
     ),
     ({"train_extractors": None}, r"config\.train_extractors is missing"),
+    (
+      {"train_extractors__batch_size": 3},
+      r"train_extractors\.batch_size=3 must be a multiple of twice grad",
+    ),
   ],
 )
 def test_wrong_fields_are_named(fields, named, tmp_path):

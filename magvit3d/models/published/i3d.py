@@ -37,6 +37,7 @@ _BLOCKS = {
   "Mixed_5b": (256, (160, 320), (32, 128), 128),
   "Mixed_5c": (384, (192, 384), (48, 128), 128),
 }
+LAST = "Mixed_5c"
 # Blocks with a max pooling before them: its window and strides (t, h, w).
 _POOLINGS = {
   "Mixed_3b": ((1, 3, 3), (1, 2, 2)),
@@ -115,8 +116,10 @@ def trunk(
   x: Float[Array, "b t h w 3"],
   unit: Callable[..., nn.Module] = Unit,
   channel_share: float = 1.0,
-) -> Float[Array, "b s y x d"]:
-  """Returns I3D's features of clips; for a compact method to call.
+) -> dict[str, Float[Array, "b s y x d"]]:
+  """Returns I3D's maps of clips by layer, those of `LAST` are its features.
+
+  For a compact method to call.
 
   Args:
     x: Values in [-1, 1].
@@ -133,11 +136,12 @@ def trunk(
   x = max_pool(x, (1, 3, 3), (1, 2, 2))
   x = unit(scaled(64), name="Conv3d_2b_1x1")(x)
   x = unit(scaled(192), 3, name="Conv3d_2c_3x3")(x)
+  maps = {}
   for name, channels in _BLOCKS.items():
     if name in _POOLINGS:
       x = max_pool(x, *_POOLINGS[name])
-    x = Inception(*scaled(channels), unit=unit, name=name)(x)
-  return x
+    x = maps[name] = Inception(*scaled(channels), unit=unit, name=name)(x)
+  return maps
 
 
 class Classifier(nn.Module):
@@ -180,7 +184,7 @@ class I3D(nn.Module):
         "longer clips, or leave out the Frechet video distance."
       )
     x = resize_bilinear(clips, (FRAME_SIZE, FRAME_SIZE), "origin")
-    x = trunk(2 * x - 1)
+    x = trunk(2 * x - 1)[LAST]
     x = nn.avg_pool(x, (2, 7, 7), (1, 1, 1), "VALID")
     logits = Classifier(name="Logits.Conv3d_0c_1x1")(x)
     # One cell is left in height and width.

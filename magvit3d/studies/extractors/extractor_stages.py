@@ -79,6 +79,14 @@ class ExtractorScenes:
         f"config.data.num_frames={total} leaves no frame at "
         f"t+{max(extractor_scores.AHEAD)}, which is asked for. Give fewer."
       )
+    training = run.config.training("extractors")
+    if training.batch_size % (2 * training.gradient_accumulation_steps):
+      raise UserError(
+        f"config.train_extractors.batch_size={training.batch_size} must be a "
+        "multiple of twice gradient_accumulation_steps="
+        f"{training.gradient_accumulation_steps}: one camera sees half of the "
+        "scenes that are trained on together."
+      )
     if "magvit" in self._config.networks:
       with as_user_errors(ValueError):
         self.tokenizer.grid(given, run.config.data.image_size)
@@ -213,9 +221,8 @@ class ExtractorTraining(NetworkTraining):
     seen = jnp.zeros(self._scenes.seen_shape(self.name), jnp.int32)
     if self.codebook is None:
       seen = seen.astype(jnp.uint8)
-    is_seen = jnp.ones(seen.shape[:2], bool)
     seen = extractors.as_seen(seen, self.codebook)
-    return self.network.init(rng, seen, is_seen)["params"]
+    return self.network.init(rng, seen)["params"]
 
   def samples(self) -> TrainingSamples:
     """Returns the scenes to train on."""
@@ -296,8 +303,8 @@ class ExtractorTraining(NetworkTraining):
   def _forward(self):
     def forward(params, array, camera):
       seen = extractors.as_seen(array, self.codebook)
-      is_seen = extractors.chosen_camera(*array.shape[:2], camera)
-      return self.network.apply({"params": params}, seen, is_seen)
+      alone = None if camera is None else jnp.full(len(seen), camera)
+      return self.network.apply({"params": params}, seen, alone)
 
     return jax.jit(forward, static_argnums=2)
 
