@@ -78,7 +78,7 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   extractors.hidden_size = 256
   study_base.shorten(
     config.train_extractors,
-    num_steps=1900,
+    num_steps=2200,
     batch_size=16,
     validate_every=300,
     num_validation_clips=192,

@@ -126,7 +126,7 @@ def test_points_that_are_preempted_end_with_the_same_bits(slurm, tmp_path):
   assert "4 of 4 points are done." in told
   for number, point in enumerate(points):
     words = (point / "log.txt").read_text()
-    stops = words.count("Error: transformer stopped at step")
+    stops = words.count("\ntransformer stopped at step")
     assert stops == (1 if number < 2 else 0)
     assert _last_record(point) == _last_record(points[3])
   (share,) = (output / "shared").glob("*-*")
