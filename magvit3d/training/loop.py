@@ -29,8 +29,8 @@ from magvit3d.monitoring.step_times import StepTimes
 from magvit3d.parallel import processes, sharding, sharding_rules
 from magvit3d.training.health import SkippingStep
 
-# Seconds. Python's 5 ms are a large part of a short step, and the loop waits for
-# its turn several times in each: docs/input_pipeline.md.
+# Seconds. The loop waits for its turn several times in each step, and Python's
+# 5 ms are much of a short one: docs/input_pipeline.md.
 _SWITCH_INTERVAL_S = 2e-4
 
 
