@@ -4,11 +4,9 @@ It only orders things: next batch, step, log, validate, save. A stage gives
 the state and the step function.
 """
 
-import contextlib
 import dataclasses
 import pathlib
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import grain
@@ -28,10 +26,6 @@ from magvit3d.monitoring.profiling import Profiler, StepSpan
 from magvit3d.monitoring.step_times import StepTimes
 from magvit3d.parallel import processes, sharding, sharding_rules
 from magvit3d.training.health import SkippingStep
-
-# Seconds. The loop waits for its turn several times in each step, and Python's
-# 5 ms are much of a short one: docs/input_pipeline.md.
-_SWITCH_INTERVAL_S = 2e-4
 
 
 @runtime_checkable
@@ -135,21 +129,10 @@ def train(
     Interrupted: A signal to stop came, or `stop_after_step` was reached.
     UserError: More steps than allowed had values that are not finite.
   """
-  with jax.set_mesh(mesh), _quick_turns():
+  with jax.set_mesh(mesh):
     return _train(
       name, stage, workdir, batches, options, checkpoints, mesh, validate, draw
     )
-
-
-@contextlib.contextmanager
-def _quick_turns() -> Iterator[None]:
-  """Threads that read give way to the loop sooner than Python has them do."""
-  usual = sys.getswitchinterval()
-  sys.setswitchinterval(_SWITCH_INTERVAL_S)
-  try:
-    yield
-  finally:
-    sys.setswitchinterval(usual)
 
 
 def _train(

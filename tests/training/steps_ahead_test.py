@@ -1,12 +1,8 @@
-"""What the loop has to do with what runs beside it: devices, and readers."""
-
-import contextlib
-import sys
+"""How far the loop runs ahead of the device: a stop waits for those steps."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from magvit3d.checkpoints.manager import Checkpoints
 from magvit3d.config.training import NetworkTrainingConfig, OptimizerConfig
@@ -53,7 +49,7 @@ def _slow(params, batch, frozen, rng):
   return loss, {"loss": loss}
 
 
-def _train(tmp_path, validate=lambda state: {}):
+def test_two_steps_at_most_are_on_the_device(tmp_path, monkeypatch):
   training = NetworkTrainingConfig(
     learning_rate=1e-3,
     warmup_steps=1,
@@ -62,6 +58,13 @@ def _train(tmp_path, validate=lambda state: {}):
   stage = NetworkStage(
     training, _NUM_STEPS, 0, lambda rng: {"kernel": jnp.ones((300, 300))}, _slow
   )
+  made, compile_step = [], loop._compile
+
+  def compiled(*arguments):
+    made.append(_Counted(compile_step(*arguments)))
+    return made[-1]
+
+  monkeypatch.setattr(loop, "_compile", compiled)
   batches = make_batches(_Numbers(), batch_size=2, seed=0, num_threads=1)
   checkpoints = Checkpoints(tmp_path / "stage" / "checkpoints", {})
   options = loop.LoopOptions(
@@ -71,48 +74,18 @@ def _train(tmp_path, validate=lambda state: {}):
     checkpoint_every_steps=100,
     max_skipped_steps=0,
   )
-  try:
-    loop.train(
-      "stage",
-      stage,
-      workdir=tmp_path,
-      batches=batches,
-      options=options,
-      checkpoints=checkpoints,
-      mesh=sharding.make_mesh(),
-      validate=validate,
-    )
-  finally:
-    batches.close()
-    checkpoints.close()
-
-
-def test_two_steps_at_most_are_on_the_device(tmp_path, monkeypatch):
-  """A stop waits for them."""
-  made, compile_step = [], loop._compile
-
-  def compiled(*arguments):
-    made.append(_Counted(compile_step(*arguments)))
-    return made[-1]
-
-  monkeypatch.setattr(loop, "_compile", compiled)
-  _train(tmp_path)
+  loop.train(
+    "stage",
+    stage,
+    workdir=tmp_path,
+    batches=batches,
+    options=options,
+    checkpoints=checkpoints,
+    mesh=sharding.make_mesh(),
+    validate=lambda state: {},
+  )
+  batches.close()
+  checkpoints.close()
   (step,) = made
   assert len(step.unfinished) == _NUM_STEPS
   assert max(step.unfinished) <= 2
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_readers_give_way_sooner_while_it_trains(tmp_path, fails):
-  usual, found = sys.getswitchinterval(), []
-
-  def validate(state):
-    found.append(sys.getswitchinterval())
-    if fails:
-      raise ZeroDivisionError
-    return {}
-
-  with pytest.raises(ZeroDivisionError) if fails else contextlib.nullcontext():
-    _train(tmp_path, validate)
-  assert found == [pytest.approx(loop._SWITCH_INTERVAL_S)]
-  assert loop._SWITCH_INTERVAL_S < usual == sys.getswitchinterval()
