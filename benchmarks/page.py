@@ -174,6 +174,8 @@ def table(results: Mapping[str, Any]) -> str:
   versions = f"Python {machine['python']}, jax {machine['jax']}"
   if machine.get("onednn"):
     versions += f", oneDNN {machine['onednn']}"
+  if machine.get("jemalloc"):
+    versions += ", jemalloc"
   text = [
     _wrapped(
       f"{title}; {versions}; commit {results['commit']}, "

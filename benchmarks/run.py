@@ -32,6 +32,7 @@ from benchmarks import page, programs
 from benchmarks.cases import CASES, OURS, TORCH, Case
 from data_gen import cores
 from data_gen.files import user_paths
+from magvit3d.cli import host_memory
 from magvit3d.errors import UserError
 from magvit3d.files import atomic_file
 
@@ -77,7 +78,7 @@ class Worker:
       stdout=subprocess.PIPE,
       text=True,
       cwd=pathlib.Path(__file__).parents[1],
-      env=_environment(device),
+      env=_environment(device, order["formulation"]),
     )
     start = time.perf_counter()
     self.known = self._ask(json.dumps(order))
@@ -119,10 +120,12 @@ class Worker:
     }
 
 
-def _environment(device: str) -> dict[str, str]:
-  platform_name = {"cpu": "cpu", "gpu": "cuda"}[device]
-  return os.environ | {
-    "JAX_PLATFORMS": platform_name,
+def _environment(device: str, formulation: str) -> dict[str, str]:
+  """Ours has the malloc of our programs, the others that of the system."""
+  known = os.environ | {"JAX_PLATFORMS": {"cpu": "cpu", "gpu": "cuda"}[device]}
+  if formulation == OURS:
+    known |= host_memory.jemalloc_environment(known)
+  return known | {
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     "JAX_ENABLE_COMPILATION_CACHE": "false",
     "TF_CPP_MIN_LOG_LEVEL": "2",
@@ -211,6 +214,7 @@ def _machine(device: str, found: dict[str, Any]) -> dict[str, Any]:
     "python": platform.python_version(),
     "jax": importlib.metadata.version("jax"),
     "onednn": _version("onednn-cpu-gomp"),
+    "jemalloc": bool(host_memory.jemalloc_environment(os.environ)),
   }
 
 

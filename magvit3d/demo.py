@@ -81,5 +81,5 @@ def _show(flags: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-  host_memory.keep_freed()
+  host_memory.prepare()
   sys.exit(main())

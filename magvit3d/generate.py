@@ -8,7 +8,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from magvit3d.cli import program
+from magvit3d.cli import host_memory, program
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -130,4 +130,5 @@ def _generate(flags: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+  host_memory.prepare()
   sys.exit(main())

@@ -6,7 +6,7 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from data_gen.errors import DataError
 from data_gen.files import user_paths
@@ -131,7 +131,6 @@ def _is_one_of_several() -> bool:
 
 def _run_config(config: "RunConfig", workdir: pathlib.Path) -> int:
   """Runs what a config says; returns the exit status."""
-  host_memory.keep_freed()
   from magvit3d.cli import jax_setup
   from magvit3d.experiment import Experiment
   from magvit3d.monitoring import profiling
@@ -140,8 +139,10 @@ def _run_config(config: "RunConfig", workdir: pathlib.Path) -> int:
 
   profile = profiling.parse_span(_PROFILE_STEPS.value)
   processes.start(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
-  devices.find()
+  found = devices.find()
   console.set_up(is_quiet=not processes.is_main())
+  if found[0].platform == "cpu" and (advice := host_memory.advice()):
+    logging.info(advice)
   try:
     jax_setup.set_up(config, workdir)
     run = Experiment(config, workdir, profile)
@@ -196,4 +197,5 @@ def _report_overfit(verdicts: list) -> int:
 
 
 if __name__ == "__main__":
+  host_memory.prepare()
   app.run(main, flags_parser=command_line.parse_flags)

@@ -9,7 +9,7 @@ import io
 import sys
 from collections.abc import Sequence
 
-from magvit3d.cli import program
+from magvit3d.cli import host_memory, program
 
 _KINDS = (".gif", ".png", ".npy")
 _LEAST_PX = 128
@@ -109,4 +109,5 @@ def _write(path, frames) -> None:
 
 
 if __name__ == "__main__":
+  host_memory.prepare()
   sys.exit(main())

@@ -11,7 +11,7 @@ import functools
 import sys
 from collections.abc import Sequence
 
-from magvit3d.cli import program
+from magvit3d.cli import host_memory, program
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,4 +80,5 @@ def _score(flags: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+  host_memory.prepare()
   sys.exit(main())

@@ -45,5 +45,5 @@ def _ship(flags: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-  host_memory.keep_freed()
+  host_memory.prepare()
   sys.exit(main())
