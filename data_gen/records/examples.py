@@ -7,6 +7,8 @@ gives views of a record's bytes without copies. Keys are written in order.
 https://protobuf.dev/programming-guides/encoding/
 """
 
+from collections.abc import Container
+
 import numpy as np
 
 # Tags: field number * 8 + wire type (0 varint, 2 length and bytes).
@@ -43,8 +45,14 @@ def encode_example(features: dict[str, Value]) -> bytes:
   return _field(1, b"".join(entries))
 
 
-def decode_example(record: bytes) -> dict[str, list[memoryview] | np.ndarray]:
+def decode_example(
+  record: bytes, keys: Container[str] | None = None
+) -> dict[str, list[memoryview] | np.ndarray]:
   """Parses an Example: lists of views of bytes, float32 or int64 arrays (N,).
+
+  Args:
+    record: The bytes.
+    keys: Those wanted; all by default. Of others only the names are read.
 
   Raises:
     ValueError: The bytes are no Example with packed lists.
@@ -55,7 +63,9 @@ def decode_example(record: bytes) -> dict[str, list[memoryview] | np.ndarray]:
     for _, body in fields.of(memoryview(record)):
       for _, entry in fields.of(body):
         parts = dict(fields.of(entry))
-        features[bytes(parts[1]).decode()] = _decode_feature(parts[2], fields)
+        key = bytes(parts[1]).decode()
+        if keys is None or key in keys:
+          features[key] = _decode_feature(parts[2], fields)
   except (IndexError, KeyError, UnicodeDecodeError) as error:
     raise ValueError("The record is no tf.train.Example.") from error
   return features
@@ -98,12 +108,12 @@ class _Fields:
     position, end = 0, len(data)
     while position < end:
       self.count()
-      tag, position = _read_varint(data, position)
-      length, position = _read_varint(data, position)
-      if tag % 8 != _LENGTH or position + length > end:
+      tag, start = _read_varint(data, position)
+      length, start = _read_varint(data, start)
+      position = start + length
+      if tag % 8 != _LENGTH or position > end:
         raise ValueError("The record is no tf.train.Example with packed lists.")
-      yield tag // 8, data[position : position + length]
-      position += length
+      yield tag // 8, data[start:position]
 
 
 def _field(number: int, data: bytes) -> bytes:

@@ -57,11 +57,9 @@ def decode_scene(
     DataError: The record does not hold these features.
   """
   try:
-    found = examples.decode_example(record)
-    return {
-      key: _decode(found[key], features[key], view)
-      for key in (features if keys is None else keys)
-    }
+    wanted = tuple(features if keys is None else keys)
+    found = examples.decode_example(record, wanted)
+    return {key: _decode(found[key], features[key], view) for key in wanted}
   except KeyError as error:
     raise DataError(f"A record does not fit the manifest: {error}.") from error
   except ValueError as error:

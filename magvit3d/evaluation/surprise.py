@@ -38,6 +38,18 @@ class PairScores:
   bits: Float[np.ndarray, "2 n t"]
   baselines: Mapping[str, Float[np.ndarray, "2 n"]]
 
+  def joined(self, more: "PairScores") -> "PairScores":
+    """Returns these, and those of other pairs after them."""
+    return PairScores(
+      np.concatenate([self.kinds, more.kinds]),
+      np.concatenate([self.frames, more.frames]),
+      np.concatenate([self.bits, more.bits], axis=1),
+      {
+        name: np.concatenate([scores, more.baselines[name]], axis=1)
+        for name, scores in self.baselines.items()
+      },
+    )
+
 
 def baseline_scores(clips: UInt8[np.ndarray, "v t h w 3"]) -> dict[str, float]:
   """Returns what needs no model to be large where something odd happens.

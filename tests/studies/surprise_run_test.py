@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 
+import numpy as np
 import pytest
 import shrunk
 import small_studies
@@ -13,7 +14,9 @@ from data_gen.scenes.options import DatasetOptions
 from data_gen.scenes.violations import KINDS
 from magvit3d.api import Magvit
 from magvit3d.errors import UserError
+from magvit3d.evaluation.surprise import PairScores
 from magvit3d.experiment import Experiment
+from magvit3d.studies.surprise import asked_pairs, pair_scores
 
 
 @pytest.fixture(
@@ -49,6 +52,46 @@ def test_a_second_start_changes_nothing(run):
   workdir, config = run
   experiment = Experiment(config, workdir)
   assert shrunk.changed_by(experiment.run, workdir) <= {"config.json"}
+
+
+def test_a_run_that_was_cut_off_asks_of_the_other_pairs_alone(
+  run, tmp_path, monkeypatch
+):
+  workdir, config = run
+  ask, asked = pair_scores._ask, []
+
+  def ask_twice(magvit, pairs, *rest):
+    if len(asked) == 2:
+      raise KeyboardInterrupt
+    asked.append(len(pairs))
+    return ask(magvit, pairs, *rest)
+
+  monkeypatch.setattr(asked_pairs, "_WRITE_S", 0.0)
+  monkeypatch.setattr(pair_scores, "_ask", ask_twice)
+  with pytest.raises(KeyboardInterrupt):
+    Experiment(config, tmp_path / "run").run()
+  assert asked == [7, 8]  # Of validation, and of 14 test pairs.
+  asked.clear()
+  Experiment(config, tmp_path / "run").run()
+  assert asked == [6]
+  found, expected = (
+    json.loads((folder / "evaluation" / "scores.json").read_text())
+    for folder in (tmp_path / "run", workdir)
+  )
+  assert found["tables"] == expected["tables"]
+  assert not (tmp_path / "run" / "asked_pairs").exists()
+
+
+def test_answers_of_other_networks_are_asked_anew(tmp_path):
+  path = tmp_path / "asked_pairs" / "test.npz"
+  scores = PairScores(
+    np.arange(2), np.arange(2), np.ones((2, 2, 4)), {"other": np.ones((2, 2))}
+  )
+  asked_pairs.AskedPairs(path, "these").add(scores, is_last=True)
+  assert len(asked_pairs.AskedPairs(path, "these")) == 2
+  assert len(asked_pairs.AskedPairs(path, "others")) == 0
+  path.write_bytes(path.read_bytes()[:-40])
+  assert len(asked_pairs.AskedPairs(path, "these")) == 0
 
 
 @pytest.mark.slow

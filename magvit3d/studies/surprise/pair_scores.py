@@ -13,6 +13,7 @@ from magvit3d.evaluation.surprise import PairScores
 from magvit3d.models.cameras import Cameras
 from magvit3d.monitoring import stage_progress
 from magvit3d.run.data import RunData
+from magvit3d.studies.surprise.asked_pairs import AskedPairs
 
 _PAIRS_AT_A_TIME = 8
 
@@ -38,49 +39,45 @@ def open_pairs(data: RunData, split: str) -> SceneSource:
   return source
 
 
-def measure(magvit: Magvit, source: SceneSource, **options) -> PairScores:
+def measure(
+  magvit: Magvit, source: SceneSource, asked: AskedPairs, **options
+) -> PairScores:
   """Returns the model's surprise at all pairs, in bits.
 
   Args:
     magvit: Networks.
     source: Of the pairs.
+    asked: Those that are known already; gets the others.
     options: Of `Magvit.surprise`.
   """
   count = len(source)
   views = list(range(source.num_views))
   if magvit.trained.sees_views:
     views = spread_views(magvit.trained.model.num_views, len(views)).tolist()
-  kinds, frames, bits, baselines = [], [], [], []
-  for start in range(0, count, _PAIRS_AT_A_TIME):
+  while (start := len(asked)) < count:
     stage_progress.note(start, count)
-    pairs = [
-      source.views(index, views, _KEYS)
-      for index in range(start, min(start + _PAIRS_AT_A_TIME, count))
-    ]
-    clips = np.stack(
-      [[pair[schema.FRAMES] for pair in pairs],
-       [pair[schema.IMPOSSIBLE_FRAMES] for pair in pairs]]
-    )  # fmt: skip
-    kinds += [int(pair[schema.VIOLATION_KIND]) for pair in pairs]
-    frames += [int(pair[schema.VIOLATION_FRAME]) for pair in pairs]
-    cameras = None
-    if magvit.trained.sees_views:
-      cameras = _cameras(pairs, views)
-    bits.append([_bits(magvit, half, cameras, options) for half in clips])
-    baselines.append(
-      [[surprise.baseline_scores(scene) for scene in half] for half in clips]
-    )
+    end = min(start + _PAIRS_AT_A_TIME, count)
+    pairs = [source.views(index, views, _KEYS) for index in range(start, end)]
+    asked.add(_ask(magvit, pairs, views, options), is_last=end == count)
+  assert asked.scores is not None  # `open_pairs` wants some.
+  return asked.scores
+
+
+def _ask(magvit, pairs, views, options) -> PairScores:
+  clips = np.stack(
+    [[pair[schema.FRAMES] for pair in pairs],
+     [pair[schema.IMPOSSIBLE_FRAMES] for pair in pairs]]
+  )  # fmt: skip
+  cameras = _cameras(pairs, views) if magvit.trained.sees_views else None
+  scores = [
+    [surprise.baseline_scores(scene) for scene in half] for half in clips
+  ]
   return PairScores(
-    np.array(kinds),
-    np.array(frames),
-    np.concatenate(bits, axis=1),
+    np.array([pair[schema.VIOLATION_KIND] for pair in pairs], np.int64),
+    np.array([pair[schema.VIOLATION_FRAME] for pair in pairs], np.int64),
+    np.stack([_bits(magvit, half, cameras, options) for half in clips]),
     {
-      name: np.array(
-        [
-          [scores[name] for part in baselines for scores in part[half]]
-          for half in (0, 1)
-        ]
-      )
+      name: np.array([[found[name] for found in half] for half in scores])
       for name in (surprise.FRAME_DIFFERENCE, surprise.CONSTANT_VELOCITY)
     },
   )

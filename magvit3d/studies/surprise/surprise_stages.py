@@ -1,9 +1,12 @@
 """The stages that ask networks about pairs of clips."""
 
 import functools
+import pathlib
+import shutil
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+import jax
 from jaxtyping import PyTree
 
 from magvit3d.api import Magvit
@@ -16,6 +19,9 @@ from magvit3d.run.stages import Run, Stage
 from magvit3d.studies import pretrained_networks
 from magvit3d.studies.study_evaluation import StudyEvaluation
 from magvit3d.studies.surprise import pair_scores
+from magvit3d.studies.surprise.asked_pairs import AskedPairs
+
+_KEPT = "asked_pairs"  # A folder, until all are.
 
 
 def makers(run: Run) -> dict[str, Callable[[Run], Stage]]:
@@ -63,8 +69,7 @@ class SurpriseEvaluation(StudyEvaluation):
 
   def score(self, params: Mapping[str, PyTree]) -> Results:
     """Returns shares of pairs, and of peaks in the right place."""
-    del params
-    config = self._run.config.surprise
+    config, key = self._run.config.surprise, self._key(params)
     measured = []
     for part, split in (("validation", "validation"), ("test", config.split)):
       source = pair_scores.open_pairs(self._run.data, split)
@@ -73,6 +78,7 @@ class SurpriseEvaluation(StudyEvaluation):
         pair_scores.measure(
           self._magvit,
           source,
+          AskedPairs(self._kept(split), key),
           past_alone=config.past_alone,
           num_draws=config.num_draws,
         )
@@ -84,6 +90,21 @@ class SurpriseEvaluation(StudyEvaluation):
     results.checks = self._checks(results.tables[0])
     results.shown = pair_scores.shown(source)
     return results
+
+  def run(self) -> None:
+    """Writes `evaluation/`."""
+    super().run()
+    if (folder := self._run.workdir / _KEPT).is_dir():
+      shutil.rmtree(folder)
+
+  def _kept(self, split: str) -> pathlib.Path | None:
+    """Returns where answers are kept; processes that share the work: nowhere.
+
+    One of them could find more of them there than another.
+    """
+    if jax.process_count() > 1:
+      return None
+    return self._run.workdir / _KEPT / f"{split}.npz"
 
   def _checks(self, shares: Table) -> list[dict]:
     config = self._run.config.surprise

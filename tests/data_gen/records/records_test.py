@@ -95,10 +95,13 @@ def test_values_survive_writing_and_reading():
     "integers": np.array([0, 1, -1, 127, 128, 2**63 - 1, -(2**63)]),
     "floats": np.array([0.5, -1e30, np.inf]),
   }
-  found = examples.decode_example(examples.encode_example(written))
+  record = examples.encode_example(written)
+  found = examples.decode_example(record)
   assert [bytes(v) for v in found["bytes"]] == written["bytes"]
   np.testing.assert_array_equal(found["integers"], written["integers"])
   np.testing.assert_array_equal(found["floats"], np.float32(written["floats"]))
+  some = examples.decode_example(record, {"floats", "bytes"})
+  assert set(some) == {"floats", "bytes"}
 
 
 def test_garbage_is_no_example():
