@@ -4,7 +4,7 @@
 
 Each sees the first 8 of 16 frames, of one camera or all, and tells the class of
 the motion and the path; see docs/extractors.md. Variants: `:tiny` (two CPU
-cores, 21 minutes), `:B` (default, a GPU).
+cores, 15 minutes), `:B` (default, a GPU).
 """
 
 import ml_collections as mlc
