@@ -214,7 +214,7 @@ def _machine(device: str, found: dict[str, Any]) -> dict[str, Any]:
     "python": platform.python_version(),
     "jax": importlib.metadata.version("jax"),
     "onednn": _version("onednn-cpu-gomp"),
-    "jemalloc": bool(host_memory.jemalloc_environment(os.environ)),
+    "jemalloc": "jemalloc" in _environment(device, OURS).get("LD_PRELOAD", ""),
   }
 
 

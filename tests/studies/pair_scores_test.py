@@ -7,6 +7,7 @@ import numpy as np
 from data_gen.records.scene_source import SceneSource
 from magvit3d.api import Magvit
 from magvit3d.studies.surprise import pair_scores
+from magvit3d.studies.surprise.asked_pairs import AskedPairs
 
 
 class _Pairs(SceneSource):
@@ -48,6 +49,7 @@ class _Magvit(Magvit):
 
 def test_cameras_that_are_read_keep_their_numbers():
   magvit = _Magvit()
-  pair_scores.measure(magvit, _Pairs())
+  pair_scores.measure(magvit, _Pairs(), AskedPairs(None, "any"))
+  assert len(magvit.told) == 2  # Of possible and of impossible clips.
   for views in magvit.told:
     np.testing.assert_array_equal(views, [[0, 2]] * 3)
