@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from data_gen.files import user_paths
-from magvit3d.cli import program
+from magvit3d.cli import host_memory, program
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,4 +82,5 @@ def _score(flags: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+  host_memory.prepare()
   sys.exit(main())

@@ -94,7 +94,9 @@ def advice() -> str | None:
   """Returns what would make steps on CPUs faster, in a sentence."""
   is_settled = os.environ.get(_CHOICE) or os.environ.get("LD_PRELOAD")
   is_glibc = platform.libc_ver()[0] == "glibc"
-  return None if is_settled or not is_glibc or find_jemalloc() else _ADVICE
+  if is_settled or not is_glibc or not _computes_on_cpus(os.environ):
+    return None
+  return None if find_jemalloc() else _ADVICE
 
 
 def keep_freed() -> None:

@@ -121,5 +121,8 @@ def test_advice_is_given_where_jemalloc_is_missing(library, monkeypatch):
   monkeypatch.setattr(host_memory, "find_jemalloc", lambda: None)
   is_glibc = platform.libc_ver()[0] == "glibc"
   assert (host_memory.advice() is not None) == is_glibc
+  with monkeypatch.context() as patched:
+    patched.setenv("JAX_PLATFORMS", "cuda")  # There it is not taken.
+    assert host_memory.advice() is None
   monkeypatch.setenv("MAGVIT3D_MALLOC", "system")
   assert host_memory.advice() is None

@@ -7,15 +7,13 @@ import re
 import jax
 import numpy as np
 import pytest
+import small_loops
 from small_networks import tokenizer_config, transformer_config
 
-from magvit3d.checkpoints.manager import Checkpoints
 from magvit3d.config.run import RunConfig
-from magvit3d.data.batches import make_batches
 from magvit3d.evaluation import tokenizer_scores, transformer_scores
 from magvit3d.parallel import sharding
 from magvit3d.tokens.masked_model import TokenModel
-from magvit3d.training import loop
 from magvit3d.training.masked_stage import TransformerStage
 from magvit3d.training.tokenizer_stage import TokenizerStage
 
@@ -83,28 +81,17 @@ def _transformer():
 )
 def test_a_stage_compiles_each_function_once(make, tmp_path, caplog):
   stage, validate = make()
-  batches = make_batches(_Clips(), batch_size=2, seed=0, num_threads=1)
-  checkpoints = Checkpoints(tmp_path / "stage" / "checkpoints", {})
-  options = loop.LoopOptions(
-    num_steps=8,
-    log_every_steps=1,
-    validate_every_steps=2,
-    checkpoint_every_steps=3,
-    max_skipped_steps=0,
-  )
   with jax.log_compiles(), caplog.at_level(logging.WARNING):
-    loop.train(
-      "stage",
+    small_loops.train(
       stage,
-      workdir=tmp_path,
-      batches=batches,
-      options=options,
-      checkpoints=checkpoints,
-      mesh=sharding.make_mesh(),
-      validate=validate,
+      _Clips(),
+      tmp_path,
+      validate,
+      num_steps=8,
+      log_every_steps=1,
+      validate_every_steps=2,
+      checkpoint_every_steps=3,
     )
-  batches.close()
-  checkpoints.close()
   names = re.findall(r"Compiling (?:jit\()?([\w<>.]+)", caplog.text)
   counts = collections.Counter(names)
   # A tokenizer's step changes once, when its discriminator begins to learn.

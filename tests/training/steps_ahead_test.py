@@ -3,11 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import small_loops
 
-from magvit3d.checkpoints.manager import Checkpoints
 from magvit3d.config.training import NetworkTrainingConfig, OptimizerConfig
-from magvit3d.data.batches import make_batches
-from magvit3d.parallel import sharding
 from magvit3d.training import loop
 from magvit3d.training.network_stage import NetworkStage
 
@@ -65,27 +63,15 @@ def test_two_steps_at_most_are_on_the_device(tmp_path, monkeypatch):
     return made[-1]
 
   monkeypatch.setattr(loop, "_compile", compiled)
-  batches = make_batches(_Numbers(), batch_size=2, seed=0, num_threads=1)
-  checkpoints = Checkpoints(tmp_path / "stage" / "checkpoints", {})
-  options = loop.LoopOptions(
+  small_loops.train(
+    stage,
+    _Numbers(),
+    tmp_path,
     num_steps=_NUM_STEPS,
     log_every_steps=100,
     validate_every_steps=100,
     checkpoint_every_steps=100,
-    max_skipped_steps=0,
   )
-  loop.train(
-    "stage",
-    stage,
-    workdir=tmp_path,
-    batches=batches,
-    options=options,
-    checkpoints=checkpoints,
-    mesh=sharding.make_mesh(),
-    validate=lambda state: {},
-  )
-  batches.close()
-  checkpoints.close()
   (step,) = made
   assert len(step.unfinished) == _NUM_STEPS
   assert max(step.unfinished) <= 2
