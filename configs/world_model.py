@@ -4,8 +4,10 @@
 
 Two digits move and bounce; the displacement of the first is the action. The
 model sees 10 of 20 frames and all actions, and says the other frames, beside a
-convolutional LSTM of as many parameters; see docs/world_model.md. Variants:
-`:tiny` (two CPU cores), `:B` (default, a GPU).
+convolutional LSTM of as many parameters; see docs/world_model.md. Or, in scenes
+of traj3d (8 of 16 frames), the displacement of the main object, or that of the
+cameras, which move. Variants: `:tiny`, `:object_tiny`, `:camera_tiny` (two CPU
+cores), `:B` (default), `:object_B`, `:camera_B` (a GPU).
 """
 
 import ml_collections as mlc
@@ -13,31 +15,34 @@ from ml_collections.config_dict import placeholder
 
 from configs import study_base, variant_base
 
-VARIANTS = ("tiny", "B")
+VARIANTS = (
+  "tiny",
+  "B",
+  "object_tiny",
+  "object_B",
+  "camera_tiny",
+  "camera_B",
+)
 
 
 def get_config(variant: str = "B") -> mlc.ConfigDict:
   """Returns the settings for one of `VARIANTS`."""
   variant_base.check("world_model", variant, VARIANTS)
-  config = study_base.make(variant)
-  del config.data  # Clips are made when they are read.
+  action, _, size = variant.rpartition("_")
+  config = study_base.make(size)
   config.experiment_name = f"world_model_{variant}"
   config.stages = "data,world_model,convlstm,evaluate,report"
   config.dtype = "bfloat16"
 
-  config.digits = digits = mlc.ConfigDict()
-  digits.num_train = 1_000_000  # Clips.
-  digits.num_validation, digits.num_test = 1000, 1000
-  digits.num_frames = 20
-  digits.image_size = 64
-  digits.num_digits = 2  # The first is moved by the actions.
-  digits.max_speed = 4  # Pixels a frame.
-  digits.turn_rate = 0.15
-  digits.seed = 0
-  digits.mnist_dir = placeholder(str)  # MNIST's idx files.
-  digits.test_file = placeholder(str)  # mnist_test_seq.npy.
+  if action:
+    config.data.num_clutter = 1  # What rests tells how the cameras move.
+    config.data.image_size = 64
+  else:
+    del config.data  # Clips are made when they are read.
+    config.digits = _make_digits()
 
   config.world_model = model = mlc.ConfigDict()
+  model.action = action or "digit"  # Whose steps are told.
   model.num_levels = 16
   model.patch = 4  # Pixels of a side that share a position.
   model.num_layers = 8
@@ -56,7 +61,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   model.action_drop_rate = 0.1
   model.label_smoothing = 0.0
   model.ema_decay = 0.999
-  model.given_frames = 10
+  model.given_frames = 8 if action else 10
   model.steps_per_frame = 8
   model.choice_temperature = 1.0
   model.temperature = 1.0
@@ -79,18 +84,38 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   training.num_epochs = 2.0
   training.best_metric = "min:validation/mse"
   training.num_validation_clips = 200
-  if variant == "tiny":
+  if size == "tiny":
     _make_tiny(config)
   return config
+
+
+def _make_digits() -> mlc.ConfigDict:
+  digits = mlc.ConfigDict()
+  digits.num_train = 1_000_000  # Clips.
+  digits.num_validation, digits.num_test = 1000, 1000
+  digits.num_frames = 20
+  digits.image_size = 64
+  digits.num_digits = 2  # The first is moved by the actions.
+  digits.max_speed = 4  # Pixels a frame.
+  digits.turn_rate = 0.15
+  digits.seed = 0
+  digits.mnist_dir = placeholder(str)  # MNIST's idx files.
+  digits.test_file = placeholder(str)  # mnist_test_seq.npy.
+  return digits
 
 
 def _make_tiny(config: mlc.ConfigDict) -> None:
   """Smaller frames and networks, few minutes."""
   config.dtype = "float32"
-  digits = config.digits
-  digits.num_train, digits.num_validation, digits.num_test = 20_000, 100, 150
-  digits.image_size = 16
-  digits.max_speed = 1
+  if "digits" in config:
+    digits = config.digits
+    digits.num_train, digits.num_validation, digits.num_test = 20_000, 100, 150
+    digits.image_size = 16
+    digits.max_speed = 1
+  else:
+    data = config.data
+    data.num_train, data.num_validation, data.num_test = 1300, 32, 150
+    data.image_size = 24
   model = config.world_model
   model.num_layers = 4
   model.hidden_size = 128

@@ -5,6 +5,10 @@ from typing import Any
 from data_gen.footage.footage import Footage
 from data_gen.scenes import class_labels, phyworld, scenes, violations
 from data_gen.scenes.fair_crowds import FairCrowdMaker, FairCrowdOptions
+from data_gen.scenes.moving_cameras import (
+  MovingCameraMaker,
+  MovingCameraOptions,
+)
 from data_gen.scenes.options import DatasetOptions
 from data_gen.scenes.violations import ViolationOptions
 
@@ -21,6 +25,8 @@ def make_scene(options: SceneSet, split: str, index: int) -> dict[str, Any]:
     return options.make_scene(split, index)
   if isinstance(options, ViolationOptions):
     return violations.make_scene(options, split, index)
+  if isinstance(options, MovingCameraOptions):
+    return MovingCameraMaker(options, split, index).make()
   if isinstance(options, FairCrowdOptions):
     return FairCrowdMaker(options, split, index).make()
   if options.is_phyworld:

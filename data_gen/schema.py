@@ -91,6 +91,9 @@ FLOWS = "flows"  # int16 (H,W,2)* little-endian, V*(T-1) entries; FLOW_UNIT_PX.
 DEPTH_UNIT_M = 1e-4  # 0 is nothing; 65535 that far or farther.
 FLOW_UNIT_PX = 1 / 16  # x to the right, y down, to the next frame.
 
+# Of cameras that move; see `data_gen.scenes.moving_cameras`.
+CAMERA_PATH = "camera_path"  # float (T,3)*, metres since the first frame.
+
 # With more than one object: of all of them, the main one first. Number i of
 # these has instance id i + 1 in the masks.
 OBJECTS_SHAPE = "objects/shape"  # int64 (N)

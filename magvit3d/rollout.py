@@ -27,9 +27,10 @@ def _make_parser() -> argparse.ArgumentParser:
   parser.add_argument(
     "--actions",
     required=True,
-    help="of the new frames: right, left, up, down and stay with commas, each "
-    "the largest step of the run's data; or a .npy file, (n, 2), of pixels "
-    "right and down",
+    help="of the new frames: right, left, up, down and stay with commas, of "
+    "scenes away and near too, each as far as digits go in a frame, or 0.1 m; "
+    "or a .npy file, (n, 2), of pixels right and down, of scenes (n, 3), of "
+    "metres right, down and away",
   )
   parser.add_path(
     "--output",
@@ -46,8 +47,7 @@ def _make_parser() -> argparse.ArgumentParser:
   parser.add_argument(
     "--given_frames",
     type=int,
-    default=10,
-    help="of it, that the model sees, with their actions (%(default)s)",
+    help="of it, that the model sees, with their actions (half of them)",
   )
   parser.add_argument(
     "--seed",
@@ -69,21 +69,19 @@ def _roll_out(flags: argparse.Namespace) -> None:
     )
   model = WorldModel.from_run(flags.workdir, batch_size=1)
   clip, past = model.example(flags.clip)
-  if not 1 <= flags.given_frames < len(clip):
-    raise UserError(
-      f"--given_frames={flags.given_frames} must be 1 to {len(clip) - 1}."
-    )
+  given = flags.given_frames
+  if given is None:
+    given = len(clip) // 2
+  if not 1 <= given < len(clip):
+    raise UserError(f"--given_frames={given} must be 1 to {len(clip) - 1}.")
   made = model.rollout(
-    clip[: flags.given_frames],
-    parse_actions(flags.actions, model.max_speed),
-    past_actions=past[: flags.given_frames],
+    clip[:given],
+    parse_actions(flags.actions, model.step, len(model.axes)),
+    past_actions=past[:given],
     seed=flags.seed,
   )
   _write(flags.output, made)
-  print(
-    f"{flags.output}: {flags.given_frames} given frames, "
-    f"{len(made) - flags.given_frames} new ones."
-  )
+  print(f"{flags.output}: {given} given frames, {len(made) - given} new ones.")
 
 
 def _write(path, frames) -> None:

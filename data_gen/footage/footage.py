@@ -132,7 +132,7 @@ class Footage(ShardPlan):
   splits = SPLITS
   # Of the records: see `features.make_features`.
   ground_plane = True  # There is a picture of the background.
-  depths = flows = has_violations = False
+  depths = flows = has_violations = has_camera_path = False
   num_scene_objects = 1
 
   def __init__(self, options: FootageOptions):

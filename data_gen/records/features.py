@@ -132,6 +132,8 @@ def make_features(options: DatasetOptions) -> dict[str, Feature]:
       schema.IMPOSSIBLE_MASKS: features[schema.MASKS],
       schema.IMPOSSIBLE_TRAJECTORY: features[schema.TRAJECTORY],
     }
+  if options.has_camera_path:
+    features[schema.CAMERA_PATH] = features[schema.TRAJECTORY]
   count = options.num_scene_objects
   if count > 1:
     integers = Feature("int64", (count,))

@@ -111,6 +111,7 @@ def _expected(
       depths=schema.DEPTHS in found,
       flows=schema.FLOWS in found,
       has_violations=schema.VIOLATION_KIND in found,
+      has_camera_path=schema.CAMERA_PATH in found,
       num_scene_objects=min(objects[0], 2**16) if objects else 1,
     )
   )

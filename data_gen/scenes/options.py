@@ -51,6 +51,7 @@ class DatasetOptions(ShardPlan):
   """
 
   has_violations: ClassVar[bool] = False  # See `data_gen.scenes.violations`.
+  has_camera_path: ClassVar[bool] = False  # See `moving_cameras`.
 
   output_dir: str = _field(
     "data/traj3d",

@@ -110,7 +110,7 @@ class SceneMaker:
       )
     else:
       rendering = self.render(found, rig)
-    values = self._labels(main, rig)
+    values = self.labels(main, rig)
     values |= {
       schema.FRAMES: rendering.frames,
       schema.MASKS: rendering.masks,
@@ -131,7 +131,8 @@ class SceneMaker:
       values |= objects.stack_labels(found)
     return values
 
-  def _labels(self, main: SceneObject, rig: Cameras) -> dict[str, Any]:
+  def labels(self, main: SceneObject, rig: Cameras) -> dict[str, Any]:
+    """Returns what is known of the scene besides what is rendered."""
     return {
       schema.SHAPE: main.shape,
       schema.MOTION: main.motion,
@@ -178,7 +179,7 @@ class SceneMaker:
         self.options.motions[motion],
         is_ood_speed=self._split == "ood_speed",
       )
-      main = self._make_object(shape, motion, size, color, pose)
+      main = self.make_object(shape, motion, size, color, pose)
       if not objects.is_placed_well(main.solid, self.options):
         continue
       if self.are_seen([main], rig) and self.are_large([main], rig):
@@ -274,11 +275,12 @@ class SceneMaker:
     frames = {}
     if lifetime:
       frames = {"first_frame": lifetime[0], "last_frame": lifetime[1]}
-    return self._make_object(*dataclasses.astuple(looks), pose, **frames)
+    return self.make_object(*dataclasses.astuple(looks), pose, **frames)
 
-  def _make_object(
+  def make_object(
     self, shape, motion, size, color, pose, **lifetime
   ) -> SceneObject:
+    """Returns an object on the path of a pose; see `objects.draw_pose`."""
     clean, trajectory, orientation = pose
     return SceneObject(
       shape=shape,

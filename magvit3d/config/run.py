@@ -187,8 +187,18 @@ class Sections:
       if self.training(section):
         self.training(section).check(f"train_{section}")
     self._check_split(self.study or "evaluation")
-    if self.world_model and self.digits:
-      self.world_model.check_fits(self.digits)
+    if self.world_model:
+      self._check_actions(self.world_model)
+
+  def _check_actions(self, model: WorldModelConfig) -> None:
+    """Raises UserError if the clips are not those of the actions."""
+    if self.digits and self.data:
+      raise UserError(
+        "config has the sections digits and data; a world model learns from "
+        f"one, and config.world_model.action={model.action!r} is of "
+        f"{model.data_section}."
+      )
+    model.check_fits(getattr(self, model.data_section))
 
   def _check_split(self, section: str) -> None:
     """Raises UserError if the scenes to score on are not made."""

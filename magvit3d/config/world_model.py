@@ -3,11 +3,14 @@
 import dataclasses
 from typing import Literal
 
+from magvit3d.config.data import SceneDataConfig
 from magvit3d.config.reading import UserPath
 from magvit3d.config.studies import StudyConfig
 from magvit3d.errors import UserError
 
 WORLD_MODEL, CONVLSTM = "world_model", "convlstm"
+# What an action moves.
+DIGIT, OBJECT, CAMERA = "digit", "object", "camera"
 
 
 def _check_at_least(section: str, config: object, minimum: int, names: str):
@@ -102,6 +105,9 @@ class WorldModelConfig(StudyConfig):
   """`config.world_model`: discrete diffusion with actions; docs/world_model.md.
 
   Attributes:
+    action: Steps of what are told: of the first 'digit' of `config.digits`, or
+      in scenes of `config.data` of the main 'object', or of the 'camera',
+      which moves there.
     num_levels: Of a pixel, which are the codes.
     patch: Side of the squares of pixels that one position stands for.
     num_layers: Of the transformer.
@@ -141,6 +147,7 @@ class WorldModelConfig(StudyConfig):
     UserError: A value cannot be.
   """
 
+  action: Literal["digit", "object", "camera"] = DIGIT
   num_levels: int = 16
   patch: int = 4
   num_layers: int = 8
@@ -218,29 +225,30 @@ class WorldModelConfig(StudyConfig):
         f"hidden_size={self.hidden_size}."
       )
 
-  def check_fits(self, digits: DigitsConfig) -> None:
+  def check_fits(self, data: DigitsConfig | SceneDataConfig) -> None:
     """Raises UserError if the clips do not fit the network."""
-    if digits.image_size % self.patch:
+    section = f"config.{self.data_section}"
+    if data.image_size % self.patch:
       raise UserError(
         f"config.world_model.patch={self.patch} must divide "
-        f"config.digits.image_size={digits.image_size}."
+        f"{section}.image_size={data.image_size}."
       )
-    if self.given_frames >= digits.num_frames:
+    if self.given_frames >= data.num_frames:
       raise UserError(
         f"config.world_model.given_frames={self.given_frames} of "
-        f"config.digits.num_frames={digits.num_frames} leaves nothing to "
+        f"{section}.num_frames={data.num_frames} leaves nothing to "
         "predict. Give fewer."
       )
-    if self.steps_per_frame > digits.image_size**2:
+    if self.steps_per_frame > data.image_size**2:
       raise UserError(
         f"config.world_model.steps_per_frame={self.steps_per_frame} is more "
-        f"than the {digits.image_size**2} tokens of a frame."
+        f"than the {data.image_size**2} tokens of a frame."
       )
 
   @property
   def data_section(self) -> str:
-    """Moving digits."""
-    return "digits"
+    """Moving digits, or scenes."""
+    return "digits" if self.action == DIGIT else "data"
 
   @property
   def known_networks(self) -> tuple[str, ...]:

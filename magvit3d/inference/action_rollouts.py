@@ -29,7 +29,7 @@ class ActionRollouts:
     self,
     params: PyTree,
     clips: UInt8[np.ndarray, "n t h w"],
-    actions: Float[np.ndarray, "n t 2"],
+    actions: Float[np.ndarray, "n t a"],
     is_told: Bool[np.ndarray, "n t"],
     given_frames: int,
     seed: int = 0,
@@ -39,7 +39,7 @@ class ActionRollouts:
     Args:
       params: Of the model.
       clips: Whole; frames behind the given ones are not read.
-      actions: Pixels right and down since the frame before, of each frame.
+      actions: Since the frame before, of each frame, in the data's unit.
       is_told: Of each frame, whether the model is told it.
       given_frames: First frames that the model sees.
       seed: The same one makes the same clips.

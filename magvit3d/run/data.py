@@ -14,11 +14,13 @@ from data_gen.errors import DataError
 from data_gen.generate import check_options, generate
 from data_gen.records.scene_source import SceneSource, read_manifest
 from data_gen.scenes.fair_crowds import FairCrowdOptions
+from data_gen.scenes.moving_cameras import MovingCameraOptions
 from data_gen.scenes.options import DatasetOptions
 from data_gen.scenes.violations import ViolationOptions
 from magvit3d.checkpoints import identity
 from magvit3d.cli import interruption
 from magvit3d.config.run import RunConfig
+from magvit3d.config.world_model import CAMERA
 from magvit3d.data.clips import (
   ClipSource,
   TrainingClipSource,
@@ -84,6 +86,8 @@ class RunData:
   def __init__(self, config: RunConfig, workdir: pathlib.Path):
     self._config, self._samples = config.data, config.input
     self._kind = _KINDS.get(config.study, DatasetOptions)
+    if config.world_model and config.world_model.action == CAMERA:
+      self._kind = MovingCameraOptions
     self.window = scene_window(self._config, self._samples)
     if config.tokenizer_cache and (
       self._samples.sample == "scene" or self.window.num_starts > 1

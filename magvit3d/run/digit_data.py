@@ -25,6 +25,9 @@ class DigitData:
 
   Attributes:
     clip_shape: (t, h, w).
+    axes: Where the numbers of an action point, in words.
+    unit: Theirs.
+    action_scale: The largest of them, which is 1 to the networks.
     folder: With a picture of some clips, and what they were made with.
 
   Args:
@@ -32,13 +35,26 @@ class DigitData:
     workdir: Folder of the run.
   """
 
+  axes = ("right", "down")
+  unit = "px"
+
   def __init__(self, config: RunConfig, workdir: pathlib.Path):
     assert config.digits is not None
     self._config: DigitsConfig = config.digits
+    self.action_scale = float(self._config.max_speed)
     size = self._config.image_size
     self.clip_shape = (self._config.num_frames, size, size)
     self.folder = workdir / "data"
     self._sources: dict[str, MovingDigits] = {}
+
+  @property
+  def max_action(self) -> float:
+    """The largest number of an action."""
+    return self.action_scale
+
+  def num_train(self) -> int:
+    """Returns the clips to train on."""
+    return self._config.num_train
 
   def clips(self, split: str) -> MovingDigits:
     """Returns the clips of a split, as they are made."""

@@ -9,14 +9,13 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree
 
-from magvit3d.config.world_model import DigitsConfig, WorldModelConfig
+from magvit3d.config.world_model import WorldModelConfig
 from magvit3d.models.bert import Bert
 from magvit3d.models.embeddings import grid_position_init
 from magvit3d.tokens import frame_decoding
 from magvit3d.tokens.vocabulary import MASK
 
-NUM_ACTIONS = 2  # Pixels to the right, and down.
-# (cache, frame's tokens (b, h, w), its number, its actions (b, 1, 3)) to logits
+# (cache, frame's tokens (b, h, w), its number, its actions (b, 1, a)) to logits
 # (b, h, w, k) and the cache with the frame in it.
 FrameLogits = Callable[..., tuple[Array, PyTree]]
 
@@ -40,24 +39,28 @@ class ActionModel:
   Attributes:
     transformer: Attention in space, and in time to earlier frames alone.
     grid: Tokens (t, h, w) of a clip.
+    num_inputs: Numbers that the network reads of the action of a frame.
 
   Args:
     config: Section of the config.
-    digits: Of the clips.
+    grid: Tokens (t, h, w) of a clip.
+    num_actions: Numbers of an action.
+    action_scale: What is 1 to the network.
     dtype: Of the products.
   """
 
   def __init__(
     self,
     config: WorldModelConfig,
-    digits: DigitsConfig,
+    grid: tuple[int, ...],
+    num_actions: int,
+    action_scale: float,
     dtype: DTypeLike = jnp.float32,
   ):
     self.config = config
-    self.max_speed = digits.max_speed
-    size = digits.image_size
-    self.grid = (digits.num_frames, size, size)
-    cells = (digits.num_frames, size // config.patch, size // config.patch)
+    t, h, w = self.grid = tuple(grid)
+    self.num_inputs, self._action_scale = num_actions + 1, action_scale
+    cells = (t, h // config.patch, w // config.patch)
     self.frame_size = cells[1] * cells[2]
     per_position = config.patch**2
     self.transformer = Bert(
@@ -86,28 +89,28 @@ class ActionModel:
   def init(self, rng: PRNGKeyArray) -> PyTree:
     """Returns first parameters."""
     tokens = jnp.full((1, *self.grid), MASK)
-    actions = jnp.zeros((1, self.grid[0], NUM_ACTIONS + 1))
+    actions = jnp.zeros((1, self.grid[0], self.num_inputs))
     return self.transformer.init(rng, self._positions(tokens), actions=actions)[
       "params"
     ]
 
   def action_inputs(
-    self, actions: Float[Array, "b t 2"], is_told: Bool[Array, "b t"]
-  ) -> Float[Array, "b t 3"]:
-    """Returns what the network reads: of the largest speed, and if it is told.
+    self, actions: Float[Array, "b t n"], is_told: Bool[Array, "b t"]
+  ) -> Float[Array, "b t a"]:
+    """Returns what the network reads: actions, scaled, and if they are told.
 
     Args:
-      actions: Pixels.
+      actions: In the unit of the data.
       is_told: Whether a frame's is; else it is 0 to the network.
     """
     told = is_told[..., None].astype(actions.dtype)
-    return jnp.concatenate([actions / self.max_speed * told, told], axis=-1)
+    return jnp.concatenate([actions / self._action_scale * told, told], axis=-1)
 
   def logits(
     self,
     params: PyTree,
     tokens: Int[Array, "b t h w"],
-    actions: Float[Array, "b t 3"],
+    actions: Float[Array, "b t a"],
     sees_past: Bool[Array, " b"] | None = None,
   ) -> Float[Array, "b t h w k"]:
     """Returns logits over the codes of all tokens of clips.
@@ -149,7 +152,7 @@ class ActionModel:
     params: PyTree,
     rngs: Key[Array, " b"],
     tokens: Int[Array, "b t h w"],
-    actions: Float[Array, "b t 3"],
+    actions: Float[Array, "b t a"],
     given_frames: int,
   ) -> Rollout:
     """Decodes the frames behind the given ones; see `roll_out`.

@@ -112,18 +112,22 @@ def test_wrong_arguments_are_told(model, clip, actions, past, named):
 
 def test_words_and_files_are_actions(tmp_path):
   np.testing.assert_array_equal(
-    parse_actions("right, up,stay", 2), [[2, 0], [0, -2], [0, 0]]
+    parse_actions("right, up,stay", 2.0), [[2, 0], [0, -2], [0, 0]]
+  )
+  np.testing.assert_array_equal(
+    parse_actions("away,near,down", 0.5, 3),
+    [[0, 0, 0.5], [0, 0, -0.5], [0, 0.5, 0]],
   )
   path = tmp_path / "actions.npy"
   np.save(path, np.ones((3, 2)))
-  np.testing.assert_array_equal(parse_actions(str(path), 2), np.ones((3, 2)))
+  np.testing.assert_array_equal(parse_actions(str(path), 2.0), np.ones((3, 2)))
   for text, named in (
-    ("right,forward", "forward is no action"),
+    ("right,away", "away is no action"),
     (",", "nothing is no action"),
     (str(tmp_path / "none.npy"), "cannot be read"),
   ):
     with pytest.raises(UserError, match=named):
-      parse_actions(text, 1)
+      parse_actions(text, 1.0)
 
 
 @pytest.mark.variants

@@ -22,17 +22,21 @@ from magvit3d.errors import UserError
 from magvit3d.inference.action_rollouts import ActionRollouts
 from magvit3d.parallel import sharding
 from magvit3d.parallel.number_types import in_own_types
+from magvit3d.run.data import RunData
 from magvit3d.run.digit_data import DigitData
 from magvit3d.run.stages import Run
 from magvit3d.studies.world_model.world_model_training import WorldModelTraining
 
+# Axis and sign of a word.
 _DIRECTIONS = {
-  "right": (1, 0),
-  "left": (-1, 0),
-  "down": (0, 1),
-  "up": (0, -1),
-  "stay": (0, 0),
+  "right": (0, 1),
+  "left": (0, -1),
+  "down": (1, 1),
+  "up": (1, -1),
+  "away": (2, 1),
+  "near": (2, -1),
 }
+_STAY = "stay"
 
 
 class WorldModel:
@@ -41,7 +45,11 @@ class WorldModel:
   Attributes:
     clip_shape: (t, h, w) of the clips it was trained on; t is the most frames
       that given and new ones may be together.
-    max_speed: Largest action on each axis, pixels a frame.
+    axes: Where the numbers of an action point: right and down, and in scenes
+      away, as the camera looks.
+    unit: Theirs: 'px', and in scenes 'm'.
+    max_speed: Largest action of its training, in a frame.
+    step: Of a word of `parse_actions`.
 
   Args:
     run: Of configs/world_model.py, that trained one.
@@ -52,14 +60,15 @@ class WorldModel:
   def __init__(self, run: Run, *, batch_size: int = 8):
     if batch_size < 1:
       raise UserError(f"batch_size={batch_size} must be 1 or more.")
-    assert isinstance(run.data, DigitData)
-    self._data = run.data
     training = WorldModelTraining(run)
+    self._data = training.data
     self._params = training.params()
     batch_size = sharding.divisible_batch_size(batch_size, run.mesh)
     self._rollouts = ActionRollouts(training.model, batch_size, run.mesh)
-    self.clip_shape: tuple[int, int, int] = run.data.clip_shape
-    self.max_speed: int = training.model.max_speed
+    self.clip_shape = self._data.clip_shape
+    self.axes, self.unit = self._data.axes, self._data.unit
+    self.max_speed = self._data.max_action
+    self.step = self._data.action_scale
 
   @classmethod
   @in_own_types
@@ -69,7 +78,7 @@ class WorldModel:
     """Takes the newest checkpoint of a run of configs/world_model.py."""
     folder = user_paths.read(workdir)
     config = _read_config(folder)
-    data = DigitData(config, folder)
+    data = (DigitData if config.digits else RunData)(config, folder)
     mesh = sharding.make_mesh()
     run = Run(config=config, workdir=folder, mesh=mesh, data=data, stages=())
     if not (folder / "world_model" / "checkpoints").exists():
@@ -80,7 +89,7 @@ class WorldModel:
     return cls(run, batch_size=batch_size)
 
   def example(self, number: int, split: str = "test") -> tuple[np.ndarray, ...]:
-    """Returns a clip of the run's data, uint8 (t, h, w), and actions (t, 2)."""
+    """Returns a clip of the run's data, uint8 (t, h, w), and actions (t, a)."""
     source = self._data.clips(split)
     if not 0 <= number < len(source):
       raise UserError(
@@ -103,10 +112,10 @@ class WorldModel:
 
     Args:
       clips: Given frames, (g, h, w) or (b, g, h, w).
-      actions: Of each new frame, (f, 2) or (b, f, 2): by how many pixels the
-        first digit comes right and down.
-      past_actions: Of each given frame, (g, 2) or (b, g, 2); None: not known,
-        and the model must tell by itself which digit is moved.
+      actions: Of each new frame, (f, a) or (b, f, a): by how much what is moved
+        comes along each of `axes`, in `unit`.
+      past_actions: Of each given frame, (g, a) or (b, g, a); None: not known,
+        and the model must tell by itself what is moved.
       seed: The same one makes the same frames.
 
     Raises:
@@ -131,7 +140,9 @@ class WorldModel:
       )
     whole = np.zeros((count, *self.clip_shape), np.uint8)
     whole[:, :num_given] = frames
-    all_actions = np.zeros((count, self.clip_shape[0], 2), np.float32)
+    all_actions = np.zeros(
+      (count, self.clip_shape[0], len(self.axes)), np.float32
+    )
     all_actions[:, num_given:num_frames] = new
     is_told = np.ones(all_actions.shape[:2], bool)
     is_told[:, :num_given] = past_actions is not None
@@ -153,30 +164,33 @@ class WorldModel:
     return (made / np.float32(255)).astype(given.dtype)
 
   def _checked(self, name, actions, count) -> np.ndarray:
-    """Actions of all clips, float32 (b, n, 2)."""
+    """Actions of all clips, float32 (b, n, a)."""
     array = np.asarray(actions)
     if not np.issubdtype(array.dtype, np.number):
       raise UserError(f"{name} are of type {array.dtype}; give numbers.")
-    array = _as_batch(name, array, 3, "(n, 2)").astype(np.float32)
-    if array.shape[2] != 2 or len(array) not in (1, count) or not array.size:
+    size = len(self.axes)
+    array = _as_batch(name, array, 3, f"(n, {size})").astype(np.float32)
+    if array.shape[2] != size or len(array) not in (1, count) or not array.size:
       raise UserError(
-        f"{name} have shape {np.shape(actions)}; give (n, 2), or "
-        f"({count}, n, 2): pixels right and down of each frame."
+        f"{name} have shape {np.shape(actions)}; give (n, {size}), or "
+        f"({count}, n, {size}): {', '.join(self.axes)} of each frame, in "
+        f"{self.unit}."
       )
     if not np.abs(array).max() <= self.max_speed:
       raise UserError(
-        f"{name} go up to {np.abs(array).max():g} px a frame, and the model "
-        f"has seen {self.max_speed} at most. Take smaller steps."
+        f"{name} go up to {np.abs(array).max():g} {self.unit} a frame, and the "
+        f"model has seen {self.max_speed:g} at most. Take smaller steps."
       )
     return np.broadcast_to(array, (count, *array.shape[1:]))
 
 
-def parse_actions(text: str, step: int) -> np.ndarray:
-  """Returns the actions (n, 2) that a word list or a .npy file says.
+def parse_actions(text: str, step: float, num_axes: int = 2) -> np.ndarray:
+  """Returns the actions (n, a) that a word list or a .npy file says.
 
   Args:
     text: Such as 'right,right,up'; or the path of an array.
-    step: Pixels of a word.
+    step: Of a word.
+    num_axes: Numbers of an action, a.
 
   Raises:
     UserError: It is neither.
@@ -188,13 +202,20 @@ def parse_actions(text: str, step: int) -> np.ndarray:
     except (OSError, ValueError) as error:
       raise UserError(f"--actions={text} cannot be read ({error}).") from error
   words = [word.strip() for word in text.split(",") if word.strip()]
-  unknown = [word for word in words if word not in _DIRECTIONS]
+  known = [w for w, (axis, _) in _DIRECTIONS.items() if axis < num_axes]
+  known.append(_STAY)
+  unknown = [word for word in words if word not in known]
   if unknown or not words:
     raise UserError(
       f"--actions={text!r}: {', '.join(unknown) or 'nothing'} is no action; "
-      f"use {', '.join(_DIRECTIONS)}, with commas, or a file of NumPy (.npy)."
+      f"use {', '.join(known)}, with commas, or a file of NumPy (.npy)."
     )
-  return np.array([_DIRECTIONS[word] for word in words], np.float32) * step
+  actions = np.zeros((len(words), num_axes), np.float32)
+  for row, word in zip(actions, words, strict=True):
+    if word != _STAY:
+      axis, sign = _DIRECTIONS[word]
+      row[axis] = sign * step
+  return actions
 
 
 def _read_config(folder: pathlib.Path) -> RunConfig:

@@ -17,14 +17,13 @@ from magvit3d.data.clips import load_clips
 from magvit3d.evaluation.results import Results
 from magvit3d.models.convlstm import num_parameters
 from magvit3d.monitoring import stage_progress
-from magvit3d.run.digit_data import DigitData
 from magvit3d.run.stages import Run, Stage
 from magvit3d.studies.study_evaluation import StudyEvaluation
 from magvit3d.studies.world_model import world_model_scores as scores
 from magvit3d.studies.world_model.world_model_training import (
   KEYS,
+  ActionTraining,
   ConvLstmTraining,
-  DigitTraining,
   WorldModelTraining,
 )
 from magvit3d.tokens import pixel_levels
@@ -47,7 +46,7 @@ class WorldModelEvaluation(StudyEvaluation):
     {"networks": 1.0, "predictions": 20.0, "tables": 2.0}
   )
 
-  def __init__(self, run: Run, *trainings: DigitTraining):
+  def __init__(self, run: Run, *trainings: ActionTraining):
     super().__init__(run, trainings)
     self._networks = trainings
 
@@ -104,8 +103,7 @@ class WorldModelEvaluation(StudyEvaluation):
 
   def _clips(self, split: str) -> tuple[np.ndarray, np.ndarray | None]:
     """Clips to score, and their actions where they are known."""
-    data = self._run.data
-    assert isinstance(data, DigitData)
+    data = self._networks[0].data
     given = data.given_clips()
     if given is not None:
       return given, None
@@ -116,7 +114,7 @@ class WorldModelEvaluation(StudyEvaluation):
   def _kinds(self, actions, shape) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Actions, and which are told, by what is asked."""
     all_told, none_told = np.ones(shape, bool), np.zeros(shape, bool)
-    zeros = np.zeros((*shape, 2), np.float32)
+    zeros = np.zeros((*shape, len(self._networks[0].data.axes)), np.float32)
     if actions is None:
       return {scores.UNTOLD: (zeros, none_told)}
     given = self._run.config.world_model.given_frames

@@ -22,9 +22,9 @@ from magvit3d.inference.action_rollouts import ActionRollouts
 from magvit3d.inference.batched import map_batches
 from magvit3d.models.convlstm import ConvLstm
 from magvit3d.run.data import TrainingSamples
-from magvit3d.run.digit_data import DigitData
 from magvit3d.run.stages import Run
 from magvit3d.studies.study_training import NetworkTraining
+from magvit3d.studies.world_model.action_data import action_data
 from magvit3d.tokens import noise, pixel_levels
 from magvit3d.tokens.action_model import ActionModel
 from magvit3d.tokens.vocabulary import MASK
@@ -33,7 +33,7 @@ from magvit3d.training.moving_average import averaged
 from magvit3d.training.network_stage import NetworkState
 
 KEYS = ("frames", "actions")  # Of a clip, that are read.
-# See `DigitTraining.identity_fields`.
+# See `ActionTraining.identity_fields`.
 _OF_WORLD_MODEL = (
   "num_levels",
   "patch",
@@ -61,11 +61,12 @@ _OF_CONVLSTM = (
 )
 
 
-class DigitTraining(NetworkTraining):
-  """Trains a network on moving digits.
+class ActionTraining(NetworkTraining):
+  """Trains a network on clips with actions.
 
   Attributes:
     stage_name: Of the stage, and of its folder.
+    data: Clips and actions.
     identity_fields: Of `config.world_model`, that decide what the network is
       and how it is trained.
   """
@@ -76,25 +77,28 @@ class DigitTraining(NetworkTraining):
   def __init__(self, run: Run):
     super().__init__(run, self.stage_name)
     self._config: WorldModelConfig = run.config.world_model
-    assert isinstance(run.data, DigitData)
-    self._data: DigitData = run.data
+    self.data = action_data(run)
 
   @functools.cached_property
   def model(self) -> ActionModel:
     """The world model; of the other network it scales the actions."""
-    config = self._run.config
-    dtype = jnp.dtype(config.dtype)
-    return ActionModel(self._config, config.digits, dtype)
+    return ActionModel(
+      self._config,
+      self.data.clip_shape,
+      len(self.data.axes),
+      self.data.action_scale,
+      jnp.dtype(self._run.config.dtype),
+    )
 
   def identity(self) -> dict[str, dict[str, Any]]:
     """Returns what a checkpoint must agree with."""
     section = self._run.config.given[WORLD_MODEL]
     made = {f: section[f] for f in self.identity_fields if f in section}
-    return {self.name: made, "data": self._data.identity()}
+    return {self.name: made, "data": self.data.identity()}
 
   def num_samples(self) -> int:
     """Returns the clips to train on."""
-    return self._run.config.digits.num_train
+    return self.data.num_train()
 
   @property
   def ema_decay(self) -> float:
@@ -107,11 +111,11 @@ class DigitTraining(NetworkTraining):
 
   def samples(self) -> TrainingSamples:
     """Returns the clips to train on."""
-    return TrainingSamples(self._data.clips("train"))
+    return TrainingSamples(self.data.clips("train"))
 
   def validation(self) -> Callable[[PyTree], Mapping[str, float]]:
     """Returns what scores parameters on clips of the validation split."""
-    source = self._data.clips("validation")
+    source = self.data.clips("validation")
     indices = spread_indices(source, self.training.num_validation_clips)
     clips = load_clips(source, indices, KEYS)
     is_told = np.ones(clips["actions"].shape[:2], bool)
@@ -136,19 +140,19 @@ class DigitTraining(NetworkTraining):
     Args:
       params: Of the network.
       clips: Uint8 (n, t, h, w).
-      actions: (n, t, 2), pixels.
+      actions: (n, t, a), see `action_data`.
       is_told: (n, t): which of them the network is told.
     """
 
   def _told_actions(self, batch, rng):
-    """What the network reads of the actions in training, (b, t, 3)."""
+    """What the network reads of the actions in training, (b, t, a + 1)."""
     is_told = noise.draw_told(
       rng, *batch["actions"].shape[:2], self._config.action_drop_rate
     )
     return self.model.action_inputs(batch["actions"], is_told)
 
 
-class WorldModelTraining(DigitTraining):
+class WorldModelTraining(ActionTraining):
   """Trains the masked transformer."""
 
   stage_name = WORLD_MODEL
@@ -211,7 +215,7 @@ class WorldModelTraining(DigitTraining):
     return made[:, given:] / np.float32(255)
 
 
-class ConvLstmTraining(DigitTraining):
+class ConvLstmTraining(ActionTraining):
   """Trains the baseline."""
 
   stage_name = CONVLSTM
@@ -240,8 +244,9 @@ class ConvLstmTraining(DigitTraining):
 
   def init(self, rng: jax.Array) -> PyTree:
     """Returns first parameters."""
-    t, h, w = self._data.clip_shape
-    frames, actions = jnp.zeros((1, t, h, w)), jnp.zeros((1, t, 3))
+    t, h, w = self.data.clip_shape
+    frames = jnp.zeros((1, t, h, w))
+    actions = jnp.zeros((1, t, self.model.num_inputs))
     given = self._config.given_frames
     return self.network.init(rng, frames, actions, given)["params"]
 
