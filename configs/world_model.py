@@ -53,6 +53,12 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   model.relative_bias = True
   model.attention_implementation = placeholder(str)
   model.remat = True  # 64 px make long sequences.
+  model.motion = motion = mlc.ConfigDict()
+  motion.features = 32
+  motion.num_kernels = 4
+  motion.radius = 4  # As far as digits go in a frame.
+  motion.width = 64
+  motion.num_layers = 2
   model.future_share = 0.5
   model.joint_share = 0.4  # The rest: each frame by itself.
   model.mask_schedule = "cosine"
@@ -111,13 +117,14 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
     digits = config.digits
     digits.num_train, digits.num_validation, digits.num_test = 20_000, 100, 150
     digits.image_size = 16
-    digits.max_speed = 1
+    digits.max_speed = config.world_model.motion.radius = 1
   else:
     data = config.data
     data.num_train, data.num_validation, data.num_test = 1300, 32, 150
     data.image_size = 24
+    config.world_model.motion.radius = 3
   model = config.world_model
-  model.num_layers = 4
+  model.num_layers = 3
   model.hidden_size = 128
   model.mlp_dim = 256
   model.num_heads = 4

@@ -101,6 +101,39 @@ class ConvLstmConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class MotionConfig:
+  """`config.world_model.motion`: convolutions around the transformer.
+
+  Attributes:
+    features: Channels of each pixel's convolution; 0: patches alone say all.
+    num_kernels: That say from where in the frame before a pixel comes; each
+      moves a part of the features.
+    radius: Pixels that a kernel reaches to each side.
+    width: Channels of the convolutions that say the codes.
+    num_layers: Of these.
+
+  Raises:
+    UserError: A value cannot be.
+  """
+
+  features: int = 0
+  num_kernels: int = 4
+  radius: int = 1
+  width: int = 64
+  num_layers: int = 2
+
+  def __post_init__(self):
+    section = "world_model.motion"
+    _check_at_least(section, self, 0, "features radius")
+    _check_at_least(section, self, 1, "num_kernels width num_layers")
+    if self.features % self.num_kernels:
+      raise UserError(
+        f"config.{section}.num_kernels={self.num_kernels} must divide features="
+        f"{self.features}."
+      )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class WorldModelConfig(StudyConfig):
   """`config.world_model`: discrete diffusion with actions; docs/world_model.md.
 
@@ -119,6 +152,7 @@ class WorldModelConfig(StudyConfig):
       and in time.
     attention_implementation: See `TransformerConfig`.
     remat: See `TransformerConfig`.
+    motion: Convolutions around the transformer.
     future_share: Of the training clips: first frames are given, the model says
       the others.
     joint_share: Of them: no frame is given. The rest: each frame by itself.
@@ -158,6 +192,7 @@ class WorldModelConfig(StudyConfig):
   relative_bias: bool = True
   attention_implementation: Literal["xla", "cudnn", "heads_first"] | None = None
   remat: bool = False
+  motion: MotionConfig = dataclasses.field(default_factory=MotionConfig)
   future_share: float = 0.5
   joint_share: float = 0.4
   mask_schedule: str = "cosine"

@@ -83,6 +83,7 @@ class Bert(nn.Module):
       frame, of so many, and the same position in their frame and earlier ones.
     relative_grid: See `BertLayer`.
     tokens_per_position: See `BertEmbed`; divides `vocab_size`.
+    has_head: Whether logits are returned; else the hidden states are.
   """
 
   vocab_size: int
@@ -105,6 +106,7 @@ class Bert(nn.Module):
   frame_size: int = 0
   relative_grid: tuple[int, int, int] | None = None
   tokens_per_position: int = 1
+  has_head: bool = True
 
   @nn.compact
   def __call__(
@@ -115,10 +117,11 @@ class Bert(nn.Module):
     actions: Float[Array, "b t a"] | None = None,
     sees_past: Bool[Array, " b"] | None = None,
     start: Int[Array, ""] | int | None = None,
+    added: Float[Array, "b n d"] | None = None,
     *,
     train: bool = False,
   ) -> Float[Array, "b n v"]:
-    """Returns float32 logits over all ids.
+    """Returns float32 logits over all ids, or hidden states.
 
     Args:
       ids: Token ids; negative ones index the table from its end.
@@ -131,9 +134,11 @@ class Bert(nn.Module):
         None: all do.
       start: With `frame_size`: the frame that `ids` begin with, which go on in
         the collection "cache"; None: they are the whole clip.
+      added: To the embeddings.
       train: Whether dropout is on (it draws from the rng "dropout").
     """
     kernel_init = nn.initializers.truncated_normal(self.kernel_init_stddev)
+    extras = [x for x in (self._embed_actions(actions), added) if x is not None]
     x, embedding = BertEmbed(
       self.vocab_size,
       self.hidden_size,
@@ -147,7 +152,7 @@ class Bert(nn.Module):
       ids,
       segment_ids,
       self._embed_camera(camera, ids.shape[1]),
-      self._embed_actions(actions),
+      sum(extras[1:], extras[0]) if extras else None,
       self.frame_size * (0 if start is None else start),
       train=train,
     )
@@ -168,6 +173,8 @@ class Bert(nn.Module):
         self.relative_grid,
         name=f"BertLayer_{number}",
       )(x, train, time_mask, start)
+    if not self.has_head:
+      return x
     return BertMlmLayer(self.dtype, kernel_init)(x, embedding)
 
   def _embed_actions(self, actions: Array | None) -> Array | None:

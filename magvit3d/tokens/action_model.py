@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree
 
 from magvit3d.config.world_model import WorldModelConfig
+from magvit3d.models.action_transformer import ActionTransformer
 from magvit3d.models.bert import Bert
 from magvit3d.models.embeddings import grid_position_init
 from magvit3d.tokens import frame_decoding
@@ -63,7 +64,7 @@ class ActionModel:
     cells = (t, h // config.patch, w // config.patch)
     self.frame_size = cells[1] * cells[2]
     per_position = config.patch**2
-    self.transformer = Bert(
+    bert = Bert(
       # Codes and MASK, once for each pixel of a patch.
       vocab_size=per_position * self.num_ids,
       hidden_size=config.hidden_size,
@@ -79,6 +80,10 @@ class ActionModel:
       frame_size=self.frame_size,
       relative_grid=cells if config.relative_bias else None,
       tokens_per_position=per_position,
+      has_head=not config.motion.features,
+    )
+    self.transformer = ActionTransformer(
+      bert, self.grid, config.patch, config.motion
     )
 
   @property
@@ -90,9 +95,7 @@ class ActionModel:
     """Returns first parameters."""
     tokens = jnp.full((1, *self.grid), MASK)
     actions = jnp.zeros((1, self.grid[0], self.num_inputs))
-    return self.transformer.init(rng, self._positions(tokens), actions=actions)[
-      "params"
-    ]
+    return self.transformer.init(rng, tokens, actions)["params"]
 
   def action_inputs(
     self, actions: Float[Array, "b t n"], is_told: Bool[Array, "b t"]
@@ -122,12 +125,9 @@ class ActionModel:
       sees_past: Whether frames of a clip see earlier ones; None: all do.
     """
     logits = self.transformer.apply(
-      {"params": params},
-      self._positions(tokens),
-      actions=actions,
-      sees_past=sees_past,
+      {"params": params}, tokens, actions, sees_past
     )
-    return self._by_token(logits, tokens.shape)
+    return logits[..., : self.config.num_levels]
 
   def frame_logits(self, params: PyTree) -> FrameLogits:
     """Returns what reads on in a clip, frame by frame; see `FrameLogits`."""
@@ -137,13 +137,9 @@ class ActionModel:
       if cache is not None:
         variables["cache"] = cache
       logits, updated = self.transformer.apply(
-        variables,
-        self._positions(tokens),
-        actions=actions,
-        start=start,
-        mutable=["cache"],
+        variables, tokens, actions, start=start, mutable=["cache"]
       )
-      return self._by_token(logits, tokens.shape), updated["cache"]
+      return logits[..., : self.config.num_levels], updated["cache"]
 
     return read
 
@@ -170,21 +166,6 @@ class ActionModel:
     found = jax.vmap(of_clip)(rngs, tokens, actions)
     steps = jnp.moveaxis(found.steps[:, :, :, 0], 0, 2)
     return Rollout(found.tokens[:, 0], steps)
-
-  def _positions(self, tokens: Array) -> Array:
-    """(b, t, h, w) to (b, positions, tokens of a position)."""
-    b, t, h, w = tokens.shape
-    p = self.config.patch
-    x = tokens.reshape(b, t, h // p, p, w // p, p).transpose(0, 1, 2, 4, 3, 5)
-    return x.reshape(b, -1, p * p)
-
-  def _by_token(self, logits: Array, shape: tuple[int, ...]) -> Array:
-    """(b, positions, v) to (b, t, h, w, k)."""
-    b, t, h, w = shape
-    p = self.config.patch
-    x = logits.reshape(b, t, h // p, w // p, p, p, self.num_ids)
-    x = x.transpose(0, 1, 2, 4, 3, 5, 6).reshape(*shape, self.num_ids)
-    return x[..., : self.config.num_levels]
 
 
 def roll_out(

@@ -45,20 +45,25 @@ def test_no_frame_behind_the_given_ones_is_read_and_no_later_action():
 @pytest.mark.parametrize("variant", world_model.VARIANTS)
 def test_configs_have_networks_of_equal_size(variant):
   config = RunConfig.from_dict(world_model.get_config(variant).to_dict())
-  digits, section = config.digits, config.world_model
-  model = ActionModel(section, digits)
+  section = config.world_model
+  data, num_actions = (config.digits, 2) if config.digits else (config.data, 3)
+  size = data.image_size
+  grid = (data.num_frames, size, size)
+  model = ActionModel(section, grid, num_actions, 1.0)
   lstm = section.convlstm
   network = ConvLstm(
     lstm.num_layers, lstm.features, lstm.kernel_size, section.patch
   )
-  size = digits.image_size
   key = jax.random.key(0)
   counts = [
     convlstm.num_parameters(jax.eval_shape(init, key))
     for init in (
       model.init,
       lambda rng: network.init(
-        rng, jnp.zeros((1, 3, size, size)), jnp.zeros((1, 3, 3)), 2
+        rng,
+        jnp.zeros((1, 3, size, size)),
+        jnp.zeros((1, 3, num_actions + 1)),
+        2,
       ),
     )
   ]

@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 import small_world
 
+from magvit3d.config.world_model import MotionConfig
 from magvit3d.models.bert import Bert
+from magvit3d.models.token_motion import to_patches
 from magvit3d.tokens.vocabulary import MASK
 
 _FRAMES = 5
 
 
-@pytest.fixture(scope="module")
-def setup():
-  model = small_world.make_model()
+@pytest.fixture(scope="module", params=[0, 4], ids=["patches", "motion"])
+def setup(request):
+  motion = MotionConfig(features=request.param, num_kernels=2, width=8)
+  model = small_world.make_model(motion=motion)
   params = jax.jit(model.init)(jax.random.key(0))
   rng = np.random.default_rng(0)
   tokens = rng.integers(MASK, 4, size=(2, *model.grid))
@@ -59,28 +62,17 @@ def test_no_gradient_comes_from_later_frames_actions(setup):
 
 
 def test_no_gradient_comes_from_later_frames_tokens(setup):
-  model, params, tokens, _ = setup
-  size = model.frame_size
-  width = model.transformer.hidden_size
+  model, params, tokens, actions = setup
+  bert, size = model.transformer.bert, model.frame_size
+  ids = to_patches(tokens[..., None], model.config.patch)
 
   # `added` stands in for the embeddings of tokens, which have no gradient.
-  def logits(added):
-    flat = added.reshape(2, -1, width)
-    network = model.transformer
-    variables = {"params": params}
-
-    def call(bert, ids):
-      bert_embed = bert._embed_actions
-      object.__setattr__(bert, "_embed_actions", lambda actions: flat)
-      try:
-        return bert(ids)
-      finally:
-        object.__setattr__(bert, "_embed_actions", bert_embed)
-
-    found = network.apply(variables, model._positions(tokens), method=call)
+  def output(added):
+    added = added.reshape(2, -1, bert.hidden_size)
+    found = bert.apply({"params": params}, ids, actions=actions, added=added)
     return found.reshape(2, _FRAMES, size, -1)
 
-  found = _influence(logits, jnp.zeros((2, _FRAMES, size, width)))
+  found = _influence(output, jnp.zeros((2, _FRAMES, size, bert.hidden_size)))
   assert (found[np.triu_indices(_FRAMES, 1)] == 0).all()
   assert (found[np.tril_indices(_FRAMES)] > 0).all()
 

@@ -161,6 +161,8 @@ def test_average_is_what_is_scored(run):
     ({"world_model__given_frames": 5}, "leaves nothing to predict"),
     ({"world_model__num_heads": 3}, "num_heads=3 must divide"),
     ({"world_model__joint_share": 0.6}, "1 together, or less"),
+    ({"world_model__motion__num_kernels": 3}, "num_kernels=3 must divide"),
+    ({"world_model__motion__radius": -1}, r"motion\.radius=-1 must be 0"),
     ({"world_model__num_levels": 300}, "256 levels at most"),
     ({"world_model__steps_per_frame": 145}, "more than the 144 tokens"),
     ({"world_model__max_noise": 1.5}, r"max_noise=1\.5 must be in \[0, 1\]"),

@@ -43,6 +43,7 @@ _OF_WORLD_MODEL = (
   "num_heads",
   "kernel_init_stddev",
   "relative_bias",
+  "motion",
   "future_share",
   "joint_share",
   "mask_schedule",
