@@ -138,7 +138,7 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   model.convlstm.num_steps = 600  # Which take as long as the model's.
   study_base.shorten(
     config.train_world_model,
-    num_steps=1800,
+    num_steps=2400,
     batch_size=8,
     validate_every=300,
     num_validation_clips=32,
