@@ -28,9 +28,9 @@ def _make_parser() -> argparse.ArgumentParser:
     "--actions",
     required=True,
     help="of the new frames: right, left, up, down and stay with commas, of "
-    "scenes away and near too, each as far as digits go in a frame, or 0.1 m; "
-    "or a .npy file, (n, 2), of pixels right and down, of scenes (n, 3), of "
-    "metres right, down and away",
+    "scenes away and near too, each as far as digits go in a frame, an object "
+    "0.1 m, a camera 0.06 m; or a .npy file, (n, 2), of pixels right and down, "
+    "of scenes (n, 3), of metres right, down and away",
   )
   parser.add_path(
     "--output",

@@ -138,7 +138,6 @@ class Bert(nn.Module):
       train: Whether dropout is on (it draws from the rng "dropout").
     """
     kernel_init = nn.initializers.truncated_normal(self.kernel_init_stddev)
-    extras = [x for x in (self._embed_actions(actions), added) if x is not None]
     x, embedding = BertEmbed(
       self.vocab_size,
       self.hidden_size,
@@ -152,7 +151,7 @@ class Bert(nn.Module):
       ids,
       segment_ids,
       self._embed_camera(camera, ids.shape[1]),
-      sum(extras[1:], extras[0]) if extras else None,
+      self._with_actions(added, actions),
       self.frame_size * (0 if start is None else start),
       train=train,
     )
@@ -177,17 +176,20 @@ class Bert(nn.Module):
       return x
     return BertMlmLayer(self.dtype, kernel_init)(x, embedding)
 
-  def _embed_actions(self, actions: Array | None) -> Array | None:
-    """(b, n, d), the same in all positions of a frame; None: nothing to add."""
+  def _with_actions(
+    self, added: Array | None, actions: Array | None
+  ) -> Array | None:
+    """Adds those of actions, the same in all positions of a frame."""
     if actions is None:
-      return None
+      return added
     x = nn.Dense(
       self.hidden_size,
       kernel_init=EMBEDDING_INIT,
       dtype=self.dtype,
       name="action_dense",
     )(actions)
-    return jnp.repeat(x.astype(jnp.float32), self.frame_size, axis=1)
+    x = jnp.repeat(x.astype(jnp.float32), self.frame_size, axis=1)
+    return x if added is None else x + added
 
   def _time_mask(self, length, sees_past, start) -> Array | None:
     """Which frames each frame sees, (1 or b, t, m); None: all see all."""

@@ -12,7 +12,7 @@ from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 from magvit3d.experiment import Experiment
 from magvit3d.studies.world_model import WorldModel
-from magvit3d.studies.world_model.action_data import SceneClips
+from magvit3d.studies.world_model.action_data import ActionClips
 
 
 @pytest.fixture(scope="module", params=["object", "camera"])
@@ -38,7 +38,7 @@ def test_actions_point_where_the_camera_sees_things_go(run):
   action, workdir = run
   scenes = SceneSource(workdir / "data", "train")
   key = schema.TRAJECTORY if action == "object" else schema.CAMERA_PATH
-  source = SceneClips(scenes, key, has_all_views=True)
+  source = ActionClips(scenes, key, has_all_views=True)
   assert len(source) == 6 * 3
   for index in range(len(source)):
     number, view = divmod(index, 3)
@@ -65,7 +65,7 @@ def test_actions_point_where_the_camera_sees_things_go(run):
 def test_test_clips_are_of_one_camera_each(run):
   _, workdir = run
   scenes = SceneSource(workdir / "data", "test")
-  source = SceneClips(scenes, schema.TRAJECTORY, has_all_views=False)
+  source = ActionClips(scenes, schema.TRAJECTORY, has_all_views=False)
   assert len(source) == len(scenes) == 6
   for number in range(6):
     frames = scenes.scene(number)[schema.FRAMES][number % 3]

@@ -8,18 +8,19 @@ import numpy as np
 
 from data_gen import schema
 from data_gen.records.scene_source import SceneSource
+from data_gen.scenes.moving_cameras import MAX_SPEED_M
 from magvit3d.config.world_model import CAMERA
 from magvit3d.errors import UserError
 from magvit3d.run.data import RunData
 from magvit3d.run.digit_data import DigitData
 from magvit3d.run.stages import Run
 
-# Metres; of most actions of scenes the networks read less than 1.
-_SCALE_M = 0.1
+# Metres; of most steps of objects the networks read less than 1.
+_OBJECT_SCALE_M = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
-class SceneClips:
+class ActionClips:
   """Clips of scenes in grey, and what moved in them.
 
   Attributes:
@@ -80,16 +81,15 @@ class SceneActions:
 
   axes = ("right", "down", "away")
   unit = "m"
-  action_scale = _SCALE_M
 
   def __init__(self, data: RunData, run: Run):
     self._data, self._config = data, run.config
     model = run.config.world_model
     assert model is not None
     self._action = model.action
-    self._key = schema.TRAJECTORY
+    self._key, self.action_scale = schema.TRAJECTORY, _OBJECT_SCALE_M
     if model.action == CAMERA:
-      self._key = schema.CAMERA_PATH
+      self._key, self.action_scale = schema.CAMERA_PATH, MAX_SPEED_M
     self.clip_shape = data.clip_shape[:3]
 
   @functools.cached_property
@@ -99,7 +99,7 @@ class SceneActions:
     steps = [_steps(scenes.scene(i, [key])[key]) for i in range(len(scenes))]
     return float(np.linalg.norm(steps, axis=-1).max())
 
-  def clips(self, split: str) -> SceneClips:
+  def clips(self, split: str) -> ActionClips:
     """Returns the clips of a split.
 
     Raises:
@@ -112,7 +112,7 @@ class SceneActions:
         f"scenes in {self._data.folder} stand still. Make others with python "
         "-m data_gen --moving_cameras, or leave config.data.data_dir out."
       )
-    return SceneClips(scenes, self._key, has_all_views=split == "train")
+    return ActionClips(scenes, self._key, has_all_views=split == "train")
 
   def given_clips(self) -> None:
     """Returns None: the test split is scored."""
