@@ -122,7 +122,7 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
     data = config.data
     data.num_train, data.num_validation, data.num_test = 1300, 32, 150
     data.image_size = 24
-    config.world_model.motion.radius = 3
+    config.world_model.motion.radius = 2
   model = config.world_model
   model.num_layers = 3
   model.hidden_size = 128
@@ -135,7 +135,6 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   model.steps_per_frame = 4  # On validation no worse than 8 or 16.
   model.convlstm.num_layers = 2
   model.convlstm.features = 88
-  model.convlstm.num_steps = 600  # Which take as long as the model's.
   study_base.shorten(
     config.train_world_model,
     num_steps=2400,

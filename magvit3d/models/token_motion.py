@@ -11,6 +11,7 @@ tokens, not pixels, and convolutions say the codes from them.
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
@@ -170,8 +171,9 @@ def move(
   edge, none = (radius, radius), (0, 0)
   padded = jnp.pad(parts, (none, none, edge, edge, none, none))
   moved = jnp.zeros_like(parts)
-  for place in range(side**2):
+  # Split, not indexed: gradients are put together once, not padded and added.
+  weights = lax.split(kernels, (1,) * side**2, axis=kernels.ndim - 1)
+  for place, weight in enumerate(weights):
     down, right = divmod(place, side)
-    there = padded[:, :, down : down + h, right : right + w]
-    moved += kernels[..., place, None] * there
+    moved += weight * padded[:, :, down : down + h, right : right + w]
   return moved.reshape(features.shape)
