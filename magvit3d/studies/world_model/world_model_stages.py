@@ -43,7 +43,7 @@ class WorldModelEvaluation(StudyEvaluation):
   """Predicts the test clips, with their actions, others' and none."""
 
   parts = MappingProxyType(
-    {"networks": 1.0, "predictions": 20.0, "tables": 2.0}
+    {"networks": 1.0, "predictions": 10.0, "samples": 10.0, "tables": 2.0}
   )
 
   def __init__(self, run: Run, *trainings: ActionTraining):
@@ -87,6 +87,7 @@ class WorldModelEvaluation(StudyEvaluation):
 
   def _with_mean(self, made, params, clips, told) -> dict[str, np.ndarray]:
     """Adds the mean of several samples, behind the first prediction."""
+    stage_progress.begin("samples")
     count = self._run.config.world_model.num_samples
     stage = self._networks[0]
     assert isinstance(stage, WorldModelTraining)
