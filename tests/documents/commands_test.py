@@ -29,7 +29,9 @@ _KNOWN = json.loads(
 )
 _RUN_BY, _NEEDS = _KNOWN["run_by"], _KNOWN["needs"]
 _PYTHON_RUN_BY = _KNOWN["python_run_by"]  # By document.
-_SMALL = re.compile(r"[:_]tiny|:small|-runlocal|--plan|--overfit|--config=\.\.\.")
+_SMALL = re.compile(
+  r"[:_]tiny|:small|-runlocal|--plan|--overfit|--config=\.\.\."
+)
 _PYTHON_RUN_HERE = {
   "docs/checkpoints.md",
   "docs/datasets.md",
