@@ -60,6 +60,12 @@ def test_actions_point_where_the_camera_sees_things_go(run):
       middle = (scenes.image_size - 1) / 2
       moved = (after - middle) * new_depth - (before - middle) * depth
       np.testing.assert_allclose(moved / focal, [right, down], atol=1e-5)
+    else:  # What rests goes the other way, as the camera sees it.
+      rest = scene[schema.OBJECTS_TRAJECTORY][1]
+      seen = rest @ scene[schema.CAMERA_FROM_WORLD][view][:, :3].T
+      np.testing.assert_allclose(
+        np.diff(seen, axis=0), -clip["actions"][1:], atol=1e-6
+      )
 
 
 def test_test_clips_are_of_one_camera_each(run):
