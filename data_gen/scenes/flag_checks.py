@@ -1,7 +1,7 @@
 """Checks of flags; all raise ValueError with the flag's name."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -32,6 +32,16 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
     raise ValueError(
       f"--{name}={value} is out of range: give a value from {low} to {high}."
     )
+
+
+def check_settled(kind: str, options: Any, wanted: Mapping[str, Any]) -> None:
+  """Checks flags that the flag `kind` allows a single value of."""
+  for name, value in wanted.items():
+    found = getattr(options, name)
+    if found != value:
+      raise ValueError(
+        f"--{kind} is for --{name}={value}: drop --{name}={found}."
+      )
 
 
 def check_interval(name: str, low: float, high: float, limit: float) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from data_gen import schema
 from data_gen.rendering.cameras import Cameras
 from data_gen.scenes import objects, scenes
+from data_gen.scenes.flag_checks import check_settled
 from data_gen.scenes.objects import SceneObject
 from data_gen.scenes.options import DatasetOptions
 
@@ -35,12 +36,8 @@ class MovingCameraOptions(DatasetOptions):
 
   def __post_init__(self):
     super().__post_init__()
-    for name, value in (("preset", "traj3d"), ("ground_plane", False)):
-      if getattr(self, name) != value:
-        raise ValueError(
-          f"--moving_cameras is for --{name}={value}: drop "
-          f"--{name}={getattr(self, name)}."
-        )
+    wanted = {"preset": "traj3d", "ground_plane": False}
+    check_settled("moving_cameras", self, wanted)
 
   def arguments(self) -> dict[str, int | float | bool | str]:
     """Returns the options that determine the records, as for JSON."""

@@ -18,6 +18,7 @@ from data_gen import schema
 from data_gen.rendering import colors, visibility
 from data_gen.rendering.rays import Solid
 from data_gen.scenes import objects, scenes
+from data_gen.scenes.flag_checks import check_settled
 from data_gen.scenes.options import DatasetOptions
 
 KINDS = ("vanish", "jump", "shape", "color", "stop", "reverse", "views")
@@ -26,6 +27,15 @@ _STREAM = 6  # Last word of the seeds; see `scenes`.
 _MAX_TRIES = 20  # To draw a violation of a scene.
 _MAX_SCENES = 50
 _JUMPS_M = (0.2, 0.45)  # Lengths.
+_SETTLED = {
+  "preset": "traj3d",
+  "ground_plane": False,
+  "depths": False,
+  "flows": False,
+  "num_objects": 1,
+  "num_clutter": 0,
+  "num_transients": 0,
+}
 _LEAST_COLOR_DISTANCE = 0.5  # Of RGB in [0, 1].
 
 
@@ -41,20 +51,7 @@ class ViolationOptions(DatasetOptions):
 
   def __post_init__(self):
     super().__post_init__()
-    for name, value in (
-      ("preset", "traj3d"),
-      ("ground_plane", False),
-      ("depths", False),
-      ("flows", False),
-      ("num_objects", 1),
-      ("num_clutter", 0),
-      ("num_transients", 0),
-    ):
-      if getattr(self, name) != value:
-        raise ValueError(
-          f"--violations is for --{name}={value}: drop "
-          f"--{name}={getattr(self, name)}."
-        )
+    check_settled("violations", self, _SETTLED)
     if self.num_views < 2:
       raise ValueError(
         "--violations needs two cameras or more, for views that disagree: "
