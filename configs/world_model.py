@@ -87,7 +87,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   model.actions_matter = True
 
   config.train_world_model = training = study_base.make_training()
-  training.num_epochs = 2.0
+  training.num_epochs = 100.0 if action else 2.0  # Of fewer clips.
   training.best_metric = "min:validation/mse"
   training.num_validation_clips = 200
   if size == "tiny":
