@@ -105,7 +105,7 @@ def main(arguments: list[str]) -> None:
   def make() -> None:
     check_arguments(pipeline_arguments)
     generate(
-      command_line.make_options(),
+      command_line.make_scene_options(),
       command_line.log,
       write_shards=functools.partial(write_shards, pipeline_arguments),
     )
@@ -123,6 +123,6 @@ def _parse_flags(arguments: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-  command_line.define_flags()
+  command_line.define_scene_flags()
   flags.adopt_module_key_flags(command_line)  # So that --help lists them.
   app.run(main, flags_parser=_parse_flags)

@@ -12,7 +12,9 @@ from data_gen import schema, terminal, workers
 from data_gen.disk import Shard
 from data_gen.scene_makers import SceneSet
 from data_gen.scenes import phyworld_laws
+from data_gen.scenes.moving_cameras import MovingCameraOptions
 from data_gen.scenes.options import DatasetOptions
+from data_gen.scenes.violations import ViolationOptions
 
 Options = TypeVar("Options")
 _INTERRUPTED = 130  # As shells say of programs that Ctrl-C has ended.
@@ -33,6 +35,38 @@ def define_flags(options: type = DatasetOptions) -> None:
   for field in dataclasses.fields(options):
     help_text = field.metadata["help"]
     define[field.type](field.name, field.default, help_text)
+
+
+def define_scene_flags() -> None:
+  """Defines those of `DatasetOptions`, and of the kinds of scenes."""
+  define_flags()
+  flags.DEFINE_bool(
+    "violations",
+    False,
+    "Makes pairs of clips, equal until in one of them the object vanishes, "
+    "jumps, changes its shape or colour, stops or turns back; or views "
+    "disagree.",
+  )
+  flags.DEFINE_bool(
+    "moving_cameras",
+    False,
+    "Moves all cameras together, up to 0.06 m a frame along each axis. Paths "
+    "are told as they see them; records have `camera_path` besides.",
+  )
+
+
+def make_scene_options() -> DatasetOptions:
+  """Returns what the flags of `define_scene_flags` say.
+
+  Raises:
+    ValueError: See `make_options`; or two kinds are asked for.
+  """
+  violations = flags.FLAGS["violations"].value
+  if not flags.FLAGS["moving_cameras"].value:
+    return make_options(ViolationOptions if violations else DatasetOptions)
+  if violations:
+    raise ValueError("--violations and --moving_cameras exclude each other.")
+  return make_options(MovingCameraOptions)
 
 
 def make_options(options: type[Options] = DatasetOptions) -> Options:

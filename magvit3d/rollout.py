@@ -18,7 +18,7 @@ _LEAST_PX = 128
 def main(argv: Sequence[str] | None = None) -> int:
   """Makes the clip; returns the exit status."""
   flags = _make_parser().parse_args(argv)
-  return program.run(lambda: _roll_out(flags), outputs=[flags.output.parent])
+  return program.run(lambda: _roll_out(flags), outputs=[flags.output])
 
 
 def _make_parser() -> argparse.ArgumentParser:
@@ -60,6 +60,7 @@ def _make_parser() -> argparse.ArgumentParser:
 
 def _roll_out(flags: argparse.Namespace) -> None:
   from magvit3d.errors import UserError
+  from magvit3d.files import output_file
   from magvit3d.studies.world_model import WorldModel
   from magvit3d.studies.world_model.trained_world_model import parse_actions
 
@@ -67,6 +68,7 @@ def _roll_out(flags: argparse.Namespace) -> None:
     raise UserError(
       f"--output={flags.output} must end with {', '.join(_KINDS)}."
     )
+  output_file.check(flags.output)
   model = WorldModel.from_run(flags.workdir, batch_size=1)
   clip, past = model.example(flags.clip)
   given = flags.given_frames
@@ -80,7 +82,10 @@ def _roll_out(flags: argparse.Namespace) -> None:
     past_actions=past[:given],
     seed=flags.seed,
   )
-  _write(flags.output, made)
+  try:
+    _write(flags.output, made)
+  except OSError as error:
+    raise output_file.not_writable(flags.output, error) from error
   print(f"{flags.output}: {given} given frames, {len(made) - given} new ones.")
 
 
@@ -91,7 +96,6 @@ def _write(path, frames) -> None:
   from magvit3d.files import atomic_file
   from magvit3d.media import moving_pictures
 
-  path.parent.mkdir(parents=True, exist_ok=True)
   if path.suffix == ".npy":
     content = io.BytesIO()
     np.save(content, frames)
@@ -100,7 +104,9 @@ def _write(path, frames) -> None:
   colored = np.repeat(frames[..., None], 3, axis=-1)
   large = moving_pictures.enlarged(colored, _LEAST_PX)
   if path.suffix == ".gif":
-    moving_pictures.write_gif(path, large)
+    content = io.BytesIO()
+    moving_pictures.write_gif(content, large)
+    atomic_file.write_bytes(path, content.getvalue())
     return
   strip = np.concatenate(list(large), axis=1)
   atomic_file.write_bytes(path, png.encode_pngs(strip[None])[0])

@@ -4,7 +4,7 @@ import dataclasses
 
 from magvit3d.config.networks import TransformerConfig
 from magvit3d.config.studies import StudyConfig
-from magvit3d.config.tasks import SamplingConfig
+from magvit3d.config.tasks import SamplingConfig, check_mask_schedule
 from magvit3d.errors import UserError
 
 PREDICTORS = (
@@ -123,6 +123,7 @@ class PredictionConfig(StudyConfig):
       raise UserError(
         f"config.prediction.given_frames={self.given_frames} must be 1 or more."
       )
+    check_mask_schedule("prediction", self.mask_schedule)
     if self.transformer.num_views > 1:
       raise UserError(
         "config.prediction.transformer.num_views must be 1: predictors see "

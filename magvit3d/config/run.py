@@ -37,6 +37,8 @@ from magvit3d.config.training import (
 from magvit3d.config.world_model import DigitsConfig, WorldModelConfig
 from magvit3d.errors import UserError, as_user_errors
 
+MAX_SEED = 2**32 - 1  # As readers of data and keys of JAX take them.
+
 STAGES = ("data", "tokenizer", "transformer", "evaluate", "report")
 # Sections that make a run a study, of which it has one.
 STUDIES = (
@@ -172,6 +174,10 @@ class Sections:
   def __post_init__(self):
     self._check_study()
     self.chosen_stages  # noqa: B018 - It tells of names that are none.
+    if not 0 <= self.seed <= MAX_SEED:
+      raise UserError(
+        f"config.seed={self.seed} must be a whole number from 0 to {MAX_SEED}."
+      )
     if self.max_skipped_steps < 0:
       raise UserError(
         f"config.max_skipped_steps={self.max_skipped_steps} must be 0 or more; "
@@ -223,6 +229,21 @@ class Sections:
       for section in (self.study_config.data_section, *training):
         if getattr(self, section) is None:
           raise UserError(f"config.{section} is missing; {name} needs it.")
+      if training:
+        self._check_validation(training[0])
+
+  def _check_validation(self, section: str) -> None:
+    """Raises UserError if a study has no clips to watch its training on."""
+    fields = {f"{section}.num_validation_clips": getattr(self, section)}
+    if self.data and not self.data.data_dir:
+      fields["data.num_validation"] = self.data
+    for field, config in fields.items():
+      value = getattr(config, field.rpartition(".")[2])
+      if value < 1:
+        raise UserError(
+          f"config.{field}={value} leaves nothing to watch the training on; "
+          "use 1 or more."
+        )
 
   @property
   def study(self) -> str | None:

@@ -106,6 +106,16 @@ class ExtractorsConfig(StudyConfig):
         f"config.extractors.channel_share={self.channel_share} must be above "
         "0, and 1 at most."
       )
+    for name in ("width", "num_layers", "num_heads", "hidden_size"):
+      if getattr(self, name) < 1:
+        raise UserError(
+          f"config.extractors.{name}={getattr(self, name)} must be 1 or more."
+        )
+    if not 0 <= self.dropout_rate < 1:
+      raise UserError(
+        f"config.extractors.dropout_rate={self.dropout_rate} must be at least "
+        "0 and below 1."
+      )
     for name in ("frames", "magvit"):
       if name in self.networks and self.features[name] % self.num_heads:
         raise UserError(

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Literal
 
+from magvit3d.errors import UserError
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
@@ -108,6 +110,9 @@ class MaskedModelConfig:
       'powX', 'log', 'exp' or 'poly:a,b'; see `tokens.schedules`.
     draw: 'step': one task and mask ratio a step, as upstream; or 'clip'.
     sampling: Of all tasks.
+
+  Raises:
+    UserError: There is no such schedule.
   """
 
   condition_mode: str | None
@@ -120,9 +125,28 @@ class MaskedModelConfig:
   draw: Literal["step", "clip"] = "step"
   sampling: SamplingConfig = dataclasses.field(default_factory=SamplingConfig)
 
+  def __post_init__(self):
+    check_mask_schedule("maskgvt", self.mask_schedule)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AutoregressiveModelConfig:
   """How upstream's LMGVT is sampled: `temperature`, `top_k` and `top_p`."""
 
   sampling: SamplingConfig = dataclasses.field(default_factory=SamplingConfig)
+
+
+def check_mask_schedule(section: str, name: str) -> None:
+  """Raises UserError unless `schedules.mask_ratio` knows a `mask_schedule`."""
+  try:
+    if name.startswith("pow"):
+      float(name.removeprefix("pow"))
+    elif name.startswith("poly:"):
+      [float(text) for text in name.removeprefix("poly:").split(",")]
+    elif name not in ("uniform", "cosine", "log", "exp"):
+      raise ValueError
+  except ValueError as error:
+    raise UserError(
+      f"config.{section}.mask_schedule={name!r} is none; use 'uniform', "
+      "'cosine', 'powX', 'log', 'exp' or 'poly:a,b,...', with numbers."
+    ) from error

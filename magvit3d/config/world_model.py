@@ -6,6 +6,7 @@ from typing import Literal
 from magvit3d.config.data import SceneDataConfig
 from magvit3d.config.reading import UserPath
 from magvit3d.config.studies import StudyConfig
+from magvit3d.config.tasks import check_mask_schedule
 from magvit3d.errors import UserError
 
 WORLD_MODEL, CONVLSTM = "world_model", "convlstm"
@@ -72,6 +73,7 @@ class DigitsConfig:
     )
     _check_at_least("digits", self, 2, "num_frames")
     _check_at_least("digits", self, 11, "image_size")  # SSIM's window.
+    _check_at_least("digits", self, 0, "seed")
     _check_shares("digits", self, "turn_rate")
     if 4 * self.max_speed > self.image_size:
       raise UserError(
@@ -239,6 +241,7 @@ class WorldModelConfig(StudyConfig):
       "future_share joint_share max_noise action_drop_rate label_smoothing "
       "ema_decay",
     )
+    check_mask_schedule("world_model", self.mask_schedule)
     if self.split not in ("train", "validation", "test"):
       raise UserError(
         f"config.world_model.split={self.split!r} is none; there are train, "

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from magvit3d.config.run import MAX_SEED
 from magvit3d.errors import UserError, as_user_errors
 from magvit3d.inference.clip_networks import ClipNetworks
 from magvit3d.inference.trained import TrainedNetworks
@@ -20,7 +21,6 @@ from magvit3d.tokens.conditions import Condition
 from magvit3d.tokens.tasks import VIEW_KINDS
 from magvit3d.tokens.views import as_clips, join_views
 
-MAX_SEED = 2**32 - 1
 _GREY = np.float32(0.5)
 
 

@@ -1,6 +1,7 @@
 """Frames as a GIF or an MP4 file."""
 
 import importlib.util
+import io
 import pathlib
 import shutil
 
@@ -22,7 +23,9 @@ def enlarged(
   return np.pad(larger, ((0, 0), *odd, (0, 0)), mode="edge")
 
 
-def write_gif(path: pathlib.Path, frames: UInt8[np.ndarray, "t h w 3"]) -> None:
+def write_gif(
+  file: pathlib.Path | io.BytesIO, frames: UInt8[np.ndarray, "t h w 3"]
+) -> None:
   """Writes an endless GIF; all frames share one palette of 256 colours."""
   tall = Image.fromarray(frames.reshape(-1, *frames.shape[2:]))
   palette = tall.quantize(256, method=Image.Quantize.MEDIANCUT)
@@ -32,7 +35,8 @@ def write_gif(path: pathlib.Path, frames: UInt8[np.ndarray, "t h w 3"]) -> None:
   ]
   duration = 1000 // FRAMES_PER_SECOND
   images[0].save(
-    path,
+    file,
+    format="GIF",
     save_all=True,
     append_images=images[1:],
     duration=[duration] * (len(images) - 1) + [_LAST_FRAME_MS],

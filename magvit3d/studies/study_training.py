@@ -20,7 +20,7 @@ from magvit3d.run.data import TrainingSamples
 from magvit3d.run.network_training import train_network
 from magvit3d.run.stages import Run, Stage
 from magvit3d.training import loop
-from magvit3d.training.network_stage import NetworkStage
+from magvit3d.training.network_stage import NetworkStage, NetworkState
 
 
 class StudyTraining(Stage[Run]):
@@ -182,10 +182,19 @@ class NetworkTraining(StudyTraining):
 
   def network_stage(self) -> NetworkStage:
     """Returns network, loss and optimizer."""
+    return self._stage(self.num_steps())
+
+  def state_shapes(self) -> NetworkState:
+    """Returns shapes of the state; the data need not be there."""
+    # Steps, which they may have to count, change none.
+    stage = self._stage(self.training.warmup_steps + 1)
+    return jax.eval_shape(stage.init_state)
+
+  def _stage(self, num_steps: int) -> NetworkStage:
     with as_user_errors(ValueError):
       return NetworkStage(
         self.training,
-        self.num_steps(),
+        num_steps,
         self._run.config.seed,
         self.init,
         self.loss,

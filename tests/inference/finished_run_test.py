@@ -9,6 +9,7 @@ import shrunk
 import small_run
 from checkpoint_samples import FAILED_READS
 
+from magvit3d.checkpoints import record as checkpoint_record
 from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 from magvit3d.inference import finished_run
@@ -131,7 +132,7 @@ def test_a_damaged_checkpoint_is_told_and_left(copy):
 
 def test_parameters_that_changed_by_a_bit_are_told(copy, monkeypatch):
   """Wherever it happened: here it is the checksum that is another one."""
-  real = finished_run.checkpoint_record.read
+  real = checkpoint_record.read
 
   def read(folder):
     record = real(folder)
@@ -140,7 +141,7 @@ def test_parameters_that_changed_by_a_bit_are_told(copy, monkeypatch):
         leaf["checksum"] ^= 1
     return record
 
-  monkeypatch.setattr(finished_run.checkpoint_record, "read", read)
+  monkeypatch.setattr(checkpoint_record, "read", read)
   _refused(copy, "transformer/checkpoints", "checksums differ of params/")
 
 

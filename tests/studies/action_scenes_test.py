@@ -1,17 +1,23 @@
 """World models of scenes: the object's steps, or the cameras', as actions."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import small_studies
 
 from data_gen import schema
+from data_gen.errors import DataError
 from data_gen.records.scene_source import SceneSource
 from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 from magvit3d.experiment import Experiment
-from magvit3d.studies.world_model import WorldModel
+from magvit3d.parallel import sharding
+from magvit3d.run.data import RunData
+from magvit3d.run.stages import Run
+from magvit3d.studies.world_model import WorldModel, world_model_stages
+from magvit3d.studies.world_model import world_model_scores as scores
 from magvit3d.studies.world_model.action_data import ActionClips
 
 
@@ -112,6 +118,38 @@ def test_a_trained_model_goes_on_by_metres(run):
       model.rollout(clip[:2], wrong)
 
 
+def test_a_trained_model_needs_no_data(run, tmp_path):
+  """But for telling which steps are longer than those it knows."""
+  _, workdir = run
+  copy = tmp_path / "run"
+  shutil.copytree(workdir, copy, ignore=shutil.ignore_patterns("data"))
+  clips, new = np.zeros((2, 24, 24), np.uint8), [[0.0, 0.02, 0.0]]
+  model = WorldModel.from_run(copy)
+  assert model.max_speed is None
+  np.testing.assert_array_equal(
+    model.rollout(clips, new), WorldModel.from_run(workdir).rollout(clips, new)
+  )
+  with pytest.raises(DataError, match=r"manifest\.json"):
+    model.example(0)
+
+
+def test_scores_are_of_one_camera_s_clip_of_each_scene(run):
+  """On training scenes too: views of one scene are no independent clips."""
+  action, workdir = run
+  config = RunConfig.from_dict(
+    small_studies.make_scene_world_model(action, world_model__split="train")
+  )
+  data = RunData(config, workdir)
+  made = Run(config, workdir, sharding.make_mesh(), data, ())
+  stage = world_model_stages.makers(made)["evaluate"](made)
+  clips, actions = stage._clips("train")
+  assert len(clips) == len(data.clips("train").scenes) > 1
+  other, _ = stage._kinds(actions, clips.shape[:2])[scores.OTHERS]
+  given = config.world_model.given_frames
+  np.testing.assert_array_equal(other[1, given:], actions[0, given:])
+  assert scores.OTHERS not in stage._kinds(actions[:1], (1, 5))
+
+
 def test_a_second_start_changes_nothing_and_other_actions_are_refused(run):
   action, workdir = run
   before = (workdir / "stages.json").read_bytes()
@@ -142,6 +180,11 @@ def test_scenes_of_cameras_that_rest_are_refused(run, tmp_path):
     ({"world_model__given_frames": 5}, r"5 of config\.data\.num_frames=5"),
     ({"world_model__action": "hand"}, r"config\.world_model\.action"),
     ({"world_model__action": "digit"}, r"config\.digits is missing"),
+    ({"data__num_validation": 0}, r"config\.data\.num_validation=0 leaves"),
+    (
+      {"train_world_model__num_validation_clips": 0},
+      r"config\.train_world_model\.num_validation_clips=0 leaves",
+    ),
   ],
 )
 def test_wrong_fields_are_named(fields, named):

@@ -256,6 +256,7 @@ def test_batches_divide_over_the_devices(field, tmp_path, monkeypatch):
     ({"prediction__pixel_share": 0.0}, r"pixel_share=0\.0 must be above 0"),
     ({"prediction__num_steps__slowfast": 0}, "slowfast=0: the predictors"),
     ({"prediction__transformer__num_heads": 5}, "num_heads=5 does not divide"),
+    ({"prediction__mask_schedule": "x"}, "mask_schedule='x' is none; use"),
     ({"data__image_size": 48}, r"trained on frames of 32 px"),
     ({"pretrained": None}, r"config\.pretrained is missing"),
     ({"train_prediction": None}, r"config\.train_prediction is missing"),

@@ -1,5 +1,10 @@
 """A trained world model goes on with clips, by the API and as typed."""
 
+import contextlib
+import errno
+import pathlib
+import shutil
+
 import documented
 import numpy as np
 import pytest
@@ -7,8 +12,10 @@ import small_studies
 from PIL import Image
 
 from magvit3d import rollout
+from magvit3d.checkpoints import record as checkpoint_record
 from magvit3d.errors import UserError
 from magvit3d.experiment import Experiment
+from magvit3d.files import atomic_file, work_folder
 from magvit3d.parallel import sharding
 from magvit3d.studies.world_model import WorldModel
 from magvit3d.studies.world_model.trained_world_model import parse_actions
@@ -102,12 +109,54 @@ def test_the_network_is_told_what_is_known(model, monkeypatch, knows_past):
     (np.zeros((2, 12, 12)), [["a", "b"]], None, "give numbers"),
     (np.zeros((2, 12, 12)), [[1, 0]] * 4, None, "clips of 5"),
     (np.zeros((2, 12, 12)), [[1, 0]], [[0, 0]], "one for each"),
-    (np.zeros((2, 12, 12)), [[float("nan"), 0]], None, "nan px a frame"),
+    (np.zeros((2, 12, 12)), [[float("nan"), 0]], None, "not finite"),
+    (np.zeros((2, 12, 12)), [[1, 0]], [[0, 0], [np.inf, 0]], "not finite"),
+    (np.zeros((2, 12, 12)), [[1j, 0]], None, "type complex128"),
+    (np.zeros((2, 12, 12)), [[1, 0], [1]], None, "no array of numbers"),
+    (np.zeros((0, 2, 12, 12)), [[1, 0]], None, r"shape \(0, 2, 12, 12\)"),
   ],
 )
 def test_wrong_arguments_are_told(model, clip, actions, past, named):
   with pytest.raises(UserError, match=named):
     model.rollout(clip, actions, past_actions=past)
+
+
+def test_clips_that_are_none_and_seeds_that_are_none_are_told(model):
+  with pytest.raises(UserError, match="split='foo' is none"):
+    model.example(0, "foo")
+  for seed in (-1, 2**32):
+    with pytest.raises(UserError, match=r"seed=.*from 0 to 4294967295"):
+      model.rollout(np.zeros((2, 12, 12)), [[1, 0]], seed=seed)
+
+
+def test_given_frames_may_move_further_than_in_training(model):
+  """They are what was seen; what is asked for is what was learnt."""
+  clips = np.zeros((2, 12, 12), np.uint8)
+  made = model.rollout(clips, [[1, 0]], past_actions=[[0, 0], [3, 0]])
+  assert made.shape == (3, 12, 12)
+
+
+def test_reading_a_run_changes_nothing_of_it(workdir):
+  """Not even a checkpoint that another process is just writing."""
+  checkpoints = workdir / "world_model" / "checkpoints"
+  unfinished = checkpoints / "9.orbax-checkpoint-tmp"
+  unfinished.mkdir()
+  try:
+    WorldModel.from_run(workdir)
+    assert unfinished.is_dir()
+  finally:
+    unfinished.rmdir()
+
+
+def test_a_damaged_network_is_told_and_stays(workdir, tmp_path):
+  copy = tmp_path / "run"
+  shutil.copytree(workdir, copy)
+  step = checkpoint_record.newest(copy / "world_model" / "checkpoints")
+  record = checkpoint_record.path_in(step)
+  record.write_text(record.read_text().replace('"step":', '"stop":'))
+  with pytest.raises(UserError, match="is damaged"):
+    WorldModel.from_run(copy)
+  assert record.exists()
 
 
 def test_words_and_files_are_actions(tmp_path):
@@ -160,15 +209,55 @@ def test_the_command_writes_what_the_api_makes(
     ("--clip=6", "There is no clip 6"),
     ("--given_frames=5", "--given_frames=5 must be 1 to 4"),
     ("--workdir=nowhere", "nowhere/config.json cannot be read"),
+    ("--output=folder.gif", "folder.gif is a folder. Name a file."),
+    ("--output=file.txt/made.gif", "made.gif cannot be written"),
   ],
 )
-def test_wrong_flags_are_told(changed, named, workdir, tmp_path, capsys):
+def test_wrong_flags_are_told(
+  changed, named, workdir, tmp_path, capsys, monkeypatch
+):
+  monkeypatch.chdir(tmp_path)
+  pathlib.Path("folder.gif").mkdir()
+  pathlib.Path("file.txt").touch()
   arguments = [
     f"--workdir={workdir}", "--actions=right", "--given_frames=2",
     f"--output={tmp_path / 'made.gif'}", changed,
   ]  # fmt: skip
   assert rollout.main(arguments) == 1
   assert named in capsys.readouterr().err
+  assert {p.name for p in tmp_path.iterdir()} == {"folder.gif", "file.txt"}
+
+
+@pytest.mark.parametrize("kind", ["gif", "png", "npy"])
+def test_an_older_file_stays_where_writing_fails(
+  kind, workdir, tmp_path, monkeypatch
+):
+  path = tmp_path / f"made.{kind}"
+  path.write_bytes(b"older")
+
+  def full(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+  monkeypatch.setattr(atomic_file, "replace", full)
+  arguments = [f"--workdir={workdir}", "--actions=right", f"--output={path}"]
+  assert rollout.main(arguments) == 1
+  assert path.read_bytes() == b"older" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_folder_that_a_run_owns_is_not_written_into(
+  workdir, capsys, monkeypatch
+):
+  seen = []
+
+  @contextlib.contextmanager
+  def owned(folder, name):
+    seen.append(folder)
+    yield
+
+  monkeypatch.setattr(work_folder, "owned", owned)
+  arguments = [f"--workdir={workdir}", "--actions=jump"]
+  rollout.main([*arguments, f"--output={workdir / 'made.gif'}"])
+  assert seen == [workdir]
 
 
 def test_the_document_works(workdir):

@@ -165,6 +165,8 @@ def test_average_is_what_is_scored(run):
     ({"world_model__motion__radius": -1}, r"motion\.radius=-1 must be 0"),
     ({"world_model__num_levels": 300}, "256 levels at most"),
     ({"world_model__steps_per_frame": 145}, "more than the 144 tokens"),
+    ({"world_model__mask_schedule": "poly:a"}, "mask_schedule='poly:a' is non"),
+    ({"digits__seed": -1}, r"config\.digits\.seed=-1 must be 0 or more"),
     ({"world_model__max_noise": 1.5}, r"max_noise=1\.5 must be in \[0, 1\]"),
     ({"digits__max_speed": 4}, "use 3 or less"),
     ({"digits__num_test": 0}, r"config\.digits\.num_test=0"),

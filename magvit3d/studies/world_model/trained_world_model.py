@@ -10,22 +10,29 @@ Clips are grey: uint8 in [0, 255] or floats in [0, 1], one (t, h, w) or a batch
 (b, t, h, w). Wrong arguments raise `magvit3d.errors.UserError`.
 """
 
+import functools
 import os
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import PyTree
 
+from data_gen.errors import DataError
 from data_gen.files import array_files, json_files, user_paths
 from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
+from magvit3d.inference import saved_state
 from magvit3d.inference.action_rollouts import ActionRollouts
+from magvit3d.inference.sampling import check_seed
 from magvit3d.parallel import sharding
 from magvit3d.parallel.number_types import in_own_types
 from magvit3d.run.data import RunData
 from magvit3d.run.digit_data import DigitData
 from magvit3d.run.stages import Run
 from magvit3d.studies.world_model.world_model_training import WorldModelTraining
+from magvit3d.training.moving_average import averaged
 
 # Axis and sign of a word.
 _DIRECTIONS = {
@@ -37,6 +44,7 @@ _DIRECTIONS = {
   "near": (2, -1),
 }
 _STAY = "stay"
+_SPLITS = ("train", "validation", "test")
 
 
 class WorldModel:
@@ -48,26 +56,31 @@ class WorldModel:
     axes: Where the numbers of an action point: right and down, and in scenes
       away, as the camera looks.
     unit: Theirs: 'px', and in scenes 'm'.
-    max_speed: Largest action of its training, in a frame.
     step: Of a word of `parse_actions`.
 
   Args:
-    run: Of configs/world_model.py, that trained one.
+    training: Of a run of configs/world_model.py.
+    params: That it trained.
+    mesh: Devices.
     batch_size: Clips at a time; made a multiple of the number of devices. What
       becomes of a clip does not depend on how many others come with it.
   """
 
-  def __init__(self, run: Run, *, batch_size: int = 8):
+  def __init__(
+    self,
+    training: WorldModelTraining,
+    params: PyTree,
+    mesh: Mesh,
+    *,
+    batch_size: int = 8,
+  ):
     if batch_size < 1:
       raise UserError(f"batch_size={batch_size} must be 1 or more.")
-    training = WorldModelTraining(run)
-    self._data = training.data
-    self._params = training.params()
-    batch_size = sharding.divisible_batch_size(batch_size, run.mesh)
-    self._rollouts = ActionRollouts(training.model, batch_size, run.mesh)
+    self._data, self._params = training.data, params
+    batch_size = sharding.divisible_batch_size(batch_size, mesh)
+    self._rollouts = ActionRollouts(training.model, batch_size, mesh)
     self.clip_shape = self._data.clip_shape
     self.axes, self.unit = self._data.axes, self._data.unit
-    self.max_speed = self._data.max_action
     self.step = self._data.action_scale
 
   @classmethod
@@ -75,21 +88,45 @@ class WorldModel:
   def from_run(
     cls, workdir: str | os.PathLike, *, batch_size: int = 8
   ) -> "WorldModel":
-    """Takes the newest checkpoint of a run of configs/world_model.py."""
+    """Takes the newest checkpoint of a run of configs/world_model.py.
+
+    Nothing in the folder is changed, and its data need not be there.
+    """
     folder = user_paths.read(workdir)
     config = _read_config(folder)
     data = (DigitData if config.digits else RunData)(config, folder)
     mesh = sharding.make_mesh()
-    run = Run(config=config, workdir=folder, mesh=mesh, data=data, stages=())
-    if not (folder / "world_model" / "checkpoints").exists():
+    training = WorldModelTraining(
+      Run(config=config, workdir=folder, mesh=mesh, data=data, stages=())
+    )
+    saved = saved_state.newest(folder, training.name)
+    if saved is None:
       raise UserError(
         f"{folder} has no checkpoint of the world model: train it first, with "
         f"python -m magvit3d.main --workdir={folder}."
       )
-    return cls(run, batch_size=batch_size)
+    saved.check_identity(training.network_identity())
+    opt_state = saved.restore(
+      "opt_state",
+      training.state_shapes().opt_state,
+      sharding.replicated(mesh),
+    )
+    return cls(training, averaged(opt_state), mesh, batch_size=batch_size)
+
+  @functools.cached_property
+  def max_speed(self) -> float | None:
+    """Largest action of its training, in a frame; None: its data are gone."""
+    try:
+      return self._data.max_action
+    except DataError:
+      return None
 
   def example(self, number: int, split: str = "test") -> tuple[np.ndarray, ...]:
     """Returns a clip of the run's data, uint8 (t, h, w), and actions (t, a)."""
+    if split not in _SPLITS:
+      raise UserError(
+        f"split={split!r} is none; there are {', '.join(_SPLITS)}."
+      )
     source = self._data.clips(split)
     if not 0 <= number < len(source):
       raise UserError(
@@ -113,7 +150,7 @@ class WorldModel:
     Args:
       clips: Given frames, (g, h, w) or (b, g, h, w).
       actions: Of each new frame, (f, a) or (b, f, a): by how much what is moved
-        comes along each of `axes`, in `unit`.
+        comes along each of `axes`, in `unit`; up to `max_speed`.
       past_actions: Of each given frame, (g, a) or (b, g, a); None: not known,
         and the model must tell by itself what is moved.
       seed: The same one makes the same frames.
@@ -121,16 +158,18 @@ class WorldModel:
     Raises:
       UserError: Shapes, types or values are not as above.
     """
+    check_seed(seed)
     given = _as_batch("clips", np.asarray(clips), 4, "(g, h, w)")
-    frames = _to_uint8(given)
-    count, num_given, *size = frames.shape
-    if tuple(size) != self.clip_shape[1:] or num_given < 1:
+    count, num_given, *size = given.shape
+    if tuple(size) != self.clip_shape[1:] or num_given < 1 or not count:
       h, w = self.clip_shape[1:]
       raise UserError(
         f"clips have shape {np.shape(clips)}; the model knows frames of "
-        f"{h} x {w} px: give (g, {h}, {w}) or (b, g, {h}, {w}), g 1 or more."
+        f"{h} x {w} px: give (g, {h}, {w}) or (b, g, {h}, {w}), g and b 1 or "
+        "more."
       )
-    new = self._checked("actions", actions, count)
+    frames = _to_uint8(given)
+    new = self._checked("actions", actions, count, self.max_speed)
     num_frames = num_given + new.shape[1]
     if num_frames > self.clip_shape[0]:
       raise UserError(
@@ -163,10 +202,13 @@ class WorldModel:
       return made
     return (made / np.float32(255)).astype(given.dtype)
 
-  def _checked(self, name, actions, count) -> np.ndarray:
+  def _checked(self, name, actions, count, largest=None) -> np.ndarray:
     """Actions of all clips, float32 (b, n, a)."""
-    array = np.asarray(actions)
-    if not np.issubdtype(array.dtype, np.number):
+    try:
+      array = np.asarray(actions)
+    except ValueError as error:  # Rows of several lengths.
+      raise UserError(f"{name} are no array of numbers ({error}).") from error
+    if array.dtype.kind not in "iuf":
       raise UserError(f"{name} are of type {array.dtype}; give numbers.")
     size = len(self.axes)
     array = _as_batch(name, array, 3, f"(n, {size})").astype(np.float32)
@@ -176,10 +218,12 @@ class WorldModel:
         f"({count}, n, {size}): {', '.join(self.axes)} of each frame, in "
         f"{self.unit}."
       )
-    if not np.abs(array).max() <= self.max_speed:
+    if not np.isfinite(array).all():
+      raise UserError(f"{name} have values that are not finite.")
+    if largest is not None and np.abs(array).max() > largest:
       raise UserError(
         f"{name} go up to {np.abs(array).max():g} {self.unit} a frame, and the "
-        f"model has seen {self.max_speed:g} at most. Take smaller steps."
+        f"model has seen {largest:g} at most. Take smaller steps."
       )
     return np.broadcast_to(array, (count, *array.shape[1:]))
 
@@ -250,7 +294,7 @@ def _to_uint8(clips: np.ndarray) -> np.ndarray:
   if clips.dtype == np.uint8:
     return clips
   is_float = np.issubdtype(clips.dtype, np.floating)
-  if not is_float or not clips.size or not 0 <= clips.min() <= clips.max() <= 1:
+  if not is_float or not 0 <= clips.min() <= clips.max() <= 1:
     raise UserError(
       f"clips are of type {clips.dtype}: give uint8 in [0, 255], or floats in "
       "[0, 1]."

@@ -1,5 +1,6 @@
 """Stages of a world model: two networks on the same clips, and their scores."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -20,6 +21,7 @@ from magvit3d.monitoring import stage_progress
 from magvit3d.run.stages import Run, Stage
 from magvit3d.studies.study_evaluation import StudyEvaluation
 from magvit3d.studies.world_model import world_model_scores as scores
+from magvit3d.studies.world_model.action_data import ActionClips
 from magvit3d.studies.world_model.world_model_training import (
   KEYS,
   ActionTraining,
@@ -109,6 +111,8 @@ class WorldModelEvaluation(StudyEvaluation):
     if given is not None:
       return given, None
     source = data.clips(split)
+    if isinstance(source, ActionClips):  # Views of a scene say the same.
+      source = dataclasses.replace(source, has_all_views=False)
     clips = load_clips(source, range(len(source)), KEYS)
     return clips["frames"], clips["actions"]
 
@@ -118,14 +122,13 @@ class WorldModelEvaluation(StudyEvaluation):
     zeros = np.zeros((*shape, len(self._networks[0].data.axes)), np.float32)
     if actions is None:
       return {scores.UNTOLD: (zeros, none_told)}
-    given = self._run.config.world_model.given_frames
-    others = actions.copy()
-    others[:, given:] = np.roll(actions, 1, axis=0)[:, given:]
-    return {
-      "": (actions, all_told),
-      scores.OTHERS: (others, all_told),
-      scores.UNTOLD: (zeros, none_told),
-    }
+    kinds = {"": (actions, all_told), scores.UNTOLD: (zeros, none_told)}
+    if len(actions) > 1:
+      given = self._run.config.world_model.given_frames
+      others = actions.copy()
+      others[:, given:] = np.roll(actions, 1, axis=0)[:, given:]
+      kinds[scores.OTHERS] = (others, all_told)
+    return kinds
 
   def _shown(self, clips, made, config) -> dict[str, np.ndarray]:
     """Some clips for the report, as its prediction section wants them."""

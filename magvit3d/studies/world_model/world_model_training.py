@@ -93,9 +93,13 @@ class ActionTraining(NetworkTraining):
 
   def identity(self) -> dict[str, dict[str, Any]]:
     """Returns what a checkpoint must agree with."""
+    return self.network_identity() | {"data": self.data.identity()}
+
+  def network_identity(self) -> dict[str, dict[str, Any]]:
+    """Returns the same but for the data, which need not be there."""
     section = self._run.config.given[WORLD_MODEL]
     made = {f: section[f] for f in self.identity_fields if f in section}
-    return {self.name: made, "data": self.data.identity()}
+    return {self.name: made}
 
   def num_samples(self) -> int:
     """Returns the clips to train on."""
@@ -159,9 +163,9 @@ class WorldModelTraining(ActionTraining):
   stage_name = WORLD_MODEL
   identity_fields = _OF_WORLD_MODEL
 
-  def identity(self) -> dict[str, dict[str, Any]]:
+  def network_identity(self) -> dict[str, dict[str, Any]]:
     """Returns what a checkpoint must agree with, the mask's id too."""
-    return super().identity() | {"tokens": {"mask": MASK}}
+    return super().network_identity() | {"tokens": {"mask": MASK}}
 
   def init(self, rng: jax.Array) -> PyTree:
     """Returns first parameters."""
