@@ -49,14 +49,12 @@ class _Traced(NamedTuple):
   Attributes:
     name: Of the step and of the program.
     lower: Traces it.
-    num_loops: How often its loop runs.
     options: Of XLA, besides the usual ones.
     num_links: How often it repeats what its times are told of.
   """
 
   name: str
   lower: Callable[[], jax.stages.Lowered]
-  num_loops: int = 1
   options: Mapping[str, Any] = {}
   num_links: int = 1
 
@@ -115,7 +113,7 @@ def _programs(mesh: Mesh) -> Iterator[_Traced]:
 
 
 def _of(name: str, program: programs.Program, mesh: Mesh) -> _Traced:
-  return _Traced(name, lambda: program.lower(mesh), program.num_loops)
+  return _Traced(name, lambda: program.lower(mesh))
 
 
 def _matmul(place: NamedSharding) -> jax.stages.Lowered:
@@ -136,7 +134,7 @@ def _compile(traced: _Traced) -> dict[str, Any]:
   start = time.monotonic()
   compiled = traced.lower().compile(dict(_H100.options) | dict(traced.options))
   seconds = time.monotonic() - start
-  bounds = program_bounds.read(compiled.as_text(), traced.num_loops)
+  bounds = program_bounds.read(compiled.as_text())
   memory = compiled.memory_analysis()
   bound = sum(bounds.seconds.values()) / traced.num_links
   products = bounds.flops / program_bounds.FLOPS_PER_SECOND / traced.num_links

@@ -175,9 +175,8 @@ class _Planner:
 
     arguments = (self._programs.whole(shapes), self._programs.split(batch))
     num_clips = rows * model.num_views
-    num_loops = self._config.maskgvt.sampling.mask_bins
     return self._programs.compiled(
-      DECODING, decode, arguments, [shapes], num_clips, None, num_loops
+      DECODING, decode, arguments, [shapes], num_clips, None
     )
 
   def _num_steps(self, name: str) -> int:

@@ -33,6 +33,7 @@ _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{\s*$")
 _WORKSPACE = re.compile(r", [su]8\[\d+\]\{0\}\)$")
 # Give other names to values, or only hold them.
 _FREE = {"parameter", "get-tuple-element", "tuple", "bitcast", "constant"}
+_ROUNDS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')  # Of a loop.
 # Read of their first operand no more than they return.
 _SLICES = {"slice", "dynamic-slice", "gather"}
 
@@ -56,8 +57,11 @@ class Bounds:
   num_plain_convolutions: int
 
 
-def read(hlo: str, num_loops: int = 1) -> Bounds:
-  """Reads the text of an optimised program; loops run `num_loops` times."""
+def read(hlo: str) -> Bounds:
+  """Reads the text of an optimised program.
+
+  Of a loop that does not say how often it runs, one round counts.
+  """
   computations, entry = _computations(hlo)
   bounds = Bounds(
     collections.Counter(),
@@ -66,7 +70,7 @@ def read(hlo: str, num_loops: int = 1) -> Bounds:
     collections.Counter(),
     len(re.findall(r" convolution\(", hlo)),
   )
-  _walk(computations, entry, bounds, 1, num_loops)
+  _walk(computations, entry, bounds, 1)
   return bounds
 
 
@@ -94,7 +98,7 @@ def _computations(hlo: str) -> tuple[dict[str, list[str]], str]:
   return found, entry
 
 
-def _walk(computations, name, bounds, times, num_loops) -> None:
+def _walk(computations, name, bounds, times) -> None:
   types = {}
   for line in computations[name]:
     match = _INSTRUCTION.match(line)
@@ -109,8 +113,9 @@ def _walk(computations, name, bounds, times, num_loops) -> None:
       # Of a condition's branches the longest; of a loop the body.
       longest = max(called, key=lambda n: len(computations[n]), default=None)
       if longest:
-        more = num_loops if kind == "while" else 1
-        _walk(computations, longest, bounds, times * more, num_loops)
+        rounds = _ROUNDS.search(line)
+        more = int(rounds[1]) if rounds else 1
+        _walk(computations, longest, bounds, times * more)
       continue
     operands = [
       types.get(n, "") for n in re.findall(r"%([\w.\-]+)", rest.split("), ")[0])

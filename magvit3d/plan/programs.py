@@ -132,7 +132,6 @@ class Programs:
     trees: list[PyTree],
     batch_size: int,
     num_steps: int | None,
-    num_loops: int = 1,
     **options: Any,
   ) -> StagePlan:
     """Compiles a function.
@@ -144,7 +143,6 @@ class Programs:
       trees: Of parameters, which are counted.
       batch_size: Clips, over all devices.
       num_steps: Of the stage; None: it is none.
-      num_loops: That each loop of the program makes.
       **options: Of `jax.jit`.
     """
     logging.info("Compiling %s for %d device(s).", name, self.mesh.size)
@@ -154,7 +152,7 @@ class Programs:
       compiled = lowered.compile(dict(self._kind.options))
     seconds = time.monotonic() - start
     text, memory = compiled.as_text(), compiled.memory_analysis()
-    flops, bound, products, longest = self._bounds(compiled, text, num_loops)
+    flops, bound, products, longest = self._bounds(compiled, text)
     moves = program_bounds.collectives(text)
     state = memory.argument_size_in_bytes
     temporary = memory.temp_size_in_bytes
@@ -189,12 +187,12 @@ class Programs:
     return int(most // shards * shards)
 
   def _bounds(
-    self, compiled: Any, text: str, num_loops: int
+    self, compiled: Any, text: str
   ) -> tuple[float, float | None, float | None, dict[str, float]]:
     """FLOPs on a device, bound of the time, of it products, by operation."""
     kind = self._kind
     if kind.platform == "gpu":
-      bounds = program_bounds.read(text, num_loops)
+      bounds = program_bounds.read(text)
       products = bounds.flops / program_bounds.FLOPS_PER_SECOND
       longest = dict(bounds.seconds.most_common(6))
       return bounds.flops, sum(bounds.seconds.values()), products, longest

@@ -34,12 +34,16 @@ ENTRY %main (a: bf16[16,32], b: bf16[32,64], c: f32[8,4]) -> (f32[8,4]) {
 """  # noqa: E501
 
 
-@pytest.mark.parametrize("num_loops", [1, 5])
-def test_products_and_bytes_are_counted(num_loops):
-  bounds = program_bounds.read(_PROGRAM, num_loops)
+@pytest.mark.parametrize("num_rounds", [None, 5])
+def test_products_and_bytes_are_counted(num_rounds):
+  program = _PROGRAM
+  if num_rounds:
+    told = f', backend_config={{"known_trip_count":{{"n":"{num_rounds}"}}}}'
+    program = program.replace("body=%body", f"body=%body{told}")
+  bounds = program_bounds.read(program)
   assert bounds.flops == 2 * 16 * 64 * 32
   product_bytes = 2 * (16 * 64 + 16 * 32 + 32 * 64)
-  loop_bytes = 2 * 8 * 4 * 4 * num_loops
+  loop_bytes = 2 * 8 * 4 * 4 * (num_rounds or 1)
   assert bounds.moved_bytes == product_bytes + loop_bytes
   assert bounds.calls == {"__cublas$gemm": 1}
   assert bounds.seconds["loop_add_fusion"] == pytest.approx(
