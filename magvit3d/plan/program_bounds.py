@@ -36,6 +36,7 @@ _FREE = {"parameter", "get-tuple-element", "tuple", "bitcast", "constant"}
 _ROUNDS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')  # Of a loop.
 # Read of their first operand no more than they return.
 _SLICES = {"slice", "dynamic-slice", "gather"}
+_UPDATE = "dynamic-update-slice"  # Writes its second operand into the first.
 
 
 @dataclasses.dataclass
@@ -121,11 +122,14 @@ def _walk(computations, name, bounds, times) -> None:
       types.get(n, "") for n in re.findall(r"%([\w.\-]+)", rest.split("), ")[0])
     ]
     result = _WORKSPACE.sub(")", result) if "__cu" in line else result
-    moved = _num_bytes(result)
     if kind == "fusion":
-      moved += _num_read_by_fusion(computations[called[0]], operands)
+      moved = _num_moved_by_fusion(computations[called[0]], operands)
+    elif kind in _SLICES:
+      moved = 2 * _num_bytes(result)
+    elif kind == _UPDATE:
+      moved = 2 * _num_bytes(operands[1])
     else:
-      moved += sum(map(_num_bytes, operands))
+      moved = _num_bytes(result) + sum(map(_num_bytes, operands))
     flops = 0.0
     if kind == "custom-call":
       kind = re.search(r'custom_call_target="([^"]*)"', line)[1]
@@ -139,31 +143,39 @@ def _walk(computations, name, bounds, times) -> None:
     bounds.moved_bytes += times * moved
 
 
-def _num_read_by_fusion(lines: list[str], operands: list[str]) -> int:
-  """Bytes that a fusion reads: of what it slices no more than the slices.
+def _num_moved_by_fusion(lines: list[str], operands: list[str]) -> int:
+  """Bytes that a fusion reads and writes: of slices no more than these.
 
   Without this, gradients that all devices sum as one array and then take apart
-  would be read whole for each parameter.
+  would be read whole for each parameter, and what a loop makes part by part
+  would be written whole in each round.
   """
   numbers, sliced, whole = {}, collections.Counter(), set()
+  sizes, written = {}, 0  # Of the last, which is the root.
   for line in lines:
     match = _INSTRUCTION.match(line)
     if not match:
       continue
     name, result, kind, rest = match.groups()
+    sizes[name] = written = _num_bytes(result)
     if kind == "parameter":
       numbers[name] = int(rest.split(")")[0])
       continue
     first, *others = re.findall(r"%([\w.\-]+)", rest.split("), ")[0]) or [""]
+    if kind == "tuple":
+      written = sum(sizes.get(part, 0) for part in (first, *others))
+      continue
     if kind in _SLICES:
-      sliced[first] += _num_bytes(result)
+      sliced[first] += written
+    elif kind == _UPDATE:
+      sizes[name] = written = sizes.get(others[0], 0)
     else:
       whole.add(first)
     whole.update(others)
   bytes_of = {
     name: _num_bytes(operands[number]) for name, number in numbers.items()
   }
-  return sum(
+  return written + sum(
     size if name in whole else min(size, sliced[name])
     for name, size in bytes_of.items()
   )

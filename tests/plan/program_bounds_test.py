@@ -94,3 +94,38 @@ def test_what_is_sliced_is_not_read_whole():
   assert with_slice.moved_bytes - without.moved_bytes == 8 * 4 * 4
   whole = text.replace("add(%p0, %rows)", "add(%rows, %p1)")
   assert program_bounds.read(whole).moved_bytes > 512 * 4 * 4
+
+
+def test_a_part_that_is_written_is_not_the_whole_array():
+  """A loop that adds its rows up and puts each sum into an array."""
+  text = (
+    _PROGRAM.replace(
+      "  ROOT %sum = f32[8,4]{1,0} add(%p0, %p0)\n",
+      "  %p1 = f32[512,4]{1,0} parameter(1)\n"
+      "  %zero = s32[] constant(0)\n"
+      "  %sum = f32[8,4]{1,0} add(%p0, %p0)\n"
+      "  ROOT %put = f32[512,4]{1,0} dynamic-update-slice(%p1, %sum, %zero, "
+      "%zero)\n",
+    )
+    .replace(
+      "%loop_add_fusion.1 = f32[8,4]{1,0} fusion(%value)",
+      "%loop_add_fusion.1 = f32[512,4]{1,0} fusion(%value, %many)",
+    )
+    .replace(
+      "  %loop_add_fusion.1 =",
+      "  %many = f32[512,4]{1,0} get-tuple-element(%state), index=1\n"
+      "  %loop_add_fusion.1 =",
+    )
+  )
+  assert "%put" in text and "%value, %many" in text
+  without, with_part = map(program_bounds.read, (_PROGRAM, text))
+  # It reads 8 rows and writes 8, as it did where they were all.
+  assert with_part.moved_bytes == without.moved_bytes
+  # Beside another result.
+  both = text.replace("ROOT %put", "%put").replace(
+    "%zero)\n",
+    "%zero)\n  ROOT %both = (f32[512,4]{1,0}, f32[8,4]{1,0}) tuple(%put, "
+    "%sum)\n",
+  )
+  found = program_bounds.read(both)
+  assert found.moved_bytes - without.moved_bytes == 8 * 4 * 4
