@@ -71,25 +71,33 @@ def test_plain_convolutions_are_told():
   assert program_bounds.read(text).num_plain_convolutions == 1
 
 
-def test_what_is_sliced_is_not_read_whole():
-  """A fusion that adds one row of its second operand to the first."""
+def _with_array(body, result="f32[8,4]"):
+  """The program, whose fusion has an array of 512 rows as second operand."""
   text = (
     _PROGRAM.replace(
-      "  %p0 = f32[8,4]{1,0} parameter(0)\n"
       "  ROOT %sum = f32[8,4]{1,0} add(%p0, %p0)\n",
-      "  %p0 = f32[8,4]{1,0} parameter(0)\n"
-      "  %p1 = f32[512,4]{1,0} parameter(1)\n"
-      "  %rows = f32[8,4]{1,0} slice(%p1), slice={[64:72], [0:4]}\n"
-      "  ROOT %sum = f32[8,4]{1,0} add(%p0, %rows)\n",
+      "  %p1 = f32[512,4]{1,0} parameter(1)\n" + body,
     )
-    .replace("fusion(%value)", "fusion(%value, %many)")
+    .replace(
+      "%loop_add_fusion.1 = f32[8,4]{1,0} fusion(%value)",
+      f"%loop_add_fusion.1 = {result}{{1,0}} fusion(%value, %many)",
+    )
     .replace(
       "  %loop_add_fusion.1 =",
       "  %many = f32[512,4]{1,0} get-tuple-element(%state), index=1\n"
       "  %loop_add_fusion.1 =",
     )
   )
-  assert "%rows" in text and "%value, %many" in text
+  assert body in text and "%value, %many" in text
+  return text
+
+
+def test_what_is_sliced_is_not_read_whole():
+  """A fusion that adds one row of its second operand to the first."""
+  text = _with_array(
+    "  %rows = f32[8,4]{1,0} slice(%p1), slice={[64:72], [0:4]}\n"
+    "  ROOT %sum = f32[8,4]{1,0} add(%p0, %rows)\n"
+  )
   without, with_slice = map(program_bounds.read, (_PROGRAM, text))
   assert with_slice.moved_bytes - without.moved_bytes == 8 * 4 * 4
   whole = text.replace("add(%p0, %rows)", "add(%rows, %p1)")
@@ -98,26 +106,13 @@ def test_what_is_sliced_is_not_read_whole():
 
 def test_a_part_that_is_written_is_not_the_whole_array():
   """A loop that adds its rows up and puts each sum into an array."""
-  text = (
-    _PROGRAM.replace(
-      "  ROOT %sum = f32[8,4]{1,0} add(%p0, %p0)\n",
-      "  %p1 = f32[512,4]{1,0} parameter(1)\n"
-      "  %zero = s32[] constant(0)\n"
-      "  %sum = f32[8,4]{1,0} add(%p0, %p0)\n"
-      "  ROOT %put = f32[512,4]{1,0} dynamic-update-slice(%p1, %sum, %zero, "
-      "%zero)\n",
-    )
-    .replace(
-      "%loop_add_fusion.1 = f32[8,4]{1,0} fusion(%value)",
-      "%loop_add_fusion.1 = f32[512,4]{1,0} fusion(%value, %many)",
-    )
-    .replace(
-      "  %loop_add_fusion.1 =",
-      "  %many = f32[512,4]{1,0} get-tuple-element(%state), index=1\n"
-      "  %loop_add_fusion.1 =",
-    )
+  put = (
+    "  %zero = s32[] constant(0)\n"
+    "  %sum = f32[8,4]{1,0} add(%p0, %p0)\n"
+    "  ROOT %put = f32[512,4]{1,0} dynamic-update-slice(%p1, %sum, %zero, "
+    "%zero)\n"
   )
-  assert "%put" in text and "%value, %many" in text
+  text = _with_array(put, "f32[512,4]")
   without, with_part = map(program_bounds.read, (_PROGRAM, text))
   # It reads 8 rows and writes 8, as it did where they were all.
   assert with_part.moved_bytes == without.moved_bytes
