@@ -5,7 +5,7 @@ place for the looks of each token. So it says from where in the frame before a
 token comes: kernels over the neighbourhood, as in dynamic filter networks
 (https://arxiv.org/abs/1605.09673); for frames that actions drive that is Finn
 et al., https://arxiv.org/abs/1605.07157. Ours: what is moved are features of
-tokens, not pixels, and convolutions say the codes from them. The same kernels
+tokens, not pixels, and convolutions say the codes from them. Other kernels may
 move a memory on from frame to frame: what one thing hides of another is no
 longer in the frame before.
 """
@@ -221,13 +221,12 @@ class MovedTokens(nn.Module):
       self.patch**2 * channels, dtype=self.dtype, name="from_patches"
     )(hidden)
     x = from_patches(x, self.patch, tuple(shape))
-    side = 2 * self.radius + 1
-    kernels = nn.Dense(
-      self.num_kernels * side**2, dtype=self.dtype, name="kernels"
-    )(x)
-    kernels = nn.softmax(kernels.reshape(*shape, self.num_kernels, side**2))
+    kernels = self._kernels(x, "kernels")
     seen = [x, features, before, move(before, kernels, self.radius)]
     if self.has_memory:
+      # With kernels for both, the ones that follow what actions tell won, and
+      # what moves by itself was lost.
+      kernels = self._kernels(x, "memory_kernels")
       told = jnp.concatenate([x, features], axis=-1)
       memory = TokenMemory(
         self.radius, self.num_frames, self.dtype, name="memory"
@@ -241,6 +240,13 @@ class MovedTokens(nn.Module):
       x = nn.gelu(x, approximate=True)
     logits = nn.Dense(self.num_ids, dtype=self.dtype, name="logits")(x)
     return logits.astype(jnp.float32)
+
+  def _kernels(
+    self, x: Float[Array, "b t h w c"], name: str
+  ) -> Float[Array, "b t h w n k"]:
+    size = (2 * self.radius + 1) ** 2
+    scores = nn.Dense(self.num_kernels * size, dtype=self.dtype, name=name)(x)
+    return nn.softmax(scores.reshape(*x.shape[:-1], self.num_kernels, size))
 
 
 def move(
