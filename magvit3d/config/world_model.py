@@ -113,8 +113,8 @@ class MotionConfig:
     radius: Pixels that a kernel reaches to each side.
     width: Channels of the convolutions that say the codes.
     num_layers: Of these.
-    memory: Whether features stay from frame to frame, moved by the kernels,
-      until something else is seen there: what is hidden comes back.
+    memory: Whether features stay from frame to frame, moved by kernels of their
+      own, until something else is seen there.
 
   Raises:
     UserError: A value cannot be.
