@@ -64,6 +64,7 @@ _MAGVIT = {
 _WORLD_MODEL = {
   "example": ("number", "split"),
   "from_run": ("workdir", "batch_size"),
+  "max_speed": None,
   "rollout": ("clips", "actions", "past_actions", "seed"),
 }
 
