@@ -126,6 +126,8 @@ def _check_links(workdir: pathlib.Path, folder: pathlib.Path) -> None:
   for path in (folder, *folder.rglob("*")):
     is_plain = path.is_file() or path.is_dir()
     real = pathlib.Path(os.path.realpath(path))
+    if not os.path.lexists(path):
+      raise _damage_error(folder, f"{path.name} is missing")
     if not is_plain or not real.is_relative_to(root):
       raise UserError(
         f"{path} is no file, or leads out of {workdir}, from which alone "
@@ -134,10 +136,10 @@ def _check_links(workdir: pathlib.Path, folder: pathlib.Path) -> None:
 
 
 def _damage_error(folder: pathlib.Path, damage: str) -> UserError:
-  if not folder.exists():
+  if checkpoint_record.newest(folder.parent) != folder:
     return UserError(
-      f"The checkpoint {folder} was deleted while it was read, as a run does "
-      "once there is a newer one. Run this again."
+      f"The checkpoint {folder} was replaced by another while it was read, as "
+      "a run does that goes on. Run this again."
     )
   return UserError(
     f"The checkpoint {folder} is damaged ({damage}). Run python -m "

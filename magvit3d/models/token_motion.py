@@ -224,8 +224,7 @@ class MovedTokens(nn.Module):
     kernels = self._kernels(x, "kernels")
     seen = [x, features, before, move(before, kernels, self.radius)]
     if self.has_memory:
-      # With kernels for both, the ones that follow what actions tell won, and
-      # what moves by itself was lost.
+      # What is hidden may move otherwise than what hides it.
       kernels = self._kernels(x, "memory_kernels")
       told = jnp.concatenate([x, features], axis=-1)
       memory = TokenMemory(

@@ -79,7 +79,7 @@ _UPSTREAMS = {"videos", "tokenizer", "lmgvt", "eval_only"}
     ({"transformer__num_layers": 0}, "config.transformer.num_layers=0 must"),
     ({"vqgan__gradient_penalty": "r2"}, "r2"),
     ({"vqvae__filter": 8}, "config.vqvae.filter is unknown; did you mean fil"),
-    ({"seed": -1}, "config.seed=-1 must be a whole number from 0 to 42949672"),
+    ({"seed": -1}, "config.seed=-1 (rng_seed in MAGVIT's configs) must"),
     ({"maskgvt__mask_schedule": "powx"}, "maskgvt.mask_schedule='powx' is"),
     ({"sead": 1}, "config.sead is unknown; did you mean seed?"),
     (

@@ -155,3 +155,18 @@ def test_footage_needs_its_manifest_for_the_names(copy, trained_run):
   assert found == (_load(copy).class_names, 3, None, None)
   with pytest.raises(UserError, match="names of the classes"):
     finished_run._scene_facts(copy, config, {"identity": {"data": {}}})
+
+
+def test_a_checkpoint_that_a_run_replaces_meanwhile_is_not_called_damaged(
+  copy, monkeypatch
+):
+  real = checkpoint_record.read
+
+  def read(folder):
+    record = real(folder)
+    newer = folder.with_name(str(int(folder.name) + 1))
+    folder.rename(newer)  # In place of saving one and deleting this.
+    return record
+
+  monkeypatch.setattr(checkpoint_record, "read", read)
+  _refused(copy, "tokenizer/checkpoints", "was replaced by another", "again")

@@ -122,13 +122,13 @@ class WorldModelEvaluation(StudyEvaluation):
     zeros = np.zeros((*shape, len(self._networks[0].data.axes)), np.float32)
     if actions is None:
       return {scores.UNTOLD: (zeros, none_told)}
-    kinds = {"": (actions, all_told), scores.UNTOLD: (zeros, none_told)}
+    kinds = {"": (actions, all_told)}
     if len(actions) > 1:
       given = self._run.config.world_model.given_frames
       others = actions.copy()
       others[:, given:] = np.roll(actions, 1, axis=0)[:, given:]
       kinds[scores.OTHERS] = (others, all_told)
-    return kinds
+    return kinds | {scores.UNTOLD: (zeros, none_told)}
 
   def _shown(self, clips, made, config) -> dict[str, np.ndarray]:
     """Some clips for the report, as its prediction section wants them."""
