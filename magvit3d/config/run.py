@@ -176,8 +176,8 @@ class Sections:
     self.chosen_stages  # noqa: B018 - It tells of names that are none.
     if not 0 <= self.seed <= MAX_SEED:
       raise UserError(
-        f"config.seed={self.seed} (rng_seed in MAGVIT's configs) must be from 0 "
-        f"to {MAX_SEED}."
+        f"config.seed={self.seed} (rng_seed in MAGVIT's configs) must be from "
+        f"0 to {MAX_SEED}."
       )
     if self.max_skipped_steps < 0:
       raise UserError(
