@@ -216,13 +216,13 @@ def make_page() -> str:
   """Returns the page's text."""
   entries = history()
   text = [_INTRODUCTION.read_text().rstrip(), "", "## Now", ""]
-  devices = sorted({entry["machine"]["device"] for entry in entries})
-  for device in devices:
-    newest = [e for e in entries if e["machine"]["device"] == device][-1]
-    text += [f"### {device.upper()}", "", table(newest), ""]
-  if "gpu" not in devices:
+  newest = {entry["machine"]["device"]: entry for entry in entries}
+  for device, entry in sorted(newest.items()):
+    text += [f"### {device.upper()}", "", table(entry), ""]
+  if "gpu" not in newest:
     text += ["### GPU", "", "Not measured: no GPU was at hand.", ""]
-  text += ["## Before", "", *_trend(entries)]
+  older = [e for e in entries if e is not newest[e["machine"]["device"]]]
+  text += ["## Before", "", *_trend(older)]
   return "\n".join(text).rstrip() + "\n"
 
 

@@ -1,1 +1,1 @@
-"""Networks: plain modules that never see the config."""
+"""Networks: plain modules; some can be made from a section of the config."""
