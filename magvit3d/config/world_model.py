@@ -113,8 +113,6 @@ class MotionConfig:
     radius: Pixels that a kernel reaches to each side.
     width: Channels of the convolutions that say the codes.
     num_layers: Of these.
-    memory: Whether features stay from frame to frame, moved by kernels of their
-      own, until something else is seen there.
 
   Raises:
     UserError: A value cannot be.
@@ -125,7 +123,6 @@ class MotionConfig:
   radius: int = 1
   width: int = 64
   num_layers: int = 2
-  memory: bool = False
 
   def __post_init__(self):
     section = "world_model.motion"
@@ -165,8 +162,6 @@ class WorldModelConfig(StudyConfig):
       `schedules.mask_ratio`.
     draw: One share of hidden tokens for each 'clip', as CoPilot4D, or one for
       each 'frame'.
-    whole_share: Of the clips that are not frame by frame: every second frame
-      is shown whole, as in predictions all earlier ones are.
     max_noise: Largest share of the tokens that are shown, not given, which
       become other codes.
     action_drop_rate: Share of the training clips whose actions are not told.
@@ -204,7 +199,6 @@ class WorldModelConfig(StudyConfig):
   joint_share: float = 0.4
   mask_schedule: str = "cosine"
   draw: Literal["clip", "frame"] = "clip"
-  whole_share: float = 0.0
   max_noise: float = 0.2
   action_drop_rate: float = 0.1
   label_smoothing: float = 0.0
@@ -244,8 +238,8 @@ class WorldModelConfig(StudyConfig):
     _check_shares(
       "world_model",
       self,
-      "future_share joint_share whole_share max_noise action_drop_rate "
-      "label_smoothing ema_decay",
+      "future_share joint_share max_noise action_drop_rate label_smoothing "
+      "ema_decay",
     )
     check_mask_schedule("world_model", self.mask_schedule)
     if self.split not in ("train", "validation", "test"):

@@ -49,8 +49,6 @@ class ActionTransformer(nn.Module):
         motion.radius,
         motion.width,
         motion.num_layers,
-        self.grid[0],
-        motion.memory,
         self.bert.dtype,
       )
 
@@ -70,4 +68,4 @@ class ActionTransformer(nn.Module):
     features, before = self.stem(tokens, sees_past, start)
     added = self.stem_dense(to_patches(features, self.patch))
     hidden = self.bert(ids, **told, added=added.astype(jnp.float32))
-    return self.head(hidden, features, before, sees_past, start)
+    return self.head(hidden, features, before)

@@ -5,9 +5,7 @@ place for the looks of each token. So it says from where in the frame before a
 token comes: kernels over the neighbourhood, as in dynamic filter networks
 (https://arxiv.org/abs/1605.09673); for frames that actions drive that is Finn
 et al., https://arxiv.org/abs/1605.07157. Ours: what is moved are features of
-tokens, not pixels, and convolutions say the codes from them. Other kernels may
-move a memory on from frame to frame: what one thing hides of another is no
-longer in the frame before.
+tokens, not pixels, and convolutions say the codes from them.
 """
 
 import flax.linen as nn
@@ -97,82 +95,6 @@ class TokenFeatures(nn.Module):
     return x[:, 1:], x[:, :-1] * (is_there[:, 1:-1] & sees)
 
 
-class TokenMemory(nn.Module):
-  """Features of each token that stay while nothing else is seen there.
-
-  Of each frame: what the kernels move is the memory of the frame before; a gate
-  says how much of it the frame's own features replace.
-
-  Attributes:
-    radius: See `MovedTokens`.
-    num_frames: Of the longest clip.
-    dtype: Of the products.
-  """
-
-  radius: int
-  num_frames: int
-  dtype: DTypeLike = jnp.float32
-
-  @nn.compact
-  def __call__(
-    self,
-    told: Float[Array, "b t h w d"],
-    features: Float[Array, "b t h w c"],
-    kernels: Float[Array, "b t h w n k"],
-    sees_past: Bool[Array, " b"] | None = None,
-    start: Int[Array, ""] | int | None = None,
-  ) -> Float[Array, "b t h w c"]:
-    """Returns what each frame is told of the memory of the frame before.
-
-    Args:
-      told: Of the tokens; the gate is computed from it and from the memory.
-      features: Of the tokens.
-      kernels: See `move`.
-      sees_past: See `TokenFeatures`.
-      start: The frame that `features` begin with; memories of earlier ones
-        are in the collection "cache", and get these; None: they are the whole
-        clip.
-    """
-    b, _, h, w, channels = features.shape
-    # At first most of it is what the frame shows.
-    gates = nn.Dense(
-      channels,
-      dtype=self.dtype,
-      bias_init=nn.initializers.constant(2.0),
-      name="gate",
-    )(told)
-    of_memory = self.param(
-      "gate_of_memory", nn.initializers.lecun_normal(), (channels, channels)
-    ).astype(features.dtype)
-    memory = jnp.zeros((b, h, w, channels), features.dtype)
-    if start is not None:
-      # Of frame i in i + 1; before the first there is none.
-      shape = (b, self.num_frames + 1, h, w, channels)
-      cached = self.variable(
-        "cache", "cached_memory", jnp.zeros, shape, features.dtype
-      )
-      memory = lax.dynamic_index_in_dim(cached.value, start, 1, keepdims=False)
-    sees = jnp.ones(b, bool) if sees_past is None else sees_past
-
-    def read(memory, frame):
-      features, kernels, gate = frame
-      memory *= sees[:, None, None, None]
-      moved = move(memory, kernels, self.radius)
-      gate = nn.sigmoid(gate + moved @ of_memory)
-      memory = moved + gate * (features - moved)
-      return memory, (moved, memory)
-
-    frames = jax.tree.map(
-      lambda x: jnp.moveaxis(x, 1, 0), (features, kernels, gates)
-    )
-    _, (moved, memories) = lax.scan(read, memory, frames)
-    if start is not None:
-      cached.value = lax.dynamic_update_slice_in_dim(
-        cached.value, jnp.moveaxis(memories, 0, 1), start + 1, axis=1
-      )
-    return jnp.moveaxis(moved, 0, 1)
-
-
 class MovedTokens(nn.Module):
   """Says codes from features of a frame, and those before it, moved.
 
@@ -183,8 +105,6 @@ class MovedTokens(nn.Module):
     radius: Tokens that a kernel reaches to each side.
     width: Channels of the convolutions.
     num_layers: Of these.
-    num_frames: Of the longest clip.
-    has_memory: Whether a `TokenMemory` is read too.
     dtype: Of the products.
   """
 
@@ -194,8 +114,6 @@ class MovedTokens(nn.Module):
   radius: int
   width: int
   num_layers: int
-  num_frames: int
-  has_memory: bool = False
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
@@ -204,8 +122,6 @@ class MovedTokens(nn.Module):
     hidden: Float[Array, "b n d"],
     features: Float[Array, "b t h w c"],
     before: Float[Array, "b t h w c"],
-    sees_past: Bool[Array, " b"] | None = None,
-    start: Int[Array, ""] | int | None = None,
   ) -> Float[Array, "b t h w k"]:
     """Returns float32 logits over all ids.
 
@@ -213,25 +129,19 @@ class MovedTokens(nn.Module):
       hidden: Of the patches.
       features: Of the tokens, see `TokenFeatures`.
       before: The same, one frame earlier.
-      sees_past: See `TokenFeatures`.
-      start: See `TokenFeatures`.
     """
     *shape, channels = features.shape
     x = nn.Dense(
       self.patch**2 * channels, dtype=self.dtype, name="from_patches"
     )(hidden)
     x = from_patches(x, self.patch, tuple(shape))
-    kernels = self._kernels(x, "kernels")
-    seen = [x, features, before, move(before, kernels, self.radius)]
-    if self.has_memory:
-      # What is hidden may move otherwise than what hides it.
-      kernels = self._kernels(x, "memory_kernels")
-      told = jnp.concatenate([x, features], axis=-1)
-      memory = TokenMemory(
-        self.radius, self.num_frames, self.dtype, name="memory"
-      )
-      seen.append(memory(told, features, kernels, sees_past, start))
-    x = jnp.concatenate(seen, axis=-1)
+    side = 2 * self.radius + 1
+    kernels = nn.Dense(
+      self.num_kernels * side**2, dtype=self.dtype, name="kernels"
+    )(x)
+    kernels = nn.softmax(kernels.reshape(*shape, self.num_kernels, side**2))
+    moved = move(before, kernels, self.radius)
+    x = jnp.concatenate([x, features, before, moved], axis=-1)
     for number in range(self.num_layers):
       x = nn.Conv(self.width, (3, 3), dtype=self.dtype, name=f"conv_{number}")(
         x
@@ -240,19 +150,12 @@ class MovedTokens(nn.Module):
     logits = nn.Dense(self.num_ids, dtype=self.dtype, name="logits")(x)
     return logits.astype(jnp.float32)
 
-  def _kernels(
-    self, x: Float[Array, "b t h w c"], name: str
-  ) -> Float[Array, "b t h w n k"]:
-    size = (2 * self.radius + 1) ** 2
-    scores = nn.Dense(self.num_kernels * size, dtype=self.dtype, name=name)(x)
-    return nn.softmax(scores.reshape(*x.shape[:-1], self.num_kernels, size))
-
 
 def move(
-  features: Float[Array, "*b h w c"],
-  kernels: Float[Array, "*b h w n k"],
+  features: Float[Array, "b t h w c"],
+  kernels: Float[Array, "b t h w n k"],
   radius: int,
-) -> Float[Array, "*b h w c"]:
+) -> Float[Array, "b t h w c"]:
   """Returns what each token's kernels gather around it.
 
   Args:
@@ -262,16 +165,15 @@ def move(
     radius: Tokens that a kernel reaches to each side.
   """
   *shape, channels = features.shape
-  side, (h, w) = 2 * radius + 1, shape[-2:]
+  side, (h, w) = 2 * radius + 1, shape[2:]
   num_kernels = kernels.shape[-2]
   parts = features.reshape(*shape, num_kernels, channels // num_kernels)
   edge, none = (radius, radius), (0, 0)
-  edges = [none] * (len(shape) - 2) + [edge, edge, none, none]
-  padded = jnp.pad(parts, edges)
+  padded = jnp.pad(parts, (none, none, edge, edge, none, none))
   moved = jnp.zeros_like(parts)
   # Split, not indexed: gradients are put together once, not padded and added.
   weights = lax.split(kernels, (1,) * side**2, axis=kernels.ndim - 1)
   for place, weight in enumerate(weights):
     down, right = divmod(place, side)
-    moved += weight * padded[..., down : down + h, right : right + w, :, :]
+    moved += weight * padded[:, :, down : down + h, right : right + w]
   return moved.reshape(features.shape)

@@ -3,8 +3,7 @@
 CoPilot4D (https://arxiv.org/abs/2311.01017, algorithm 1): of a clip's tokens a
 share is hidden, and of the shown ones a share becomes other codes. Clips have
 one of three objectives: the future given the past, all frames jointly, or each
-frame by itself. Ours: of some clips every second frame is shown whole. Else few
-frames are asked for with the frame before as it is in predictions: whole.
+frame by itself.
 """
 
 import flax.struct
@@ -27,15 +26,14 @@ class NoisyTokens:
   Attributes:
     inputs: (b, t, h, w): true, other, or hidden (`MASK`) tokens.
     is_wrong: (b, t, h, w): where they are other codes.
-    is_given: (b, t, 1, 1): frames that are told exactly: the first of a clip
-      whose future is asked for, and every second one of some clips.
+    num_given: (b,): first frames that are given: all of their tokens are true.
     sees_past: (b,): whether frames see earlier ones.
     objective: (b,): numbers of `OBJECTIVES`.
   """
 
   inputs: Int[Array, "b t h w"]
   is_wrong: Bool[Array, "b t h w"]
-  is_given: Bool[Array, "b t 1 1"]
+  num_given: Int[Array, " b"]
   sees_past: Bool[Array, " b"]
   objective: Int[Array, " b"]
 
@@ -43,6 +41,12 @@ class NoisyTokens:
   def is_hidden(self) -> Bool[Array, "b t h w"]:
     """Which tokens the network does not see."""
     return self.inputs == MASK
+
+  @property
+  def is_given(self) -> Bool[Array, "b t 1 1"]:
+    """Which frames are told exactly."""
+    frame = jnp.arange(self.inputs.shape[1])
+    return (frame[None] < self.num_given[:, None])[..., None, None]
 
 
 def draw_objectives(
@@ -93,10 +97,8 @@ def make_noisy(
   objective = draw_objectives(keys[0], b, config)
   start = jax.random.randint(keys[1], (b,), 1, t)
   num_given = jnp.where(objective == FUTURE, start, 0)
-  is_given = jnp.arange(t)[None] < num_given[:, None]
-  is_given |= _draw_whole(jax.random.fold_in(rng, 7), objective, t, config)
-  is_given = is_given[..., None, None]
-  is_open = jnp.broadcast_to(~is_given, tokens.shape)
+  is_open = jnp.arange(t)[None] >= num_given[:, None]
+  is_open = jnp.broadcast_to(is_open[..., None, None], tokens.shape)
   is_hidden = _hide(keys[2:4], is_open, config)
   rate = config.max_noise * jax.random.uniform(keys[4], (b, 1, 1, 1))
   is_shown = is_open & ~is_hidden
@@ -108,25 +110,10 @@ def make_noisy(
   return NoisyTokens(
     inputs=jnp.where(is_hidden, MASK, inputs),
     is_wrong=is_wrong,
-    is_given=is_given,
+    num_given=num_given,
     sees_past=objective != SINGLE,
     objective=objective,
   )
-
-
-def _draw_whole(
-  rng: PRNGKeyArray,
-  objective: Int[Array, " b"],
-  num_frames: int,
-  config: WorldModelConfig,
-) -> Bool[Array, "b t"]:
-  """Which frames are shown whole: of a share of the clips every second one."""
-  share_rng, first_rng = jax.random.split(rng)
-  b = len(objective)
-  is_such = jax.random.uniform(share_rng, (b,)) < config.whole_share
-  first = jax.random.randint(first_rng, (b,), 0, 2)
-  is_second = jnp.arange(num_frames)[None] % 2 == first[:, None]
-  return is_second & (is_such & (objective != SINGLE))[:, None]
 
 
 def _hide(

@@ -3,12 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 import small_world
 
 from magvit3d.models.token_motion import (
   TokenFeatures,
-  TokenMemory,
   from_patches,
   move,
   to_patches,
@@ -42,68 +40,6 @@ def test_tokens_come_from_where_their_kernels_point():
   wanted[:, :, :-1, :, :2] = features[:, :, 1:, :, :2]
   wanted[:, :, :, 1:, 2:] = features[:, :, :, :-1, 2:]
   np.testing.assert_array_equal(found, wanted)
-
-
-def _remember(
-  memory, params, shown, kernels, sees_past=None, start=None, **had
-):
-  """What each frame is told of what was shown, of width 1 x 3."""
-  told = jnp.asarray(shown)
-  return memory.apply(
-    {"params": params} | had,
-    told,
-    jnp.asarray(shown),
-    kernels,
-    sees_past,
-    start,
-    mutable=["cache"],
-  )
-
-
-@pytest.fixture
-def memory():
-  """Keeps what it has where features are 0, and takes others in its place.
-
-  Of clips of 4 frames of 1 x 3 tokens, which all come from one to the left.
-  """
-  kernels = np.zeros((2, 4, 1, 3, 1, 9), np.float32)
-  kernels[..., 3 * 1 + 0] = 1
-  params = {
-    "gate": {"kernel": jnp.full((1, 1), 80.0), "bias": jnp.full(1, -40.0)},
-    "gate_of_memory": jnp.zeros((1, 1)),
-  }
-  return TokenMemory(radius=1, num_frames=4), params, jnp.asarray(kernels)
-
-
-def test_what_is_no_longer_seen_stays_and_is_moved_on(memory):
-  shown = np.zeros((2, 4, 1, 3, 1), np.float32)
-  shown[:, 0, 0, 0] = 1  # And then something else hides it.
-  found, _ = _remember(*memory[:2], shown, memory[2], jnp.array([True, False]))
-  wanted = np.zeros_like(shown)
-  wanted[0, 1, 0, 1] = wanted[0, 2, 0, 2] = 1  # Then it has left the frame.
-  # The gate is open or shut but for 1 / (1 + exp(40)) of it.
-  np.testing.assert_allclose(found, wanted, atol=1e-15)
-
-
-def test_a_memory_reads_on_frame_by_frame(memory):
-  shown = np.random.default_rng(0).uniform(size=(2, 4, 1, 3, 1))
-  shown = shown.astype(np.float32)
-  network, params, kernels = memory
-  whole, none = _remember(network, params, shown, kernels)
-  assert not none
-  had, parts = {}, []
-  for start, stop in ((0, 2), (2, 3), (3, 4)):
-    part = slice(start, stop)
-    found, had = _remember(
-      network, params, shown[:, part], kernels[:, part], start=start, **had
-    )
-    parts.append(found)
-  np.testing.assert_allclose(jnp.concatenate(parts, 1), whole, atol=1e-6)
-  # A clip that begins has no memory of the one before.
-  found, _ = _remember(
-    network, params, shown[:, :2], kernels[:, :2], start=0, **had
-  )
-  np.testing.assert_allclose(found, whole[:, :2], atol=1e-6)
 
 
 def _features(tokens, sees_past=None):

@@ -48,7 +48,6 @@ _OF_WORLD_MODEL = (
   "joint_share",
   "mask_schedule",
   "draw",
-  "whole_share",
   "max_noise",
   "action_drop_rate",
   "label_smoothing",
