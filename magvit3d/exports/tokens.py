@@ -5,7 +5,8 @@ A folder has one folder a split, with the records of `data.token_records`, and
 
   splits           clips and result of the check, by split
   tokenizer        SHA-256 of its parameters
-  codebook_size, latent_shape, clip_shape, frame_stride, class_names
+  codebook_size, latent_shape, clip_shape, frame_stride
+  class_names      of the data set, by `label` of a record
   tasks            what `cond_tokens` of a record are of, in order
 """
 
@@ -98,8 +99,14 @@ def export(
   sources = {
     name: real_clips.open_clips(data, name, magvit.trained) for name in chosen
   }
+  empty = [name for name, source in sources.items() if not len(source)]
+  if empty:
+    raise UserError(
+      f"--splits: {data} has no clips in {', '.join(empty)}. Leave it out."
+    )
   keys = {name: _key(magvit, manifest["splits"][name]) for name in chosen}
-  _check_output(output, keys)
+  facts = _facts(magvit, tuple(manifest["class_names"]))
+  _check_output(output, keys, facts)
   checks = {}
   for name, source in sources.items():
     tokens = _tokenize(magvit, source, output / name, keys[name])
@@ -110,7 +117,7 @@ def export(
         f"{100 * checks[name].equal_share:.2f}% agree with tokens made anew. "
         "Delete the folder and run the same command again."
       )
-  _write_summary(magvit, output, sources, checks)
+  _write_summary(output, facts, sources, checks)
   return checks
 
 
@@ -122,8 +129,24 @@ def _key(magvit: Magvit, split: dict[str, Any]) -> str:
   )
 
 
-def _check_output(output: pathlib.Path, keys: dict[str, str]) -> None:
-  """Raises UserError where tokens of something else would be lost."""
+def _facts(magvit: Magvit, class_names: Sequence[str]) -> dict[str, Any]:
+  """What dataset.json says of all splits alike."""
+  trained = magvit.trained
+  return {
+    "tokenizer": identity.fingerprint(trained.tokenizer_params),
+    "codebook_size": magvit.codebook_size,
+    "latent_shape": list(magvit.latent_shape),
+    "clip_shape": list(magvit.clip_shape),
+    "frame_stride": trained.frame_stride,
+    "class_names": list(class_names),
+    "tasks": [task.name for task in trained.model.tasks],
+  }
+
+
+def _check_output(
+  output: pathlib.Path, keys: dict[str, str], facts: dict[str, Any]
+) -> None:
+  """Raises UserError where tokens of something else would be lost, or named."""
   if output.exists() and not output.is_dir():
     raise UserError(f"--output={output} is a file; name a folder.")
   for name, key in keys.items():
@@ -138,6 +161,15 @@ def _check_output(output: pathlib.Path, keys: dict[str, str]) -> None:
         f"{folder} holds something else than these tokens, such as those of "
         "another tokenizer or data set. Name another --output, or delete it."
       )
+  summary = _read_summary(output / SUMMARY_NAME)
+  others = summary.get("splits", {}).keys() - keys.keys()
+  differing = [name for name in facts if summary.get(name) != facts[name]]
+  if others and differing:
+    raise UserError(
+      f"{output / SUMMARY_NAME} would no longer be true of "
+      f"{', '.join(sorted(others))}: {', '.join(differing)} would be another. "
+      "Name another --output, or delete the folder."
+    )
 
 
 def _tokenize(
@@ -187,39 +219,28 @@ def _check(magvit: Magvit, source: ClipSource, tokens: TokenSource) -> Check:
 
 
 def _write_summary(
-  magvit: Magvit,
   output: pathlib.Path,
+  facts: dict[str, Any],
   sources: dict[str, ClipSource],
   checks: dict[str, Check],
 ) -> None:
-  trained = magvit.trained
-  splits = _read_splits(output / SUMMARY_NAME)
+  splits = _read_summary(output / SUMMARY_NAME).get("splits", {})
   splits |= {
     name: {"num_clips": len(source), "check": dataclasses.asdict(checks[name])}
     for name, source in sources.items()
   }
-  content = {
-    "splits": splits,
-    "tokenizer": identity.fingerprint(trained.tokenizer_params),
-    "codebook_size": magvit.codebook_size,
-    "latent_shape": list(magvit.latent_shape),
-    "clip_shape": list(magvit.clip_shape),
-    "frame_stride": trained.frame_stride,
-    "class_names": list(trained.class_names),
-    "tasks": [task.name for task in trained.model.tasks],
-  }
-  record.write_json(output / SUMMARY_NAME, content)
+  record.write_json(output / SUMMARY_NAME, {"splits": splits, **facts})
 
 
 class _Summary(TypedDict):
-  """What is kept of an earlier dataset.json."""
+  """What must be in an earlier dataset.json."""
 
   splits: dict[str, Any]
 
 
-def _read_splits(path: pathlib.Path) -> dict[str, Any]:
-  """What an earlier summary says; nothing if it cannot be read."""
+def _read_summary(path: pathlib.Path) -> dict[str, Any]:
+  """An earlier summary; nothing if it cannot be read."""
   try:
-    return json_files.read(path, _Summary)["splits"]
+    return json_files.read(path, _Summary)
   except (OSError, json_files.JsonError):
     return {}
