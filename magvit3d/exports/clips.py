@@ -101,8 +101,14 @@ def _check_choices(magvit: Magvit, index: int, choices: Choices) -> None:
     )
   condition = task.condition
   is_prediction = condition is not None and condition.kind == "frame_prediction"
-  if choices.given_frames is not None and not is_prediction:
+  given, total = choices.given_frames, magvit.clip_shape[0]
+  if given is not None and not is_prediction:
     raise UserError(f"--given_frames is for frame prediction, not {task.name}.")
+  if given is not None and not 0 < given < total:
+    raise UserError(
+      f"--given_frames={given} must be from 1 to {total - 1}, as clips have "
+      f"{total} frames."
+    )
   if choices.given_views is not None and not task.num_given_views:
     raise UserError(
       f"--given_views is for tasks that give whole views, not {task.name}."
