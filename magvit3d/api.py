@@ -56,8 +56,7 @@ class Magvit:
 
   @in_own_types
   def __init__(self, trained: TrainedNetworks, *, batch_size: int = BATCH_SIZE):
-    if batch_size < 1:
-      raise UserError(f"batch_size={batch_size} must be 1 or more.")
+    sampling.check_count("batch_size", batch_size)
     self.trained = trained
     self.networks = ClipNetworks(trained, batch_size)
 
@@ -272,8 +271,7 @@ class Magvit:
     self, shape: str | None, motion: str | None, num: int, seed: int
   ) -> np.ndarray:
     """Draws `num` classes of a shape and a motion, either of which is open."""
-    if num < 1:
-      raise UserError(f"num={num} must be 1 or more.")
+    sampling.check_count("num", num)
     sampling.check_seed(seed)
     found = class_choices.matching_labels(self.class_names, shape, motion)
     return np.random.default_rng(seed).choice(found, num)
@@ -309,8 +307,11 @@ class Magvit:
     views = tuple(given_views)
     kind = "view_frame_prediction" if views else "frame_prediction"
     task = self._find(kind, "predict")
-    count = given_frames or self.sampler.trained_frames(task)
-    if not 0 < count < self.clip_shape[0] or given_frames == 0:
+    count = given_frames
+    if count is None:
+      count = self.sampler.trained_frames(task)
+    sampling.check_count("given_frames", count)
+    if count >= self.clip_shape[0]:
       raise UserError(
         f"given_frames={given_frames} must be from 1 to "
         f"{self.clip_shape[0] - 1}, as clips have {self.clip_shape[0]} frames."
@@ -401,6 +402,7 @@ class Magvit:
       shape: Told to a run whose task knows classes.
       motion: The same.
     """
+    video = user_videos.without_holes(video, mask)
     scenes = user_scenes.read_scenes(self.trained, video, cameras)
     is_hole = scenes.read_mask(mask)
     labels = self._labels(shape, motion, scenes.count)
