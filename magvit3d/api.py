@@ -23,6 +23,7 @@ from jaxtyping import Bool
 from data_gen.files import user_paths
 from magvit3d.errors import UserError
 from magvit3d.inference import (
+  camera_rigs,
   class_choices,
   finished_run,
   sampling,
@@ -304,7 +305,7 @@ class Magvit:
       shape: Told to a run whose task knows classes.
       motion: The same.
     """
-    views = tuple(given_views)
+    views = camera_rigs.view_numbers(given_views)
     kind = "view_frame_prediction" if views else "frame_prediction"
     task = self._find(kind, "predict")
     count = given_frames
@@ -360,10 +361,11 @@ class Magvit:
       (v, t, h, w, 3) or (n, v, t, h, w, 3); given views as they were.
     """
     task = self._find("view_prediction", "predict_views")
+    views = camera_rigs.view_numbers(given_views)
     given = user_scenes.read_scenes(
-      self.trained, video, cameras, given_views=given_views
+      self.trained, video, cameras, given_views=views
     )
-    views = given.check_given_views(given_views)
+    views = given.check_given_views(views)
     labels = self._labels(shape, motion, given.count)
     scenes = given.with_all_views(views)
     sample = self.sampler.sample(
