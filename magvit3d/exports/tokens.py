@@ -10,15 +10,17 @@ A folder has one folder a split, with the records of `data.token_records`, and
   tasks            what `cond_tokens` of a record are of, in order
 """
 
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
+from absl import logging
 
 from data_gen.errors import DataError
-from data_gen.files import json_files
+from data_gen.files import folder_lock, json_files
 from data_gen.records.scene_source import read_manifest
 from magvit3d.api import Magvit
 from magvit3d.checkpoints import identity
@@ -29,6 +31,7 @@ from magvit3d.errors import UserError
 from magvit3d.evaluation import image_metrics, tokenizer_scores
 from magvit3d.evaluation.transformer_scores import make_tokenize
 from magvit3d.exports import real_clips
+from magvit3d.files import write_errors
 from magvit3d.parallel import sharding
 from magvit3d.run import record, token_cache
 
@@ -106,19 +109,40 @@ def export(
     )
   keys = {name: _key(magvit, manifest["splits"][name]) for name in chosen}
   facts = _facts(magvit, tuple(manifest["class_names"]))
-  _check_output(output, keys, facts)
-  checks = {}
-  for name, source in sources.items():
-    tokens = _tokenize(magvit, source, output / name, keys[name])
-    checks[name] = _check(magvit, source, tokens)
-    if checks[name].equal_share < _LEAST_EQUAL:
-      raise DataError(
-        f"The tokens in {output / name} are not those of the clips: only "
-        f"{100 * checks[name].equal_share:.2f}% agree with tokens made anew. "
-        "Delete the folder and run the same command again."
-      )
-  _write_summary(output, facts, sources, checks)
+  with _owned(output):
+    _check_output(output, keys, facts)
+    checks = {}
+    for name, source in sources.items():
+      tokens = _tokenize(magvit, source, output / name, keys[name])
+      checks[name] = _check(magvit, source, tokens)
+      if checks[name].equal_share < _LEAST_EQUAL:
+        raise DataError(
+          f"The tokens in {output / name} are not those of the clips: only "
+          f"{100 * checks[name].equal_share:.2f}% agree with tokens made anew. "
+          "Delete the folder and run the same command again."
+        )
+    _write_summary(output, facts, sources, checks)
   return checks
+
+
+@contextlib.contextmanager
+def _owned(output: pathlib.Path) -> Iterator[None]:
+  """Makes the folder, this process's own meanwhile."""
+  if output.exists() and not output.is_dir():
+    raise UserError(f"--output={output} is a file; name a folder.")
+  with contextlib.ExitStack() as stack:
+    try:
+      output.mkdir(parents=True, exist_ok=True)
+      lock = folder_lock.held(output / folder_lock.LOCK_NAME, logging.info)
+      stack.enter_context(lock)
+    except folder_lock.InUseError as error:
+      raise UserError(
+        f"--output={output} is in use by {error.owner or 'another process'}. "
+        "Wait until it has ended, or name another folder."
+      ) from error
+    except OSError as error:
+      raise write_errors.WriteError(output, error) from error
+    yield
 
 
 def _key(magvit: Magvit, split: dict[str, Any]) -> str:
@@ -147,8 +171,6 @@ def _check_output(
   output: pathlib.Path, keys: dict[str, str], facts: dict[str, Any]
 ) -> None:
   """Raises UserError where tokens of something else would be lost, or named."""
-  if output.exists() and not output.is_dir():
-    raise UserError(f"--output={output} is a file; name a folder.")
   for name, key in keys.items():
     folder = output / name
     if not folder.exists() or not any(folder.iterdir()):

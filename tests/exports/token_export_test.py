@@ -12,6 +12,7 @@ import shrunk
 
 from data_gen import generate
 from data_gen.errors import DataError
+from data_gen.files import folder_lock
 from data_gen.records import shards
 from data_gen.records.features import Feature
 from data_gen.records.records import decode_scene
@@ -175,6 +176,17 @@ def test_a_split_without_clips_is_told(magvit, tmp_path):
       magvit, tmp_path / "data", tmp_path / "tokens", ["test"]
     )
   assert not (tmp_path / "tokens").exists()
+
+
+def test_two_exports_do_not_write_into_one_folder(export, tmp_path):
+  folder = tmp_path / "tokens"
+  folder.mkdir()
+  with (
+    folder_lock.held(folder / folder_lock.LOCK_NAME),
+    pytest.raises(UserError, match=r"in use by process \d+"),
+  ):
+    export()
+  assert not list(folder.iterdir())
 
 
 def test_the_check_finds_tokens_of_other_clips(export, monkeypatch):
