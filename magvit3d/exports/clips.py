@@ -157,9 +157,11 @@ def _rig(magvit: Magvit, camera_rig: str | None) -> Rig | None:
   """Cameras of the scenes to make; None for single clips."""
   if not magvit.trained.sees_views or camera_rig is None:
     return user_scenes.read_rig_of(magvit.trained, None)
+  data = magvit.trained.data or {}
+  lens = {name: data[name] for name in ("field_of_view",) if name in data}
   with as_user_errors(ValueError):
     options = DatasetOptions(
-      camera_rig=camera_rig, image_size=magvit.trained.image_size
+      camera_rig=camera_rig, image_size=magvit.trained.image_size, **lens
     )
   cameras = rigs.make_rig(options, "test", np.random.default_rng(0))
   return user_scenes.read_rig_of(magvit.trained, cameras)
