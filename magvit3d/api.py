@@ -23,6 +23,7 @@ from jaxtyping import Bool
 from data_gen.files import user_paths
 from magvit3d.errors import UserError
 from magvit3d.inference import (
+  camera_rigs,
   class_choices,
   finished_run,
   sampling,
@@ -56,8 +57,7 @@ class Magvit:
 
   @in_own_types
   def __init__(self, trained: TrainedNetworks, *, batch_size: int = BATCH_SIZE):
-    if batch_size < 1:
-      raise UserError(f"batch_size={batch_size} must be 1 or more.")
+    sampling.check_count("batch_size", batch_size)
     self.trained = trained
     self.networks = ClipNetworks(trained, batch_size)
 
@@ -272,8 +272,7 @@ class Magvit:
     self, shape: str | None, motion: str | None, num: int, seed: int
   ) -> np.ndarray:
     """Draws `num` classes of a shape and a motion, either of which is open."""
-    if num < 1:
-      raise UserError(f"num={num} must be 1 or more.")
+    sampling.check_count("num", num)
     sampling.check_seed(seed)
     found = class_choices.matching_labels(self.class_names, shape, motion)
     return np.random.default_rng(seed).choice(found, num)
@@ -306,11 +305,14 @@ class Magvit:
       shape: Told to a run whose task knows classes.
       motion: The same.
     """
-    views = tuple(given_views)
+    views = camera_rigs.view_numbers(given_views)
     kind = "view_frame_prediction" if views else "frame_prediction"
     task = self._find(kind, "predict")
-    count = given_frames or self.sampler.trained_frames(task)
-    if not 0 < count < self.clip_shape[0] or given_frames == 0:
+    count = given_frames
+    if count is None:
+      count = self.sampler.trained_frames(task)
+    sampling.check_count("given_frames", count)
+    if count >= self.clip_shape[0]:
       raise UserError(
         f"given_frames={given_frames} must be from 1 to "
         f"{self.clip_shape[0] - 1}, as clips have {self.clip_shape[0]} frames."
@@ -359,10 +361,11 @@ class Magvit:
       (v, t, h, w, 3) or (n, v, t, h, w, 3); given views as they were.
     """
     task = self._find("view_prediction", "predict_views")
+    views = camera_rigs.view_numbers(given_views)
     given = user_scenes.read_scenes(
-      self.trained, video, cameras, given_views=given_views
+      self.trained, video, cameras, given_views=views
     )
-    views = given.check_given_views(given_views)
+    views = given.check_given_views(views)
     labels = self._labels(shape, motion, given.count)
     scenes = given.with_all_views(views)
     sample = self.sampler.sample(
@@ -401,6 +404,7 @@ class Magvit:
       shape: Told to a run whose task knows classes.
       motion: The same.
     """
+    video = user_videos.without_holes(video, mask)
     scenes = user_scenes.read_scenes(self.trained, video, cameras)
     is_hole = scenes.read_mask(mask)
     labels = self._labels(shape, motion, scenes.count)

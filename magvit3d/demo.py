@@ -67,12 +67,18 @@ def _show(flags: argparse.Namespace) -> None:
     output = pathlib.Path("magvit3d_demo") / f"{model.name}_{seed}"
   print(f"{flags.model}, --seed={seed}", flush=True)
 
+  from magvit3d.errors import UserError
   from magvit3d.exports import demo_run, picture_grid
   from magvit3d.files import new_folder
 
   demo_run.check(model, seed)
   new_folder.check(output)
   if flags.picture is not None:
+    if output.resolve() in flags.picture.resolve().parents:
+      raise UserError(
+        f"--picture={flags.picture} lies in the folder of the page, {output}, "
+        "which comes into being whole. Name a place beside it."
+      )
     picture_grid.check(flags.picture)
   with new_folder.written_whole(output) as folder:
     lines = demo_run.run(model, seed, folder, flags.picture)

@@ -121,6 +121,25 @@ def find_runs(folder: pathlib.Path) -> list[pathlib.Path]:
   return runs
 
 
+def _find_all(folders: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+  """The runs of several folders.
+
+  What is there and no run is passed over where another one is: `runs/*` names
+  pages and sweeps, too.
+  """
+  runs, problems = [], []
+  for folder in folders:
+    try:
+      runs += find_runs(folder)
+    except ValueError as error:
+      if not folder.exists():
+        raise
+      problems.append(error)
+  if not runs:
+    raise problems[0]
+  return runs
+
+
 def read_run(folder: pathlib.Path, now_s: float) -> RunSummary:
   """Returns how a run is at `now_s`, seconds since 1970."""
   name = str(folder)
@@ -272,7 +291,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   options = parser.parse_args(arguments)
   terminal.set_up()
   try:
-    folders = [run for folder in options.folders for run in find_runs(folder)]
+    folders = _find_all(options.folders)
   except (ValueError, OSError) as error:
     print(f"Error: {error}", file=sys.stderr)
     return 2

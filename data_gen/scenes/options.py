@@ -201,7 +201,7 @@ class DatasetOptions(ShardPlan):
       raise ValueError("--output_dir is empty: name a folder for the shards.")
     check_choice("preset", self.preset, tuple(schema.PRESETS))
     self._settle_phyworld()
-    check_choice("file_format", self.file_format, FILE_FORMATS)
+    self._check_file_format()
     self._check_splits()
     self._check_objects()
     self._check_cameras()
@@ -218,6 +218,22 @@ class DatasetOptions(ShardPlan):
     if self.is_phyworld:
       for name, value in phyworld_flags.OWN.items():
         object.__setattr__(self, name, value)
+
+  def _check_file_format(self) -> None:
+    check_choice("file_format", self.file_format, FILE_FORMATS)
+    if self.file_format != "npz":
+      return
+    for name, is_asked in (
+      ("depths", self.depths),
+      ("flows", self.flows),
+      ("violations", self.has_violations),
+      ("moving_cameras", self.has_camera_path),
+    ):
+      if is_asked:
+        raise ValueError(
+          f"--file_format=npz has no arrays for what --{name} adds: use "
+          "tfrecord or array_record."
+        )
 
   def _check_splits(self) -> None:
     for split in schema.SPLITS:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import math
 import pathlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -195,5 +196,16 @@ def write_scores(
     "confusions": confusions,
     "plots": plots,
   }
-  text = json.dumps(content, indent=2) + "\n"
+  text = json.dumps(_as_json(content), indent=2, allow_nan=False) + "\n"
   atomic_file.write_text(folder / SCORES_NAME, text)
+
+
+def _as_json(content: Any) -> Any:
+  """What JSON can hold: null stands for numbers that are not finite."""
+  if isinstance(content, float):
+    return content if math.isfinite(content) else None
+  if isinstance(content, Mapping):
+    return {key: _as_json(value) for key, value in content.items()}
+  if isinstance(content, list | tuple):
+    return [_as_json(value) for value in content]
+  return content

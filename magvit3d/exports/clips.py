@@ -101,8 +101,14 @@ def _check_choices(magvit: Magvit, index: int, choices: Choices) -> None:
     )
   condition = task.condition
   is_prediction = condition is not None and condition.kind == "frame_prediction"
-  if choices.given_frames is not None and not is_prediction:
+  given, total = choices.given_frames, magvit.clip_shape[0]
+  if given is not None and not is_prediction:
     raise UserError(f"--given_frames is for frame prediction, not {task.name}.")
+  if given is not None and not 0 < given < total:
+    raise UserError(
+      f"--given_frames={given} must be from 1 to {total - 1}, as clips have "
+      f"{total} frames."
+    )
   if choices.given_views is not None and not task.num_given_views:
     raise UserError(
       f"--given_views is for tasks that give whole views, not {task.name}."
@@ -151,9 +157,11 @@ def _rig(magvit: Magvit, camera_rig: str | None) -> Rig | None:
   """Cameras of the scenes to make; None for single clips."""
   if not magvit.trained.sees_views or camera_rig is None:
     return user_scenes.read_rig_of(magvit.trained, None)
+  data = magvit.trained.data or {}
+  lens = {name: data[name] for name in ("field_of_view",) if name in data}
   with as_user_errors(ValueError):
     options = DatasetOptions(
-      camera_rig=camera_rig, image_size=magvit.trained.image_size
+      camera_rig=camera_rig, image_size=magvit.trained.image_size, **lens
     )
   cameras = rigs.make_rig(options, "test", np.random.default_rng(0))
   return user_scenes.read_rig_of(magvit.trained, cameras)

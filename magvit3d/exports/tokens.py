@@ -5,19 +5,22 @@ A folder has one folder a split, with the records of `data.token_records`, and
 
   splits           clips and result of the check, by split
   tokenizer        SHA-256 of its parameters
-  codebook_size, latent_shape, clip_shape, frame_stride, class_names
+  codebook_size, latent_shape, clip_shape, frame_stride
+  class_names      of the data set, by `label` of a record
   tasks            what `cond_tokens` of a record are of, in order
 """
 
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
+from absl import logging
 
 from data_gen.errors import DataError
-from data_gen.files import json_files
+from data_gen.files import folder_lock, json_files
 from data_gen.records.scene_source import read_manifest
 from magvit3d.api import Magvit
 from magvit3d.checkpoints import identity
@@ -28,6 +31,7 @@ from magvit3d.errors import UserError
 from magvit3d.evaluation import image_metrics, tokenizer_scores
 from magvit3d.evaluation.transformer_scores import make_tokenize
 from magvit3d.exports import real_clips
+from magvit3d.files import write_errors
 from magvit3d.parallel import sharding
 from magvit3d.run import record, token_cache
 
@@ -98,20 +102,47 @@ def export(
   sources = {
     name: real_clips.open_clips(data, name, magvit.trained) for name in chosen
   }
+  empty = [name for name, source in sources.items() if not len(source)]
+  if empty:
+    raise UserError(
+      f"--splits: {data} has no clips in {', '.join(empty)}. Leave it out."
+    )
   keys = {name: _key(magvit, manifest["splits"][name]) for name in chosen}
-  _check_output(output, keys)
-  checks = {}
-  for name, source in sources.items():
-    tokens = _tokenize(magvit, source, output / name, keys[name])
-    checks[name] = _check(magvit, source, tokens)
-    if checks[name].equal_share < _LEAST_EQUAL:
-      raise DataError(
-        f"The tokens in {output / name} are not those of the clips: only "
-        f"{100 * checks[name].equal_share:.2f}% agree with tokens made anew. "
-        "Delete the folder and run the same command again."
-      )
-  _write_summary(magvit, output, sources, checks)
+  facts = _facts(magvit, tuple(manifest["class_names"]))
+  with _owned(output):
+    _check_output(output, keys, facts)
+    checks = {}
+    for name, source in sources.items():
+      tokens = _tokenize(magvit, source, output / name, keys[name])
+      checks[name] = _check(magvit, source, tokens)
+      if checks[name].equal_share < _LEAST_EQUAL:
+        raise DataError(
+          f"The tokens in {output / name} are not those of the clips: only "
+          f"{100 * checks[name].equal_share:.2f}% agree with tokens made anew. "
+          "Delete the folder and run the same command again."
+        )
+    _write_summary(output, facts, sources, checks)
   return checks
+
+
+@contextlib.contextmanager
+def _owned(output: pathlib.Path) -> Iterator[None]:
+  """Makes the folder, this process's own meanwhile."""
+  if output.exists() and not output.is_dir():
+    raise UserError(f"--output={output} is a file; name a folder.")
+  with contextlib.ExitStack() as stack:
+    try:
+      output.mkdir(parents=True, exist_ok=True)
+      lock = folder_lock.held(output / folder_lock.LOCK_NAME, logging.info)
+      stack.enter_context(lock)
+    except folder_lock.InUseError as error:
+      raise UserError(
+        f"--output={output} is in use by {error.owner or 'another process'}. "
+        "Wait until it has ended, or name another folder."
+      ) from error
+    except OSError as error:
+      raise write_errors.WriteError(output, error) from error
+    yield
 
 
 def _key(magvit: Magvit, split: dict[str, Any]) -> str:
@@ -122,10 +153,24 @@ def _key(magvit: Magvit, split: dict[str, Any]) -> str:
   )
 
 
-def _check_output(output: pathlib.Path, keys: dict[str, str]) -> None:
-  """Raises UserError where tokens of something else would be lost."""
-  if output.exists() and not output.is_dir():
-    raise UserError(f"--output={output} is a file; name a folder.")
+def _facts(magvit: Magvit, class_names: Sequence[str]) -> dict[str, Any]:
+  """What dataset.json says of all splits alike."""
+  trained = magvit.trained
+  return {
+    "tokenizer": identity.fingerprint(trained.tokenizer_params),
+    "codebook_size": magvit.codebook_size,
+    "latent_shape": list(magvit.latent_shape),
+    "clip_shape": list(magvit.clip_shape),
+    "frame_stride": trained.frame_stride,
+    "class_names": list(class_names),
+    "tasks": [task.name for task in trained.model.tasks],
+  }
+
+
+def _check_output(
+  output: pathlib.Path, keys: dict[str, str], facts: dict[str, Any]
+) -> None:
+  """Raises UserError where tokens of something else would be lost, or named."""
   for name, key in keys.items():
     folder = output / name
     if not folder.exists() or not any(folder.iterdir()):
@@ -138,6 +183,15 @@ def _check_output(output: pathlib.Path, keys: dict[str, str]) -> None:
         f"{folder} holds something else than these tokens, such as those of "
         "another tokenizer or data set. Name another --output, or delete it."
       )
+  summary = _read_summary(output / SUMMARY_NAME)
+  others = summary.get("splits", {}).keys() - keys.keys()
+  differing = [name for name in facts if summary.get(name) != facts[name]]
+  if others and differing:
+    raise UserError(
+      f"{output / SUMMARY_NAME} would no longer be true of "
+      f"{', '.join(sorted(others))}: {', '.join(differing)} would be another. "
+      "Name another --output, or delete the folder."
+    )
 
 
 def _tokenize(
@@ -187,39 +241,28 @@ def _check(magvit: Magvit, source: ClipSource, tokens: TokenSource) -> Check:
 
 
 def _write_summary(
-  magvit: Magvit,
   output: pathlib.Path,
+  facts: dict[str, Any],
   sources: dict[str, ClipSource],
   checks: dict[str, Check],
 ) -> None:
-  trained = magvit.trained
-  splits = _read_splits(output / SUMMARY_NAME)
+  splits = _read_summary(output / SUMMARY_NAME).get("splits", {})
   splits |= {
     name: {"num_clips": len(source), "check": dataclasses.asdict(checks[name])}
     for name, source in sources.items()
   }
-  content = {
-    "splits": splits,
-    "tokenizer": identity.fingerprint(trained.tokenizer_params),
-    "codebook_size": magvit.codebook_size,
-    "latent_shape": list(magvit.latent_shape),
-    "clip_shape": list(magvit.clip_shape),
-    "frame_stride": trained.frame_stride,
-    "class_names": list(trained.class_names),
-    "tasks": [task.name for task in trained.model.tasks],
-  }
-  record.write_json(output / SUMMARY_NAME, content)
+  record.write_json(output / SUMMARY_NAME, {"splits": splits, **facts})
 
 
 class _Summary(TypedDict):
-  """What is kept of an earlier dataset.json."""
+  """What must be in an earlier dataset.json."""
 
   splits: dict[str, Any]
 
 
-def _read_splits(path: pathlib.Path) -> dict[str, Any]:
-  """What an earlier summary says; nothing if it cannot be read."""
+def _read_summary(path: pathlib.Path) -> dict[str, Any]:
+  """An earlier summary; nothing if it cannot be read."""
   try:
-    return json_files.read(path, _Summary)["splits"]
+    return json_files.read(path, _Summary)
   except (OSError, json_files.JsonError):
     return {}

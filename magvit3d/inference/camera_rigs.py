@@ -1,6 +1,7 @@
 """The cameras of scenes: a user's, or the rig that a run was trained on."""
 
 import dataclasses
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -134,6 +135,20 @@ def _read_array(cameras: Any, name: str, columns: int) -> np.ndarray:
 def _describe(shape: Sequence[int]) -> str:
   scenes = f"{shape[0]} scenes with " if len(shape) > 1 else ""
   return f"{scenes}{shape[-1]} cameras"
+
+
+def view_numbers(given_views: Any) -> tuple[int, ...]:
+  """Returns the numbers of views that are given, as a user says them.
+
+  Raises:
+    UserError: They are no whole numbers.
+  """
+  try:
+    return tuple(operator.index(view) for view in given_views)
+  except TypeError as error:
+    raise UserError(
+      f"given_views={given_views!r} must be numbers of cameras, such as (0,)."
+    ) from error
 
 
 def check_given_views(

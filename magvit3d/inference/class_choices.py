@@ -18,12 +18,14 @@ def matching_labels(
   Args:
     class_names: By label. A name such as 'cone_helical' is a shape and a
       motion; footage has names of its own, all of which are the shape.
-    shape: Of the object.
+    shape: Of the object, or the name of a class.
     motion: Of the object.
 
   Raises:
     UserError: No class has them; the message lists those there are.
   """
+  if motion is None and shape in class_names:
+    return np.array([class_names.index(shape)], np.int32)
   pairs = [_split(name) for name in class_names]
   for field, place, wanted in (("shape", 0, shape), ("motion", 1, motion)):
     known = dict.fromkeys(pair[place] for pair in pairs)

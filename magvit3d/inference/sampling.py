@@ -176,8 +176,8 @@ class TaskSampler:
       num_draws: The same.
     """
     check_seed(seed)
-    if num_draws is not None and num_draws < 1:
-      raise UserError(f"num_draws={num_draws} must be 1 or more, or None.")
+    if num_draws is not None:
+      check_count("num_draws", num_draws)
     has_class = bool(np.any(labels != self.no_class))
     task_index = surprise.asked_task(self._model.tasks, has_class)
     if task_index is None:
@@ -325,8 +325,19 @@ def cells_without_hole(
 
 def check_seed(seed: int) -> None:
   """Raises UserError unless a seed can be one."""
-  is_integer = isinstance(seed, int | np.integer) and seed is not True
-  if not is_integer or not 0 <= seed <= MAX_SEED:
+  if not _is_whole(seed) or not 0 <= seed <= MAX_SEED:
     raise UserError(
       f"seed={seed!r} must be a whole number from 0 to {MAX_SEED}."
     )
+
+
+def check_count(name: str, count: int) -> None:
+  """Raises UserError unless an argument can be a number of things."""
+  if not _is_whole(count):
+    raise UserError(f"{name}={count!r} must be a whole number.")
+  if count < 1:
+    raise UserError(f"{name}={count} must be 1 or more.")
+
+
+def _is_whole(number: object) -> bool:
+  return isinstance(number, int | np.integer) and not isinstance(number, bool)

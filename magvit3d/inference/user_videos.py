@@ -47,7 +47,7 @@ def read_videos(
   Raises:
     UserError: Shape, type or values are others.
   """
-  array = np.asarray(video)
+  array = _as_array("The video", video)
   t, h, w, c = clip_shape
   frames = f"{t}" if least_frames in (None, t) else f"{least_frames} to {t}"
   least = t if least_frames is None else least_frames
@@ -104,7 +104,7 @@ def read_views(
   Raises:
     UserError: Shape, type or values are others.
   """
-  array = np.asarray(video)
+  array = _as_array("The video", video)
   if array.ndim not in (5, 6) or array.shape[-5] != count:
     t, h, w, c = clip_shape
     raise UserError(
@@ -118,13 +118,30 @@ def read_views(
   return dataclasses.replace(videos, is_single=array.ndim == 5)
 
 
+def without_holes(video: Any, mask: Any) -> Any:
+  """Returns a video whose holes are black, whatever values were in them.
+
+  Where the mask does not fit it, the video as it is: `read_mask` tells.
+  """
+  array, is_hole = _as_array("The video", video), _as_array("The mask", mask)
+  fits = array.shape[:-1][-is_hole.ndim :] == is_hole.shape
+  if is_hole.dtype != np.bool_ or not is_hole.ndim or not fits:
+    return video
+  return np.where(is_hole[..., None], array.dtype.type(0), array)
+
+
 def to_pixels(clips: Float[np.ndarray, "..."], dtype: Any) -> np.ndarray:
   """Returns clips in [0, 1] as `dtype`: uint8, rounded, or a float type.
 
   Raises:
     UserError: It is neither.
   """
-  dtype = np.dtype(dtype)
+  try:
+    dtype = np.dtype(dtype)
+  except TypeError as error:
+    raise UserError(
+      f"dtype={dtype!r} is no type ({error}); expected uint8 or floats."
+    ) from error
   if dtype == np.uint8:
     return np.rint(clips * 255).astype(np.uint8)
   if not jnp.issubdtype(dtype, jnp.floating):
@@ -142,7 +159,7 @@ def read_tokens(
   Raises:
     UserError: Shape, type or values are others.
   """
-  array, grid = np.asarray(tokens), tuple(latent_shape)
+  array, grid = _as_array("The tokens", tokens), tuple(latent_shape)
   if array.ndim not in (3, 4) or array.shape[-3:] != grid or not array.size:
     raise UserError(
       f"The tokens have the shape {array.shape}; expected {grid}, or a batch "
@@ -172,7 +189,7 @@ def read_mask(
   Raises:
     UserError: Shape or type are others, or no pixel of a clip is given.
   """
-  array = np.asarray(mask)
+  array = _as_array("The mask", mask)
   if array.shape not in (shape, shape[1:]):
     raise UserError(
       f"The mask has the shape {array.shape}; expected {shape[1:]}, True where "
@@ -187,3 +204,15 @@ def read_mask(
       "generate for whole clips, predict_views for whole views."
     )
   return array
+
+
+def _as_array(name: str, values: Any) -> np.ndarray:
+  """What NumPy makes of an argument.
+
+  Raises:
+    UserError: Its rows are of several lengths.
+  """
+  try:
+    return np.asarray(values)
+  except ValueError as error:
+    raise UserError(f"{name} is no array ({error}).") from error

@@ -66,16 +66,19 @@ def write(path: pathlib.Path, scenes: Sequence[RecordedScene]) -> None:
   import rerun as rr
 
   temporary_files.remove_left_beside(path)
-  temporary = temporary_files.beside(path)
   recording = rr.RecordingStream("magvit3d")
-  recording.save(temporary, _blueprint(scenes))
+  # Not to a file: where the disk is full, the package waits for ever, or ends
+  # the file early and says nothing.
+  memory = recording.memory_recording()
+  recording.send_blueprint(_blueprint(scenes))
   for scene in scenes:
     recording.log(scene.name, rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
     _log_cameras(recording, scene)
     _log_videos(recording, scene)
     _log_paths(recording, scene)
+  content = memory.drain_as_bytes()
   recording.disconnect()
-  atomic_file.replace(temporary, path)
+  atomic_file.write_bytes(path, content)
 
 
 def _log_cameras(recording, scene: RecordedScene) -> None:

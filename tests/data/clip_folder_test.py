@@ -141,6 +141,16 @@ def test_different_sizes_need_a_common_one(tmp_path):
   assert _open(tmp_path, image_size=8)[:].shape == (2, 4, 8, 8, 3)
 
 
+def test_no_frame_is_scaled_unasked(tmp_path):
+  _write_frames(tmp_path / "a", [*_frames(3), *_frames(1, 8)])
+  clips = _open(tmp_path)
+  with pytest.raises(
+    DataError, match=r"frame_4\.png has 8 .* frames 16\. Give"
+  ):
+    clips[:]
+  assert _open(tmp_path, image_size=8)[:].shape == (1, 4, 8, 8, 3)
+
+
 @pytest.mark.usefixtures("failed_reads_collected")
 def test_all_damaged_files_are_named_at_once(tmp_path):
   for name in ("a.gif", "b.webp", "c.mp4"):

@@ -68,6 +68,12 @@ def test_one_scene_has_no_interval():
   assert numbers == {"mean": 4.0, "low": None, "high": None}
 
 
+def test_one_scene_with_a_value_has_no_interval():
+  """As of positions, where the object was found in one scene alone."""
+  numbers = _summarise([np.nan, 4.0, np.nan])[0].scores["ade"]
+  assert numbers == {"mean": 4.0, "low": None, "high": None}
+
+
 def test_groups_are_in_the_data_sets_order_and_have_their_own_means():
   lines = _summarise([1.0, 10.0, 3.0, 20.0])
   groups = [(line.group, line.value, line.n) for line in lines[::3]]

@@ -50,6 +50,23 @@ def test_what_is_not_finite_stays_so():
   assert again.split is again.n is None
 
 
+def test_a_file_of_scores_is_json_to_all_readers(tmp_path):
+  """NaN is none: jq and browsers do not read it."""
+  row = Row.of("all", "model", [math.nan, Cell(1.0, 0.5, math.inf)])
+  columns = (Column("ratio", "", "lower"), Column("ADE", "m", "lower"))
+  table = Table("T", "", "test", 1, columns, (row,))
+  results.write_scores(tmp_path, {"facts": (math.nan, 1)}, [table])
+
+  def refuse(text):
+    raise AssertionError(text)
+
+  text = (tmp_path / "scores.json").read_text()
+  content = json.loads(text, parse_constant=refuse)
+  assert content["facts"] == [None, 1]
+  cells = content["tables"][0]["rows"][0]["cells"]
+  assert cells == [None, {"value": 1.0, "low": 0.5, "high": None}]
+
+
 def test_directions_are_of_the_column_or_of_the_row():
   ade, _, tokens, generated = _TABLE.columns
   _, copy, floor = _TABLE.rows

@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 import shrunk
 
+from data_gen import generate
 from data_gen.errors import DataError
+from data_gen.files import folder_lock
 from data_gen.records import shards
 from data_gen.records.features import Feature
 from data_gen.records.records import decode_scene
 from data_gen.records.scene_source import SceneSource
 from data_gen.records.tfrecord import TFRecordSource
+from data_gen.scenes.options import DatasetOptions
 from magvit3d import tokenize
 from magvit3d.api import Magvit
 from magvit3d.cli import console, jax_setup
@@ -132,6 +135,58 @@ def test_tokens_of_something_else_stay(export, magvit, tmp_path):
   with pytest.raises(UserError, match="something else than these tokens"):
     export(Magvit(other))
   assert shrunk.read_times(tmp_path / "tokens") == before
+
+
+def test_labels_are_named_as_the_data_set_names_them(
+  export, magvit, trained_run, tmp_path
+):
+  names = SceneSource(trained_run / "data", "test").class_names
+  other = dataclasses.replace(magvit.trained, class_names=names[::-1])
+  export(Magvit(other))
+  content = json.loads((tmp_path / "tokens" / "dataset.json").read_text())
+  assert content["class_names"] == list(names)
+
+
+def test_splits_of_two_tokenizers_are_not_told_as_one(export, magvit, tmp_path):
+  export()
+  before = shrunk.read_times(tmp_path / "tokens")
+  params = jax.tree.map(lambda leaf: leaf + 1, magvit.trained.tokenizer_params)
+  other = dataclasses.replace(magvit.trained, tokenizer_params=params)
+  with pytest.raises(UserError, match="true of test: tokenizer would be"):
+    export(Magvit(other), splits=("validation",))
+  assert shrunk.read_times(tmp_path / "tokens") == before
+  export(splits=("validation",))
+
+
+def test_a_split_without_clips_is_told(magvit, tmp_path):
+  options = DatasetOptions(
+    output_dir=str(tmp_path / "data"),
+    num_frames=magvit.clip_shape[0],
+    image_size=magvit.clip_shape[1],
+    size_min=2.0,
+    num_train=1,
+    num_validation=0,
+    num_test=0,
+    num_workers=1,
+    preview=0,
+  )
+  generate.generate(options, log=lambda line: None)
+  with pytest.raises(UserError, match="has no clips in test"):
+    token_export.export(
+      magvit, tmp_path / "data", tmp_path / "tokens", ["test"]
+    )
+  assert not (tmp_path / "tokens").exists()
+
+
+def test_two_exports_do_not_write_into_one_folder(export, tmp_path):
+  folder = tmp_path / "tokens"
+  folder.mkdir()
+  with (
+    folder_lock.held(folder / folder_lock.LOCK_NAME),
+    pytest.raises(UserError, match=r"in use by process \d+"),
+  ):
+    export()
+  assert not list(folder.iterdir())
 
 
 def test_the_check_finds_tokens_of_other_clips(export, monkeypatch):

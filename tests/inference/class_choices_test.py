@@ -30,6 +30,12 @@ def test_other_names_are_shapes_alone():
     matching_labels(names, motion="up")
 
 
+def test_a_name_of_footage_may_look_like_a_pair():
+  names = ("pick_up", "pick", "put_down")
+  for label, name in enumerate(names):
+    np.testing.assert_array_equal(matching_labels(names, name), [label])
+
+
 def test_a_pair_that_does_not_exist_is_told():
   with pytest.raises(
     UserError, match=r"is no class.*cube_linear, cone_helical"

@@ -53,6 +53,18 @@ def test_without_cameras_there_are_videos(tmp_path):
   assert not any("Pinhole" in name for name in found)
 
 
+def test_a_full_disk_is_told_and_leaves_no_half(tmp_path):
+  resource = pytest.importorskip("resource")
+  before = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (2**12, before[1]))
+  try:
+    with pytest.raises(OSError, match=r"a\.rrd cannot be written"):
+      _write(tmp_path / "a.rrd", _scene("scene_7"))
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+  assert not list(tmp_path.iterdir())
+
+
 def test_without_the_package_it_says_what_to_install(monkeypatch):
   monkeypatch.setitem(sys.modules, "rerun", None)
   with pytest.raises(UserError, match=r"pip install 'magvit3d\[rerun\]'"):

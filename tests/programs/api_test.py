@@ -227,6 +227,13 @@ def test_filled_holes_do_not_show_what_was_in_them(magvit, frames):
   )
 
 
+def test_holes_may_hold_what_is_no_colour(magvit, frames):
+  video, mask = frames[:2] / np.float32(255), _hole(magvit)
+  made = magvit.inpaint(video, mask)
+  video[:, mask] = np.nan
+  np.testing.assert_array_equal(magvit.inpaint(video, mask), made)
+
+
 def test_without_a_task_for_holes_the_other_tokens_are_kept(magvit, frames):
   is_hole = np.stack([_hole(magvit), ~_hole(magvit)])
   clips = frames[:2] / np.float32(255)
@@ -349,12 +356,17 @@ def _video(*shape, dtype=np.uint8, value=0):
       lambda m: m.generate(motion="up"),
       ["motion='up'", "linear, circular, helical, parabolic"],
     ),
+    (lambda m: m.tokenize([[0], [0, 0]]), ["The video is no array"]),
     (lambda m: m.generate(num=0), ["num=0"]),
+    (lambda m: m.generate(num=True), ["num=True must be a whole number"]),
     (lambda m: Magvit(m.trained, batch_size=0), ["batch_size=0"]),
+    (lambda m: Magvit(m.trained, batch_size=True), ["batch_size=True"]),
     (lambda m: m.generate(seed=-1), ["seed=-1"]),
     (lambda m: m.generate(dtype="int8"), ["int8"]),
+    (lambda m: m.generate(dtype="pixels"), ["dtype='pixels' is no type"]),
     (lambda m: m.predict(_video(8, 24, 24, 3), 8), ["given_frames=8", "to 7"]),
     (lambda m: m.predict(_video(8, 24, 24, 3), 0), ["given_frames=0"]),
+    (lambda m: m.predict(_video(8, 24, 24, 3), True), ["given_frames=True"]),
     (
       lambda m: m.predict(_video(3, 24, 24, 3), 4),
       ["(3, 24, 24, 3)", "(4 to 8, 24, 24, 3)"],

@@ -167,6 +167,10 @@ def test_bad_input_is_one_sentence_that_names_the_flag(model, call, tmp_path):
   for arguments, texts in (
     (["--model=huge", output], ["--model: 'huge' is no folder"]),
     ([model_flag, "--seed=-1", output], ["--seed=-1 must be from 0 to"]),
+    (
+      [model_flag, output, f"--picture={tmp_path / 'out' / 'demo.webp'}"],
+      ["--picture=", "lies in the folder of the page", "beside it"],
+    ),
     ([model_flag, "--seed=2147483648", output], ["--seed=2147483648"]),
     ([model_flag, f"--output={tmp_path / 'full'}"], ["--output", "exists"]),
     (

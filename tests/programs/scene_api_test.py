@@ -11,7 +11,7 @@ from data_gen.rendering import cameras as rigs
 from magvit3d.api import Magvit
 from magvit3d.errors import UserError
 from magvit3d.inference import user_scenes
-from magvit3d.inference.camera_rigs import read_rig
+from magvit3d.inference.camera_rigs import read_rig, view_numbers
 from magvit3d.inference.sampling import cells_without_hole
 
 
@@ -271,6 +271,13 @@ def test_cameras_of_a_rig_with_more_than_are_seen_are_evenly_apart(magvit):
   # Given as such, they keep their numbers.
   again = read_rig(trained, found.of_scenes(2))
   np.testing.assert_array_equal(again.views, [0, 2, 4])
+
+
+def test_views_are_told_by_numbers():
+  assert view_numbers(np.array([2, 0])) == (2, 0)
+  for views in (0, "0", (0.5,), None):
+    with pytest.raises(UserError, match=r"given_views=.* must be numbers"):
+      view_numbers(views)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """`magvit3d.generate` and `magvit3d.tokenize` with a run that sees scenes."""
 
+import dataclasses
 import html.parser
 import json
 
@@ -15,6 +16,7 @@ from magvit3d import tokenize
 from magvit3d.api import Magvit
 from magvit3d.cli import console, jax_setup
 from magvit3d.data.token_records import TokenSource
+from magvit3d.exports import clips
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,14 @@ def test_new_scenes_have_the_cameras_of_the_run(run, magvit):
     assert f"{magvit.class_names[label]}, camera 2" in words
   with Image.open(folder / "clips.gif") as image:
     assert image.width >= 3 * 128
+
+
+def test_other_cameras_have_the_lens_of_the_runs_data(magvit):
+  data = dict(magvit.trained.data, field_of_view=60.0)
+  other = Magvit(dataclasses.replace(magvit.trained, data=data))
+  focal_px = 24 / 2 / np.tan(np.radians(30))
+  found = clips._rig(other, "ring:2").intrinsics
+  np.testing.assert_allclose(found[:, 0, 0], focal_px, rtol=1e-6)
 
 
 @pytest.mark.slow

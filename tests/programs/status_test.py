@@ -218,6 +218,18 @@ def test_what_is_no_run_is_an_error_of_the_call(tmp_path, capsys):
   assert caught.value.code == 2
 
 
+def test_other_things_beside_runs_are_passed_over(tmp_path, capsys):
+  """As `runs/*` names them; but not what is misspelt."""
+  _write(tmp_path / "a", "DONE")
+  (tmp_path / "comparison.html").write_text("")
+  (tmp_path / "notes").mkdir()
+  capsys.readouterr()
+  assert _main(*sorted(tmp_path.iterdir())) == 0
+  assert capsys.readouterr().out.count(str(tmp_path)) == 1
+  assert _main(tmp_path / "a", tmp_path / "b") == 2
+  assert f"{tmp_path / 'b'} is no folder" in capsys.readouterr().err
+
+
 def test_the_program_starts_without_jax(tmp_path):
   _write(tmp_path, "DONE")
   program = (

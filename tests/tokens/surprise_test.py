@@ -161,6 +161,7 @@ def test_scenes_are_asked_with_their_cameras(scenes_run):
   ("options", "text"),
   [
     ({"num_draws": 0}, "num_draws=0 must be 1 or more"),
+    ({"num_draws": True}, "num_draws=True must be a whole number"),
     ({"seed": -1}, "seed=-1 must be"),
     ({"shape": "cone"}, "leave the class open"),
     ({"cameras": 1}, "reads no cameras"),

@@ -76,6 +76,7 @@ class ClipFolder:
     if image_size is None:
       size = _common_size(videos, flag)
       framing = dataclasses.replace(framing, image_size=size)
+      videos = [_with_side(video, size) for video in videos]
     self.framing = framing
     self._clips = VideoClips(_Opened(videos, self.fingerprint), framing)
 
@@ -107,10 +108,12 @@ class FrameFolder:
 
   Attributes:
     paths: Of the frames, in their order.
+    side: Pixels that the shorter side of each must have; None: any.
   """
 
   paths: tuple[pathlib.Path, ...]
   label: int = 0
+  side: int | None = None
 
   @property
   def name(self) -> str:
@@ -123,10 +126,21 @@ class FrameFolder:
     return len(self.paths)
 
   def frames(self, numbers: np.ndarray) -> Iterator[Image.Image]:
-    """Yields frames as RGB; see `video_clips.Video`."""
+    """Yields frames as RGB; see `video_clips.Video`.
+
+    Raises:
+      DataError: A file is damaged, or has another size.
+    """
     for number in numbers:
       path = self.paths[number]
-      yield from image_folder.ImageFile(path, 0).frames(np.zeros(1, int))
+      for frame in image_folder.ImageFile(path, 0).frames(np.zeros(1, int)):
+        if self.side not in (None, min(frame.size)):
+          raise DataError(
+            f"{path} has {min(frame.size)} pixels at its shorter side, other "
+            f"frames {self.side}. Give --image_size, to which the largest "
+            "square in the middle of all is then scaled."
+          )
+        yield frame
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,6 +230,13 @@ def _open(path: pathlib.Path) -> Video:
   if path.suffix.lower() in ANIMATION_SUFFIXES:
     return AnimatedPicture(path)
   return video_files.VideoFile(path, 0)
+
+
+def _with_side(video: Video, side: int) -> Video:
+  """Returns a video whose frames must be of a size, where they may differ."""
+  if isinstance(video, FrameFolder):
+    return dataclasses.replace(video, side=side)
+  return video
 
 
 def _common_size(videos: list[Video], flag: str) -> int:

@@ -158,8 +158,9 @@ def _intervals(table: np.ndarray, seed: int) -> list[dict[str, float | None]]:
     means.append(_mean(table[rows], axis=1))
   tail = (1 - CONFIDENCE) / 2
   low, high = _quantiles(np.concatenate(means), (tail, 1 - tail))
-  if count < 2:  # One scene says nothing of the spread.
-    low, high = np.full((2, table.shape[1]), np.nan)
+  # One scene says nothing of the spread.
+  is_spread = (~np.isnan(table)).sum(0) > 1
+  low, high = (np.where(is_spread, end, np.nan) for end in (low, high))
   columns = zip(_mean(table, axis=0), low, high, strict=True)
   return [
     {

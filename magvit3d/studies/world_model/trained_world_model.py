@@ -25,7 +25,7 @@ from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 from magvit3d.inference import saved_state
 from magvit3d.inference.action_rollouts import ActionRollouts
-from magvit3d.inference.sampling import check_seed
+from magvit3d.inference.sampling import check_count, check_seed
 from magvit3d.parallel import sharding
 from magvit3d.parallel.number_types import in_own_types
 from magvit3d.run.data import RunData
@@ -74,8 +74,7 @@ class WorldModel:
     *,
     batch_size: int = 8,
   ):
-    if batch_size < 1:
-      raise UserError(f"batch_size={batch_size} must be 1 or more.")
+    check_count("batch_size", batch_size)
     self._data, self._params = training.data, params
     batch_size = sharding.divisible_batch_size(batch_size, mesh)
     self._rollouts = ActionRollouts(training.model, batch_size, mesh)

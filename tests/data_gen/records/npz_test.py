@@ -12,6 +12,9 @@ from data_gen.generate import generate
 from data_gen.records import npz
 from data_gen.records.scene_source import SceneSource
 from data_gen.scenes import scenes
+from data_gen.scenes.moving_cameras import MovingCameraOptions
+from data_gen.scenes.options import DatasetOptions
+from data_gen.scenes.violations import ViolationOptions
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +105,19 @@ def test_damage_is_found_in_its_array(options, tmp_path):
   assert f"masks, which starts at byte {start}" in npz.find_damage(path)
   path.write_bytes(data[:-100])
   assert "list of its arrays" in npz.find_damage(path)
+
+
+@pytest.mark.parametrize(
+  ("kind", "changes", "flag"),
+  [
+    (DatasetOptions, {"depths": True}, "--depths"),
+    (DatasetOptions, {"flows": True}, "--flows"),
+    (ViolationOptions, {}, "--violations"),
+    (MovingCameraOptions, {}, "--moving_cameras"),
+  ],
+)
+def test_what_has_no_array_is_not_asked_for(kind, changes, flag):
+  with pytest.raises(
+    ValueError, match=f"npz has no arrays for what {flag} adds"
+  ):
+    kind(output_dir="unused", file_format="npz", **changes)
