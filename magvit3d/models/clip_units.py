@@ -1,10 +1,11 @@
-"""Convolutions of clips, as extractors of features are made of."""
+"""Convolutions of clips: by oneDNN on CPUs, where it is."""
 
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from magvit3d.models import layers, onednn
@@ -41,12 +42,14 @@ class ClipConv(nn.Module):
   strides: tuple[int, int, int]
   use_bias: bool = False
   kernel_init: Callable = nn.initializers.he_normal()
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b s y x d"]:
     depth, *sides = self.kernel_size
     shape = (*sides, depth * x.shape[-1], self.filters)
     kernel = self.param("kernel", self.kernel_init, shape)
+    x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
     time_stride, *strides = self.strides
     around = (depth - 1) // 2, depth // 2
     if layers.uses_onednn(x, self.kernel_size):
@@ -65,6 +68,27 @@ class ClipConv(nn.Module):
       return x
     bias = self.param("bias", nn.initializers.zeros_init(), (self.filters,))
     return layers.add_bias(x, bias)
+
+
+class FrameConv(nn.Module):
+  """`nn.Conv` of stride 1 of each zero-padded frame, with its parameters."""
+
+  features: int
+  kernel_size: tuple[int, int]
+  dtype: DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t h w d"]:
+    conv = ClipConv(
+      self.features,
+      (1, *self.kernel_size),
+      (1, 1, 1),
+      use_bias=True,
+      kernel_init=nn.initializers.lecun_normal(),
+      dtype=self.dtype,
+    )
+    nn.share_scope(self, conv)
+    return conv(x)
 
 
 def _beside(x: Float[Array, "b t h w c"], around: tuple[int, int]) -> Array:

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from magvit3d.models.clip_units import FrameConv
+
 
 def to_cells(
   frames: Float[Array, "*b h w"], patch: int
@@ -29,6 +31,31 @@ def from_cells(
   *batch, y, x, _ = cells.shape
   frames = cells.reshape(*batch, y, x, patch, patch)
   return jnp.moveaxis(frames, -2, -3).reshape(*batch, y * patch, x * patch)
+
+
+class _Cell(nn.Module):
+  """`nn.ConvLSTMCell`, with its parameters.
+
+  XLA's convolutions are slow in loops on CPUs.
+  """
+
+  features: int
+  kernel_size: tuple[int, int]
+
+  @nn.compact
+  def __call__(
+    self, carry: tuple[Array, Array], x: Float[Array, "b y x c"]
+  ) -> tuple[tuple[Array, Array], Array]:
+    memory, hidden = carry
+    gates = jnp.zeros(())
+    for name, inputs in (("ih", x), ("hh", hidden)):
+      conv = FrameConv(4 * self.features, self.kernel_size, name=name)
+      gates += conv(inputs[:, None])[:, 0]
+    enter, new, stay, leave = jnp.split(gates, 4, axis=-1)
+    memory *= nn.sigmoid(stay + 1)
+    memory += nn.sigmoid(enter) * jnp.tanh(new)
+    hidden = nn.sigmoid(leave) * jnp.tanh(memory)
+    return (memory, hidden), hidden
 
 
 class _Step(nn.Module):
@@ -54,7 +81,7 @@ class _Step(nn.Module):
     kernel = (self.kernel_size, self.kernel_size)
     new_states = []
     for number, state in enumerate(states):
-      cell = nn.ConvLSTMCell(self.features, kernel, name=f"layer_{number}")
+      cell = _Cell(self.features, kernel, name=f"layer_{number}")
       state, x = cell(state, x)
       new_states.append(state)
     cells = nn.Conv(self.patch**2, (1, 1), name="pixels")(x)

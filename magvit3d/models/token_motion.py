@@ -15,6 +15,8 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from magvit3d.models.clip_units import FrameConv
+
 _PAST = 2  # Frames before, that the features of a frame and its past need.
 
 
@@ -90,7 +92,7 @@ class TokenFeatures(nn.Module):
     ids = jax.nn.one_hot(frames, self.num_ids, dtype=self.dtype) * is_there
     x = jnp.concatenate([ids[:, 1:], ids[:, :-1] * sees], axis=-1)
     x = nn.Dense(self.features, dtype=self.dtype, name="embed")(x)
-    x = nn.Conv(self.features, (3, 3), dtype=self.dtype, name="conv")(x)
+    x = FrameConv(self.features, (3, 3), self.dtype, name="conv")(x)
     x = nn.gelu(x, approximate=True)
     return x[:, 1:], x[:, :-1] * (is_there[:, 1:-1] & sees)
 
@@ -143,9 +145,7 @@ class MovedTokens(nn.Module):
     moved = move(before, kernels, self.radius)
     x = jnp.concatenate([x, features, before, moved], axis=-1)
     for number in range(self.num_layers):
-      x = nn.Conv(self.width, (3, 3), dtype=self.dtype, name=f"conv_{number}")(
-        x
-      )
+      x = FrameConv(self.width, (3, 3), self.dtype, name=f"conv_{number}")(x)
       x = nn.gelu(x, approximate=True)
     logits = nn.Dense(self.num_ids, dtype=self.dtype, name="logits")(x)
     return logits.astype(jnp.float32)
