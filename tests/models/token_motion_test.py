@@ -1,10 +1,14 @@
 """Convolutions around a transformer of patches: what they see and move."""
 
+import chex
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import small_world
 
+from magvit3d.models.clip_units import FrameConv
 from magvit3d.models.token_motion import (
   TokenFeatures,
   from_patches,
@@ -40,6 +44,32 @@ def test_tokens_come_from_where_their_kernels_point():
   wanted[:, :, :-1, :, :2] = features[:, :, 1:, :, :2]
   wanted[:, :, :, 1:, 2:] = features[:, :, :, :-1, 2:]
   np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_frames_are_convolved_as_by_flax(dtype):
+  theirs, ours = (kind(5, (3, 3), dtype=dtype) for kind in (nn.Conv, FrameConv))
+  keys = jax.random.split(jax.random.key(0), 3)
+  x = jax.random.normal(keys[0], (2, 3, 4, 6, 3))
+  params = theirs.init(keys[1], x)
+  # A bias that is not 0.
+  params = jax.tree.map(lambda leaf: leaf + 0.5, params)
+  chex.assert_trees_all_equal_shapes_and_dtypes(params, ours.init(keys[1], x))
+  weights = jax.random.normal(keys[2], (2, 3, 4, 6, 5))
+
+  def derivatives(network):
+    def total(params, x):
+      out = network.apply(params, x)
+      assert out.dtype == dtype
+      return (weights * out).sum()
+
+    return jax.jit(jax.value_and_grad(total, (0, 1)))(params, x)
+
+  # Of sums of 72 to 144 products of order 1, so many roundings at most.
+  scale = 144 * jnp.finfo(dtype).eps
+  chex.assert_trees_all_close(
+    derivatives(ours), derivatives(theirs), rtol=scale, atol=scale
+  )
 
 
 def _features(tokens, sees_past=None):
