@@ -123,7 +123,6 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
     data.num_train, data.num_validation, data.num_test = 1300, 32, 150
     data.image_size = 24
     config.world_model.motion.radius = 2
-    config.world_model.convlstm.num_steps = 500  # Which take as long.
   model = config.world_model
   model.num_layers = 3
   model.hidden_size = 128
