@@ -226,10 +226,10 @@ class RunNetworks:
         "--workdir, or name the --workdir where it is."
       )
     # A study's own tokenizer has a run of that stage alone.
-    chosen = self._config.document.get("stages", self._config.stages)
+    stages = self._config.document.get("stages", self._config.stages)
     return UserError(
       f"{self._workdir}/{stage} has no checkpoint: add {stage!r} to "
-      f"config.stages={chosen!r}."
+      f"config.stages={stages!r}."
     )
 
   def token_model(
