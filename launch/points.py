@@ -15,6 +15,7 @@ from typing import Any
 
 from magvit3d.cli import command_line
 from magvit3d.config.run import RunConfig
+from magvit3d.config.world_model import CAMERA
 from magvit3d.errors import UserError
 
 _MAX_NAME = 100  # Letters of a folder's name.
@@ -130,7 +131,10 @@ def _keys(config: RunConfig) -> dict[str, str]:
   if makes_data:
     if "data" not in stages:
       return {}
-    keys["data"] = _hash(given["data"])
+    model = config.world_model
+    moves_cameras = model is not None and model.action == CAMERA
+    content = [given["data"], CAMERA] if moves_cameras else given["data"]
+    keys["data"] = _hash(content)
   if "tokenizer" in stages:
     deciding = {k: v for k, v in given.items() if k not in _LATER}
     batch_size = config.evaluation and config.evaluation.batch_size

@@ -41,7 +41,13 @@ class End(TypedDict):
 
 
 def is_done(output: pathlib.Path, task: Task) -> bool:
-  """Returns whether all stages of a task are noted as done."""
+  """Returns whether all stages of a task are noted as done, by a run of it.
+
+  Stages may come from another task, done; only its own start, if what came fits
+  its config, writes config.json.
+  """
+  if not (output / task.name / "config.json").exists():
+    return False
   try:
     stages = json_files.read(output / task.name / "stages.json")
   except (OSError, ValueError):

@@ -84,6 +84,7 @@ def section(runs: Sequence[Run], swept: Mapping[str, Mapping[str, str]]) -> str:
 
 def _scores(runs: Sequence[Run]) -> list[_Score]:
   found: dict[tuple[str, str], _Score] = {}
+  several = _several_models(runs)
   for run in runs:
     for table in run.tables:
       row = next((row for row in table.rows if row.role == "model"), None)
@@ -92,12 +93,29 @@ def _scores(runs: Sequence[Run]) -> list[_Score]:
       ):
         direction = row and table.direction(column, row)
         if direction in _BETTER and is_finite(cell.value):
-          score = _Score(f"{table.title}: {column.heading}", direction, {})
-          place = found.setdefault((table.title, column.name), score)
+          title = table.title
+          if title in several and row:
+            title = f"{title}, {row.name}"
+          score = _Score(f"{title}: {column.heading}", direction, {})
+          place = found.setdefault((title, column.name), score)
           place.by_run[run.name] = float(cell.value)
   named = [found[place] for place in _HEADLINES if place in found]
   firsts = {title: score for (title, _), score in reversed(found.items())}
   return named or list(reversed(firsts.values()))
+
+
+def _several_models(runs: Sequence[Run]) -> set[str]:
+  """Titles of tables, but headlines, in which runs have several models.
+
+  Of these the name is told: a score of one is none of another.
+  """
+  names: dict[str, set[str]] = {}
+  for run in runs:
+    for table in run.tables:
+      models = [row.name for row in table.rows if row.role == "model"]
+      names.setdefault(table.title, set()).update(models)
+  headlines = {title for title, _ in _HEADLINES}
+  return {title for title in names if len(names[title]) > 1} - headlines
 
 
 def _figure(

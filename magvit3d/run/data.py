@@ -296,8 +296,15 @@ class RunData:
       return self._options().num_views
 
   def identity(self) -> dict[str, Any]:
-    """Returns what the data set was made with, and what clips leave out."""
-    return read_manifest(self.folder)["arguments"] | self.cut()
+    """Returns what the data set was made with, and what clips leave out.
+
+    Of the run's own that are gone, what they will be made with again.
+    """
+    is_there = (self.folder / schema.MANIFEST_NAME).exists()
+    if is_there or self.is_given:
+      return read_manifest(self.folder)["arguments"] | self.cut()
+    with as_user_errors(ValueError):
+      return check_options(self._options())["arguments"] | self.cut()
 
   def cut(self) -> dict[str, int]:
     """Returns which frames the clips have; nothing if they have all."""

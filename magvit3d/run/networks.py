@@ -225,9 +225,11 @@ class RunNetworks:
         f"{self._workdir / stage} has no checkpoint. Train it in this "
         "--workdir, or name the --workdir where it is."
       )
+    # A study's own tokenizer has a run of that stage alone.
+    stages = self._config.document.get("stages", self._config.stages)
     return UserError(
       f"{self._workdir}/{stage} has no checkpoint: add {stage!r} to "
-      f"config.stages={self._config.stages!r}."
+      f"config.stages={stages!r}."
     )
 
   def token_model(

@@ -35,6 +35,7 @@ class VideoData:
       for task in (config.tasks or {}).values()
     )
     self._is_of_transformer = config.transformer is not None
+    self._scored = config.evaluation.split if config.evaluation else "test"
     size = videos.image_size
     self.clip_shape = (videos.num_frames, size, size, 3)
     self.folder = pathlib.Path(videos.data_dir or "")
@@ -98,8 +99,11 @@ class VideoData:
     return {}
 
   def splits(self) -> dict[str, Any]:
-    """Returns what tells the data from others."""
-    return self.identity() | {"manifest_sha256": self.manifest_sha256()}
+    """Returns what tells the data that are scored from others."""
+    found = self.identity() | {"manifest_sha256": self.manifest_sha256()}
+    if self._config.dataset_name == RENDERED:
+      return found  # The manifest says all.
+    return found | {"videos": repr(self._source(self._scored))}
 
   def manifest_sha256(self) -> str | None:
     """Returns the SHA-256 of a rendered data set's manifest; None of videos."""

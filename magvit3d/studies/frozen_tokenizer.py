@@ -79,14 +79,21 @@ class FrozenTokenizer:
     quantized = self.network.apply({"params": params}, clips, method="encode")
     return quantized.tokens.astype(jnp.int32)
 
-  def grid(self, num_frames: int, image_size: int) -> tuple[int, int, int]:
+  def grid(
+    self, num_frames: int, image_size: int, field: str = "data.num_frames"
+  ) -> tuple[int, int, int]:
     """Returns the grid of tokens (t, h, w) of a clip.
+
+    Args:
+      num_frames: Of the clip.
+      image_size: Height and width of its frames, pixels.
+      field: That says how many frames it has.
 
     Raises:
       ValueError: The clip does not divide by the strides.
     """
     return latent_shape(
-      self.vqvae, num_frames, image_size, ("given_frames", "data.image_size")
+      self.vqvae, num_frames, image_size, (field, "data.image_size")
     )
 
   def encode(

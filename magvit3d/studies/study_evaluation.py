@@ -91,6 +91,8 @@ class StudyEvaluation(Stage[Run]):
   def _key(self, params: Mapping[str, PyTree]) -> str:
     """Names all that the scores depend on."""
     config, data = self._run.config, self._run.data
+    # Scores of earlier versions, which did not say it, are mostly of float32.
+    number_type = {"dtype": config.dtype} if config.dtype != "float32" else {}
     return identity.key_of(
       {
         "version": self.version,
@@ -102,6 +104,7 @@ class StudyEvaluation(Stage[Run]):
         "seed": config.seed,
       }
       | data.cut()
+      | number_type
     )
 
   def _facts(self, params: Mapping[str, PyTree]) -> dict:

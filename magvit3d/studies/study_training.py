@@ -131,11 +131,11 @@ class StudyTraining(Stage[Run]):
   def _folder(self) -> pathlib.Path:
     return self._run.workdir / self.name / "checkpoints"
 
-  def _checkpoints(self) -> Checkpoints:
+  def _checkpoints(self, identity: Mapping | None = None) -> Checkpoints:
     config = self._run.config
     return Checkpoints(
       self._folder,
-      self.identity(),
+      self.identity() if identity is None else identity,
       settings=CheckpointSettings(
         config.checkpoints.num_to_keep,
         self.training.best_metric,

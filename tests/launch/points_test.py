@@ -78,6 +78,18 @@ def test_data_that_are_given_and_stages_that_are_not_chosen_are_not_made():
     assert task.source is None and task.stages == ("transformer", "evaluate")
 
 
+def test_scenes_whose_cameras_move_are_others():
+  """The section data says nothing of it; the action does."""
+  tasks = points.make(
+    ["--config=configs/world_model.py:object_tiny"],
+    swept_fields.read("world_model.action=object,camera;seed=0,1"),
+  )
+  still, moving, *rest = tasks
+  assert still.stages == moving.stages == ("data",)
+  names = [still.name, moving.name]
+  assert [task.source for task in rest] == [n for n in names for _ in range(2)]
+
+
 def test_seeds_share_data_but_no_tokenizer():
   assert _sources(_make("seed=0,1")) == [
     ("shared/data", None),

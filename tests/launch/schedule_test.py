@@ -64,6 +64,7 @@ class _Runs:
       if status == 0:
         stages = {name: {"status": "done"} for name in task.stages}
         (folder / "stages.json").write_text(json.dumps(stages))
+        (folder / "config.json").write_text("{}")
         (folder / "data").mkdir(exist_ok=True)
         (folder / "data" / "shard").write_text("x")
       text = "== Begun at 1\nError: it broke.\nAnother line\n"
@@ -102,6 +103,18 @@ def test_others_go_on_where_a_point_fails_and_retry_begins_it_again(tmp_path):
   assert again.order == []
   again, states = _run(tmp_path, retries=True)
   assert again.order == ["points/0"] and states["points/0"].kind == "done"
+
+
+def test_stages_of_another_task_do_not_make_a_point_that_failed_done(tmp_path):
+  """All that the point has are those that it takes."""
+  data, point, *_ = _tasks()
+  tasks = [data, dataclasses.replace(point, stages=data.stages)]
+  runs = _Runs(tmp_path, statuses={point.name: 1})
+  found = schedule.run(tmp_path, tasks, runs, retries=False)
+  assert [state.kind for state in found.values()] == ["done", "failed"]
+  runs = _Runs(tmp_path)
+  found = schedule.run(tmp_path, tasks, runs, retries=True)
+  assert runs.order == [point.name] and found[tasks[1]].kind == "done"
 
 
 def test_points_wait_for_what_failed(tmp_path):

@@ -89,6 +89,19 @@ def test_runs_without_headlines_show_what_they_have(tmp_path):
   assert "No field other than the seed" in swept_fields.section(runs, alike)
 
 
+def test_of_several_models_the_first_is_named(tmp_path):
+  """As of a study: its scores are not those of another run's other network."""
+  swept = {name: {"a": name} for name in "xyz"}
+  for name, model in zip("xyz", ("masked", "masked", "pooled"), strict=True):
+    table = make_table(20.0, 0.1, title="Mine")
+    table["rows"][0]["name"] = model
+    make_run(tmp_path / name, [table])
+  runs = compared_runs.load([tmp_path / name for name in "xyz"])
+  masked, pooled = _figures(swept_fields.section(runs, swept))
+  assert "Mine, masked: PSNR, dB" in masked
+  assert "Mine, pooled: PSNR, dB" in pooled
+
+
 def test_the_page_has_the_section_and_a_link_to_it(tmp_path):
   swept = {"x": {"a": "1"}, "y": {"a": "<b>"}}
   runs = _runs(tmp_path, {"x": 0.1, "y": 0.2})

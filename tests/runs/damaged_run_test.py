@@ -8,8 +8,10 @@ import shrunk
 from checkpoint_samples import FAILED_READS
 
 from magvit3d.checkpoints import record
+from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 from magvit3d.experiment import Experiment
+from magvit3d.run.data import RunData
 
 _FIELDS = {
   "stages": "data,tokenizer,transformer",
@@ -46,6 +48,27 @@ def _leaves(workdir):
 def _run(workdir):
   Experiment(shrunk.make_config(**_FIELDS), workdir).run()
   assert (workdir / "transformer" / "checkpoints" / "2").is_dir()
+
+
+def test_checkpoints_know_data_that_are_to_be_made_again(tmp_path):
+  config = RunConfig.from_dict(shrunk.make_config(data__num_train=4))
+  data = RunData(config, tmp_path)
+  before = data.identity()
+  data.generate()
+  assert before == data.identity()
+
+
+@pytest.mark.slow
+def test_data_that_were_removed_are_made_again(trained, workdir):
+  shutil.rmtree(workdir / "data")
+  Experiment(
+    shrunk.make_config(**_FIELDS | {"stages": "data,tokenizer"}), workdir
+  ).run()
+  manifests = [
+    folder / "data" / "manifest.json" for folder in (trained, workdir)
+  ]
+  assert len({path.read_bytes() for path in manifests}) == 1
+  assert _leaves(workdir) == _leaves(trained)
 
 
 @pytest.mark.slow

@@ -16,9 +16,11 @@ from data_gen.errors import DataError
 from data_gen.generate import generate
 from data_gen.scenes.options import DatasetOptions
 from magvit3d import compare, upstream
+from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 from magvit3d.experiment import Experiment
 from magvit3d.report.file_reading import read_tables
+from magvit3d.run.video_data import VideoData
 
 _NUM_STEPS = 4
 
@@ -123,6 +125,26 @@ def test_a_tokenizer_is_trained_and_scored_beside_baselines(tokenizer):
   assert {column.direction for column in codes.columns} == {None}
   assert (workdir / "tokenizer" / "checkpoints" / str(_NUM_STEPS)).is_dir()
   assert json.loads((workdir / "config.json").read_text())["image_size"] == 16
+
+
+def test_scores_are_of_the_very_videos(tmp_path):
+  def splits():
+    config = _config(
+      "vqgan3d_ucf101",
+      tmp_path,
+      dataset_name="image_folder",
+      **{"dataset_configs.num_frames": 1},
+    )
+    return VideoData(RunConfig.from_dict(config)).splits()
+
+  for number in range(3):
+    folder = tmp_path / "test"
+    folder.mkdir(exist_ok=True)
+    Image.new("RGB", (16, 16)).save(folder / f"{number}.png")
+    if not number:
+      before = splits()
+      assert before == splits()
+  assert splits() != before
 
 
 @pytest.mark.slow

@@ -5,10 +5,12 @@ import shutil
 
 import numpy as np
 import pytest
+import small_footage
 import small_studies
 
 from data_gen import schema
 from data_gen.errors import DataError
+from data_gen.import_videos import import_videos
 from data_gen.records.scene_source import SceneSource
 from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
@@ -170,6 +172,24 @@ def test_scenes_of_cameras_that_rest_are_refused(run, tmp_path):
     "camera", data__data_dir=str(workdir / "data")
   )
   with pytest.raises(UserError, match=r"stand still.*--moving_cameras"):
+    Experiment(config, tmp_path / "run").run()
+
+
+def test_footage_whose_tracks_are_unknown_is_refused(tmp_path):
+  """Before anything is trained, also where only the test lacks them."""
+  content = small_footage.write_footage(tmp_path)
+  content["recordings"][2]["track"][5] = None
+  small_footage.write_json(tmp_path, content)
+  import_videos(small_footage.make_options(tmp_path, tmp_path / "data"), str)
+  config = small_studies.make_scene_world_model(
+    "object",
+    data__data_dir=str(tmp_path / "data"),
+    data__num_frames=4,
+    data__image_size=48,
+    stages="world_model",
+  )
+  named = "scene 1 of the test split in .*data has frames whose track"
+  with pytest.raises(UserError, match=named):
     Experiment(config, tmp_path / "run").run()
 
 

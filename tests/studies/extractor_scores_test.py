@@ -119,6 +119,8 @@ def test_constant_velocity_is_right_on_straight_paths():
 
 def test_a_split_must_have_each_motion_equally_often():
   motion_scenes.check_stratified("test", np.arange(40) % 4, _NAMES)
+  with pytest.raises(UserError, match=r"test split.*has no motions"):
+    motion_scenes.check_stratified("test", np.full(3, -1), ())  # Footage.
   for motions in (np.zeros(40, int), np.arange(40) % 3):
     with pytest.raises(UserError, match=r"test split.*equally often"):
       motion_scenes.check_stratified("test", motions, _NAMES)

@@ -141,7 +141,10 @@ def _params(workdir):
   [
     ({"extractors__names": "frames,i4d"}, r"extractors\.names.*i4d is no"),
     ({"extractors__given_frames": 12}, r"given_frames=12.*no frame at t\+5"),
-    ({"extractors__given_frames": 6}, r"given_frames=6 is not a multiple"),
+    (
+      {"extractors__given_frames": 6},
+      r"config\.extractors\.given_frames=6 is not a mul",
+    ),
     ({"extractors__pooling": "max"}, r"extractors\.pooling='max' is unknown"),
     ({"extractors__num_heads": 3}, r"num_heads=3 must divide features\.frames"),
     ({"extractors__features__magvit": 9}, r"must divide features\.magvit=9"),

@@ -258,6 +258,7 @@ def test_batches_divide_over_the_devices(field, tmp_path, monkeypatch):
     ({"prediction__transformer__num_heads": 5}, "num_heads=5 does not divide"),
     ({"prediction__mask_schedule": "x"}, "mask_schedule='x' is none; use"),
     ({"data__image_size": 48}, r"trained on frames of 32 px"),
+    ({"data__num_frames": 14}, r"config\.data\.num_frames=14 is not a multi"),
     ({"pretrained": None}, r"config\.pretrained is missing"),
     ({"train_prediction": None}, r"config\.train_prediction is missing"),
     ({"stages": "tokenizer"}, "the stages are data,baseline,pooled,joint_i3d"),

@@ -1,6 +1,7 @@
 """A whole run of `configs/traj2d.py`, small: with a tokenizer of its own."""
 
 import json
+import shutil
 
 import pytest
 import shrunk
@@ -58,6 +59,28 @@ def test_clips_of_a_class_stand_between_chance_and_real_ones(run):
 def test_a_second_start_changes_nothing(run):
   experiment = Experiment(small_studies.make_traj2d(), run)
   assert shrunk.changed_by(experiment.run, run) <= {"config.json"}
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_predictors_do_not_stay_with_another_tokenizer(run, is_there, tmp_path):
+  """What was read of the one before is not kept beside it."""
+  workdir = shutil.copytree(run, tmp_path / "run")
+  if not is_there:
+    shutil.rmtree(workdir / "tokenizer")
+  config = small_studies.make_traj2d(
+    train_tokenizer__num_steps=5, stages="tokenizer,masked"
+  )
+  with pytest.raises(UserError, match=r"masked.*tokenizer\.fingerprint"):
+    Experiment(config, workdir).run()
+  assert (workdir / "tokenizer" / "checkpoints" / "5").is_dir()
+
+
+def test_a_missing_tokenizer_is_told_with_the_chosen_stages(run, tmp_path):
+  workdir = shutil.copytree(run, tmp_path / "run")
+  shutil.rmtree(workdir / "tokenizer")
+  config = small_studies.make_traj2d(stages="data,masked")
+  with pytest.raises(UserError, match=r"config\.stages='data,masked'"):
+    Experiment(config, workdir).run()
 
 
 def test_the_gate_stops_what_shows_no_object(run):

@@ -18,7 +18,10 @@ from magvit3d.experiment import Experiment
 from magvit3d.parallel import sharding
 from magvit3d.run.digit_data import DigitData
 from magvit3d.run.stages import Run
-from magvit3d.studies.world_model import world_model_training
+from magvit3d.studies.world_model import (
+  world_model_stages,
+  world_model_training,
+)
 from magvit3d.studies.world_model.world_model_training import WorldModelTraining
 from magvit3d.tokens import noise, vocabulary
 from magvit3d.tokens.action_model import ActionModel, Rollout
@@ -55,6 +58,16 @@ def test_stages_are_done_and_the_report_is_whole(run):
     "The model sees the first 2 of 5 frames",
   ):
     assert words in page
+
+
+def test_scores_are_of_a_type_of_numbers(tmp_path):
+  def key(dtype):
+    config = RunConfig.from_dict(small_studies.make_world_model(dtype=dtype))
+    data = DigitData(config, tmp_path)
+    run = Run(config, tmp_path, sharding.make_mesh(), data, ())
+    return world_model_stages.makers(run)["evaluate"](run)._key({})
+
+  assert key("float32") != key("bfloat16")
 
 
 def test_each_row_has_its_scores_and_each_target_its_check(run):

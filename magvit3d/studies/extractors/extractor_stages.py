@@ -89,7 +89,9 @@ class ExtractorScenes:
       )
     if "magvit" in self._config.networks:
       with as_user_errors(ValueError):
-        self.tokenizer.grid(given, run.config.data.image_size)
+        self.tokenizer.grid(
+          given, run.config.data.image_size, "extractors.given_frames"
+        )
 
   @functools.cached_property
   def tokenizer(self) -> FrozenTokenizer:

@@ -98,7 +98,8 @@ def check_stratified(
   Equally: a scene more or less for each shape is left to the last batch of
   classes, so the counts differ by a tenth at most.
   """
-  counts = np.bincount(motions, minlength=len(names))
+  # Those of footage have no numbers either.
+  counts = np.bincount(motions if names else [], minlength=len(names))
   if not names or counts.min() < 0.9 * counts.max():
     found = ", ".join(f"{n} {c}" for n, c in zip(names, counts, strict=True))
     raise UserError(

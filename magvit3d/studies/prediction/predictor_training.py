@@ -1,6 +1,7 @@
 """What the training of all predictors has in common."""
 
 import abc
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -85,14 +86,25 @@ class PredictorTraining(StudyTraining):
 
   def identity(self) -> dict[str, dict[str, Any]]:
     """Returns what a checkpoint must agree with."""
+    tokenizer = {"fingerprint": self.clips.tokenizer_fingerprint}
+    return self._sections() | {"tokenizer": tokenizer}
+
+  def _sections(self) -> dict[str, dict[str, Any]]:
+    """The same without the tokenizer."""
     section = dict(self._run.config.given["prediction"])
     for field in _OF_SCORES:
       section.pop(field, None)
-    return {
-      "prediction": section,
-      "data": self._run.data.identity(),
-      "tokenizer": {"fingerprint": self.clips.tokenizer_fingerprint},
-    }
+    return {"prediction": section, "data": self._run.data.identity()}
+
+  def check_fits(self) -> None:
+    """Raises UserError if there is a network of another config."""
+    # Whether the tokenizer is still the same is seen once it is trained; what
+    # is read of it before would be kept.
+    sections = self._sections()
+    if self._folder.exists():
+      with contextlib.closing(self._checkpoints(sections)) as checkpoints:
+        if checkpoints.latest_step() is not None:
+          checkpoints.check_identity(sections=sections)
 
   def num_samples(self) -> int:
     """Returns the clips to train on."""

@@ -51,16 +51,35 @@ def measure(
     options: Of `Magvit.surprise`.
   """
   count = len(source)
-  views = list(range(source.num_views))
+  num_views = source.num_views
   if magvit.trained.sees_views:
-    views = spread_views(magvit.trained.model.num_views, len(views)).tolist()
+    num_views = magvit.trained.model.num_views
   while (start := len(asked)) < count:
     stage_progress.note(start, count)
     end = min(start + _PAIRS_AT_A_TIME, count)
-    pairs = [source.views(index, views, _KEYS) for index in range(start, end)]
+    views = [_views(source, index, num_views) for index in range(start, end)]
+    pairs = [
+      source.views(index, seen, _KEYS)
+      for index, seen in zip(range(start, end), views, strict=True)
+    ]
     asked.add(_ask(magvit, pairs, views, options), is_last=end == count)
   assert asked.scores is not None  # `open_pairs` wants some.
   return asked.scores
+
+
+def _views(source: SceneSource, index: int, count: int) -> list[int]:
+  """Returns the cameras that are read of a pair.
+
+  Where one of them alone saw the impossible, it is among them: in the clips of
+  the others there is nothing to notice.
+  """
+  views = spread_views(count, source.num_views)
+  odd = int(
+    source.scene(index, (schema.VIOLATION_VIEW,))[schema.VIOLATION_VIEW]
+  )
+  if odd != ALL_VIEWS and odd not in views:
+    views[np.abs(views - odd).argmin()] = odd
+  return views.tolist()
 
 
 def _ask(magvit, pairs, views, options) -> PairScores:
@@ -105,7 +124,7 @@ def _bits(magvit, scenes, cameras, options) -> np.ndarray:
 
 def _cameras(pairs, views) -> Cameras:
   return Cameras(
-    views=np.tile(views, (len(pairs), 1)),
+    views=np.array(views),
     intrinsics=np.stack([pair[schema.INTRINSICS] for pair in pairs]),
     camera_from_world=np.stack(
       [pair[schema.CAMERA_FROM_WORLD] for pair in pairs]

@@ -36,6 +36,7 @@ class SurpriseEvaluation(StudyEvaluation):
   parts = MappingProxyType(
     {"networks": 1.0, "validation": 10.0, "test": 90.0, "tables": 1.0}
   )
+  version = 2
 
   @functools.cached_property
   def _magvit(self) -> Magvit:

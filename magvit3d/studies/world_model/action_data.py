@@ -86,7 +86,7 @@ class SceneActions:
     self._data, self._config = data, run.config
     model = run.config.world_model
     assert model is not None
-    self._action = model.action
+    self._action, self._split = model.action, model.split
     self._key, self.action_scale = schema.TRAJECTORY, _OBJECT_SCALE_M
     if model.action == CAMERA:
       self._key, self.action_scale = schema.CAMERA_PATH, MAX_SPEED_M
@@ -103,7 +103,8 @@ class SceneActions:
     """Returns the clips of a split.
 
     Raises:
-      UserError: The cameras of the scenes do not move, and shall.
+      UserError: The cameras of the scenes do not move, and shall; or the path
+        of the object is not known.
     """
     scenes = self._data.clips(split).scenes
     if self._key not in scenes.features:
@@ -112,7 +113,25 @@ class SceneActions:
         f"scenes in {self._data.folder} stand still. Make others with python "
         "-m data_gen --moving_cameras, or leave config.data.data_dir out."
       )
+    if not scenes.shape_names:
+      self._check_tracks()
     return ActionClips(scenes, self._key, has_all_views=split == "train")
+
+  def _check_tracks(self) -> None:
+    """Raises UserError unless all paths of footage are known, to the end.
+
+    Those of the test split too, before anything is trained.
+    """
+    for split in dict.fromkeys(("train", "validation", self._split)):
+      scenes = self._data.clips(split).scenes
+      for index in range(len(scenes)):
+        if np.isnan(scenes.scene(index, [self._key])[self._key]).any():
+          raise UserError(
+            f"config.world_model.action={self._action!r}, but scene {index} of "
+            f"the {split} split in {self._data.folder} has frames whose track "
+            "is unknown. Import footage whose recordings have whole tracks "
+            "(docs/footage.md), or leave config.data.data_dir out."
+          )
 
   def given_clips(self) -> None:
     """Returns None: the test split is scored."""
