@@ -137,7 +137,7 @@ def _make_tiny(config: mlc.ConfigDict) -> None:
   model.convlstm.features = 88
   study_base.shorten(
     config.train_world_model,
-    num_steps=2400 if "digits" in config else 1000,  # Of larger frames.
+    num_steps=3200 if "digits" in config else 1000,  # Of larger frames.
     batch_size=8,
     validate_every=300,
     num_validation_clips=32,
