@@ -127,13 +127,18 @@ def test_a_full_disk_is_told_and_leaves_what_is_whole(
   assert len(_read(folder)) == 12
 
 
-def test_tokens_of_something_else_stay(export, magvit, tmp_path):
+@pytest.fixture
+def other_magvit(magvit):
+  """Of another tokenizer."""
+  params = jax.tree.map(lambda leaf: leaf + 1, magvit.trained.tokenizer_params)
+  return Magvit(dataclasses.replace(magvit.trained, tokenizer_params=params))
+
+
+def test_tokens_of_something_else_stay(export, other_magvit, tmp_path):
   export()
   before = shrunk.read_times(tmp_path / "tokens")
-  params = jax.tree.map(lambda leaf: leaf + 1, magvit.trained.tokenizer_params)
-  other = dataclasses.replace(magvit.trained, tokenizer_params=params)
   with pytest.raises(UserError, match="something else than these tokens"):
-    export(Magvit(other))
+    export(other_magvit)
   assert shrunk.read_times(tmp_path / "tokens") == before
 
 
@@ -147,13 +152,13 @@ def test_labels_are_named_as_the_data_set_names_them(
   assert content["class_names"] == list(names)
 
 
-def test_splits_of_two_tokenizers_are_not_told_as_one(export, magvit, tmp_path):
+def test_splits_of_two_tokenizers_are_not_told_as_one(
+  export, other_magvit, tmp_path
+):
   export()
   before = shrunk.read_times(tmp_path / "tokens")
-  params = jax.tree.map(lambda leaf: leaf + 1, magvit.trained.tokenizer_params)
-  other = dataclasses.replace(magvit.trained, tokenizer_params=params)
   with pytest.raises(UserError, match="true of test: tokenizer would be"):
-    export(Magvit(other), splits=("validation",))
+    export(other_magvit, splits=("validation",))
   assert shrunk.read_times(tmp_path / "tokens") == before
   export(splits=("validation",))
 
