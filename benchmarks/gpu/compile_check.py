@@ -32,7 +32,7 @@ from benchmarks.gpu import (  # noqa: E402
   training,
 )
 from benchmarks.gpu.results import Results  # noqa: E402
-from magvit3d.models import layers  # noqa: E402
+from magvit3d.models import target  # noqa: E402
 from magvit3d.parallel import sharding  # noqa: E402
 from magvit3d.plan import program_bounds  # noqa: E402
 
@@ -64,16 +64,15 @@ def main(argv: list[str]) -> int:
   del argv
   (device,) = described_devices.describe_h100(1)
   mesh = Mesh(np.asarray([device]).reshape(1, 1, 1), sharding.AXES)
-  # What the layers would choose on the card.
-  layers.default_conv_implementation = lambda: "xla"
   results = Results("compiled")
   print("| program | compile, s | temporary, GiB | bound, ms | products, ms |")
   print("|---|---|---|---|---|")
-  for traced in _programs(mesh):
-    if re.search(_ONLY.value, traced.name):
-      results.attempt(
-        "programs", traced.name, lambda traced=traced: _compile(traced)
-      )
+  with target.made_for("gpu"):
+    for traced in _programs(mesh):
+      if re.search(_ONLY.value, traced.name):
+        results.attempt(
+          "programs", traced.name, lambda traced=traced: _compile(traced)
+        )
   return int(results.num_failed > 0)
 
 

@@ -14,26 +14,33 @@ from collections.abc import Callable, Iterator
 import jax
 import jax.numpy as jnp
 from absl import app
+from jax import lax
 from jaxtyping import Array
 
 from benchmarks import timing
-from benchmarks.gpu import transposed
 from benchmarks.gpu.results import SMALL, Results, message
-from magvit3d.models import attention, layers
+from magvit3d.models import attention, frame_convs, layers, resampling
 
 DTYPES = ("bfloat16", "float32")
-# The network, kernel width, and what goes in: b, t, h = w, c. The widths of
-# `:B` with 4 clips of 128 px, and of `:tiny` with 32 clips of 32 px.
+# Kind, network, and what goes in: b, t, h = w, c. The widths of `:B` with 4
+# clips of 128 px, and of `:tiny` with 32 clips of 32 px.
 _CONVOLUTIONS = (
-  ("B", 4, (4, 4, 32, 256)),
-  ("B", 3, (4, 16, 128, 64)),
-  ("tiny", 4, (32, 4, 8, 64)),
-  ("tiny", 3, (32, 16, 32, 16)),
-  ("B", 4, (4, 8, 64, 128)),
-  ("B", 3, (4, 8, 64, 128)),
-  ("B", 3, (4, 4, 16, 256)),
+  ("upsampling conv", "B", (4, 8, 64, 128)),
+  ("conv", "B", (4, 16, 128, 64)),
+  ("pooled conv", "B", (4, 16, 128, 64)),
+  ("transposed conv", "tiny", (32, 4, 8, 64)),
+  ("conv", "tiny", (32, 16, 32, 16)),
+  ("upsampling conv", "B", (4, 4, 32, 256)),
+  ("conv", "B", (4, 8, 64, 128)),
+  ("conv", "B", (4, 4, 16, 256)),
 )
-_SMALL_CONVOLUTIONS = (("small", 4, (1, 2, 4, 4)), ("small", 3, (1, 4, 8, 4)))
+_SMALL_CONVOLUTIONS = (
+  ("transposed conv", "small", (1, 2, 4, 4)),
+  ("conv", "small", (1, 4, 8, 4)),
+  ("upsampling conv", "small", (1, 2, 4, 4)),
+  ("pooled conv", "small", (1, 4, 8, 4)),
+)
+_STRIDES = (2, 2, 2)
 # b, tokens, heads, d: `:tiny`, MAGVIT's with its one token more, three views.
 _ATTENTIONS = ((32, 258, 4, 32), (8, 1025, 12, 64), (4, 3073, 12, 64))
 _SMALL_ATTENTIONS = ((1, 9, 2, 4),)
@@ -49,7 +56,7 @@ class Case:
   """An operation on arrays of certain shapes, in several implementations.
 
   Attributes:
-    kind: 'conv', 'transposed conv' or 'attention'.
+    kind: 'attention', or of convolution; see `_CONVOLUTIONS`.
     name: With its shape.
     shapes: Of the arguments, the smallest first.
     result_shape: Of the result.
@@ -76,20 +83,20 @@ def cases(dtype: str) -> Iterator[Case]:
       yield _attention(attentions[i])
 
 
-def _convolution(network, width, clip, dtype) -> Case:
+def _convolution(kind, network, clip, dtype) -> Case:
   b, t, size, channels = clip
-  is_transposed = width == 4
-  scale = 2 if is_transposed else 1
+  width = 4 if kind == "transposed conv" else 3
+  numerator, denominator = _SCALES[kind]
+  grid = [n * numerator // denominator for n in (t, size, size)]
 
   def make(implementation):
-    if is_transposed:
-      module = layers.ConvTranspose(
-        channels, (2, 2, 2), implementation=implementation, dtype=dtype
-      )
+    options = {"dtype": dtype, "implementation": implementation}
+    if kind == "transposed conv":
+      module = layers.ConvTranspose(channels, _STRIDES, **options)
     else:
-      module = layers.Conv(
-        channels, (3, 3, 3), implementation=implementation, dtype=dtype
-      )
+      if kind in _RESAMPLING:
+        options[_RESAMPLING[kind]] = _STRIDES
+      module = layers.Conv(channels, (width,) * 3, **options)
     bias = jnp.zeros(channels)
 
     def apply(kernel, clips):
@@ -98,19 +105,55 @@ def _convolution(network, width, clip, dtype) -> Case:
     return apply
 
   implementations = {name: make(name) for name in ("xla", "frames")}
-  if is_transposed:
-    implementations["gradient form"] = lambda kernel, clips: (
-      transposed.conv_transpose(kernel.astype(dtype), clips)
-    )
+  if kind in _APART:
+    implementations[_APART[kind][0]] = _APART[kind][1]
+  # Each coarse value meets 64 taps where the grid is doubled or halved.
+  taps = (
+    27 * t * size**2
+    if kind == "conv"
+    else 64 * min(t, grid[0]) * (min(size, grid[1]) ** 2)
+  )
   return Case(
-    "transposed conv" if is_transposed else "conv",
+    kind,
     f"{network} {width}x{width}x{width} ({b}, {t}, {size}, {size}, {channels})",
     ((width,) * 3 + (channels, channels), (b, t, size, size, channels)),
-    (b, t * scale, size * scale, size * scale, channels),
+    (b, *grid, channels),
     implementations,
-    # Of a transposed one each value that goes in meets each tap.
-    2.0 * b * t * size**2 * width**3 * channels**2,
+    2.0 * b * taps * channels**2,
   )
+
+
+def _plain(kernel: Array, clips: Array) -> Array:
+  kernel = kernel.astype(clips.dtype)
+  return frame_convs.conv(clips, kernel, (1, 1, 1), "SAME")
+
+
+def _dilated(kernel: Array, clips: Array) -> Array:
+  """What JAX makes of a transposed convolution: one of clips full of zeros."""
+  kernel = kernel.astype(clips.dtype)
+  return lax.conv_transpose(clips, kernel, _STRIDES, "SAME")
+
+
+def _repeated(kernel: Array, clips: Array) -> Array:
+  return _plain(kernel, resampling.upsample_nearest(clips, _STRIDES))
+
+
+def _averaged(kernel: Array, clips: Array) -> Array:
+  return resampling.average_pool(_plain(kernel, clips), _STRIDES)
+
+
+_SCALES = {  # Of the grid, as a fraction.
+  "conv": (1, 1),
+  "transposed conv": (2, 1),
+  "upsampling conv": (2, 1),
+  "pooled conv": (1, 2),
+}
+_RESAMPLING = {"upsampling conv": "upsampling", "pooled conv": "pooling"}
+_APART = {  # The same in two operations.
+  "transposed conv": ("dilated", _dilated),
+  "upsampling conv": ("repeated, then convolved", _repeated),
+  "pooled conv": ("convolved, then averaged", _averaged),
+}
 
 
 def _attention(shape: tuple[int, int, int, int]) -> Case:

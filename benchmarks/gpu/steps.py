@@ -24,11 +24,11 @@ from magvit3d.parallel import sharding
 _CASES = (
   ("tokenizer", "S", 16, {}),
   ("transformer", "B", 16, {}),
-  ("transformer", "B", 16, {"transformer.attention_implementation": "cudnn"}),
-  ("decoding", "B", 16, {}),
   ("tokenizer", "B", 16, {}),
+  ("transformer", "B", 16, {"transformer.attention_implementation": "xla"}),
+  ("decoding", "B", 16, {}),
   ("transformer", "S", 16, {}),
-  ("decoding", "B", 16, {"transformer.attention_implementation": "cudnn"}),
+  ("decoding", "B", 16, {"transformer.attention_implementation": "xla"}),
   ("tokenizer", "S", 16, {"dtype": "float32"}),
 )
 _SMALL_CASES = (

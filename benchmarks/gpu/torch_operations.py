@@ -50,12 +50,21 @@ def _convolution(case, kind, layout) -> tuple[Callable, list[torch.Tensor]]:
   width = kernel_shape[0]
   clips = _random((b, channels, t, h, w), kind, layout)
   kernel = _random((channels, channels, *(width,) * 3), kind, layout)
-  if case.kind == "conv":
-    return lambda x, k: functional.conv3d(x, k, padding=1), [clips, kernel]
-  return (
-    lambda x, k: functional.conv_transpose3d(x, k, stride=2, padding=1),
-    [clips, kernel],
-  )
+
+  def convolve(x, k):
+    return functional.conv3d(x, k, padding=1)
+
+  operation = {
+    "conv": convolve,
+    "upsampling conv": lambda x, k: convolve(
+      functional.interpolate(x, scale_factor=2), k
+    ),
+    "pooled conv": lambda x, k: functional.avg_pool3d(convolve(x, k), 2),
+    "transposed conv": lambda x, k: functional.conv_transpose3d(
+      x, k, stride=2, padding=1
+    ),
+  }[case.kind]
+  return operation, [clips, kernel]
 
 
 def _random(shape, kind, layout=torch.contiguous_format) -> torch.Tensor:

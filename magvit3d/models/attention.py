@@ -1,6 +1,7 @@
 """Attention, its softmax in float32 whatever type queries and keys have."""
 
 import functools
+import logging
 
 import flax.linen as nn
 import jax
@@ -9,10 +10,12 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from magvit3d.models import target
 
-# Of `jax.nn.dot_product_attention`, but for 'heads_first', which is ours and
-# what None takes on CPU; elsewhere None lets JAX choose. 'cudnn' needs a GPU
-# and bfloat16, and memory that grows with the sequence, not with its square.
+# Of `jax.nn.dot_product_attention`, but for 'heads_first', which is ours.
+# 'cudnn' needs a GPU and bfloat16, and memory that grows with the sequence, not
+# with its square. None is 'heads_first' on CPUs, 'cudnn' where that can be had,
+# else 'xla'.
 IMPLEMENTATIONS = (None, "xla", "cudnn", "heads_first")
+_log = logging.getLogger(__name__)
 
 
 def attend(
@@ -39,11 +42,11 @@ def attend(
     dropout_rng: Chooses them.
     implementation: One of `IMPLEMENTATIONS`, where nothing is left out.
   """
-  if implementation is None and target.platform() == "cpu":
-    implementation = "heads_first"
+  is_plain = mask is None and bias is None
+  if implementation is None and not dropout_rate:
+    implementation = _fastest(query, key, is_plain)
   if not dropout_rate and implementation == "heads_first":
     return _attend_heads_first(query, key, value, mask, bias)
-  is_plain = mask is None and bias is None
   if not dropout_rate and implementation == "cudnn" and is_plain:
     return _attend_even(query, key, value)
   if bias is not None:
@@ -68,6 +71,43 @@ def attend(
     ),
     attn_weights_value_einsum=jnp.einsum,
   )
+
+
+def _fastest(query, key, is_plain: bool) -> str:
+  """Returns the implementation that None stands for."""
+  if target.platform() == "cpu":
+    return "heads_first"
+  is_narrow = query.dtype in (jnp.bfloat16, jnp.float16)
+  if target.platform() == "gpu" and is_plain and is_narrow:
+    shapes = (1, *query.shape[1:]), (1, *key.shape[1:])
+    if not target.is_here() or _cudnn_takes(*shapes, query.dtype):
+      return "cudnn"
+  return "xla"
+
+
+@functools.cache
+def _cudnn_takes(queries: tuple, keys: tuple, dtype) -> bool:
+  """Returns whether cuDNN attends here: that depends on card and version.
+
+  Found out by trying, in training too, with one clip.
+  """
+
+  def total(query, key):
+    return _attend_even(query, key, key).sum(dtype=jnp.float32)
+
+  try:
+    with jax.ensure_compile_time_eval():
+      arrays = jnp.zeros(queries, dtype), jnp.zeros(keys, dtype)
+      jax.block_until_ready(jax.grad(total, argnums=(0, 1))(*arrays))
+  except Exception as error:  # Those of JAX, XLA and cuDNN have no common type.
+    _log.warning(
+      "Attention by XLA, which is slower and needs more memory: cuDNN's does "
+      "not compute %s here: %s",
+      queries,
+      error,
+    )
+    return False
+  return True
 
 
 def _attend_even(query, key, value):

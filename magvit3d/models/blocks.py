@@ -1,6 +1,6 @@
 """Residual and attention blocks of the tokenizer, for clips and frames."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from magvit3d.models import layers
+from magvit3d.models import layers, resampling
 
 
 class Conv2Plus1D(nn.Module):
@@ -25,6 +25,8 @@ class Conv2Plus1D(nn.Module):
     conv: `layers.Conv` with its common options bound.
     strides: (time, height, width); None is 1 everywhere.
     use_bias: Whether both add a bias.
+    upsampling: See `layers.Conv`.
+    pooling: Likewise.
     expand_mid_features: Whether the channels between the two are so many that
       both together have about the parameters of a 3x3x3 convolution; else
       they are `features`.
@@ -37,11 +39,15 @@ class Conv2Plus1D(nn.Module):
   conv: Callable
   strides: tuple[int, int, int] | None = None
   use_bias: bool = True
+  upsampling: Sequence[int] | None = None
+  pooling: Sequence[int] | None = None
   expand_mid_features: bool = False
 
   @nn.compact
   def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "..."]:
     """Convolves clips to (b, *(t, h, w) / strides, features)."""
+    if self.upsampling:
+      x = resampling.upsample_nearest(x, self.upsampling)
     time, *space = self.strides or (1, 1, 1)
     width = self.width
     x = self.conv(
@@ -58,6 +64,7 @@ class Conv2Plus1D(nn.Module):
       (width, 1, 1),
       strides=(time, 1, 1),
       use_bias=self.use_bias,
+      pooling=self.pooling,
     )(x)
 
   def _mid_features(self, channels: int) -> int:
@@ -80,6 +87,7 @@ class ResBlock(nn.Module):
     shortcut_reads_output: Whether the shortcut's convolution reads the
       result of the other two rather than the input, as in MaskGIT's published
       ImageNet tokenizers.
+    pooling: Of how many neighbours along each axis the results are averages.
   """
 
   features: int
@@ -87,6 +95,7 @@ class ResBlock(nn.Module):
   norm: Callable
   activation: Callable
   shortcut_reads_output: bool = False
+  pooling: Sequence[int] | None = None
 
   @nn.compact
   def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -94,7 +103,9 @@ class ResBlock(nn.Module):
     x = self.activation(self.norm()(x))
     x = self.conv(self.features, 3, use_bias=False)(x)
     x = self.activation(self.norm()(x))
-    x = self.conv(self.features, 3, use_bias=False)(x)
+    x = self.conv(self.features, 3, use_bias=False, pooling=self.pooling)(x)
+    if self.pooling:  # All that follows is linear.
+      shortcut = resampling.average_pool(shortcut, self.pooling)
     if shortcut.shape[-1] != self.features:
       source = x if self.shortcut_reads_output else shortcut
       shortcut = self.conv(self.features, 1, use_bias=False)(source)

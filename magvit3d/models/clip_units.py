@@ -8,7 +8,7 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from magvit3d.models import layers, onednn
+from magvit3d.models import frame_convs, layers, onednn
 
 
 class TrainedUnit(nn.Module):
@@ -62,7 +62,7 @@ class ClipConv(nn.Module):
       x = _beside(x, around)[:, ::time_stride]
       b, t, *_ = x.shape
       frames = x.reshape(b * t, *x.shape[2:])
-      x = layers.conv(frames, kernel, strides, "SAME")
+      x = frame_convs.conv(frames, kernel, strides, "SAME")
       x = x.reshape(b, t, *x.shape[1:])
     if not self.use_bias:
       return x

@@ -82,9 +82,8 @@ class BackboneOptions:
   ) -> nn.Module:
     """A new convolution, `width` wide along every axis.
 
-    `has_norm` is about the middle of a (2+1)D one; other options are
-    `layers.Conv`'s, of which a (2+1)D one takes `strides`, `use_bias` and
-    `kernel_init`.
+    `has_norm` is about the middle of a (2+1)D one, which else takes the options
+    of `blocks.Conv2Plus1D`; others are `layers.Conv`'s.
     """
     common = dict(
       padding_mode=self.padding_mode,
@@ -135,7 +134,7 @@ class _BlockMaker:
     self._options = options
     self._count = 0
 
-  def __call__(self, features: int, *, remat: bool) -> nn.Module:
+  def __call__(self, features: int, *, remat: bool, pooling=None) -> nn.Module:
     block = nn.remat(blocks.ResBlock) if remat else blocks.ResBlock
     name = f"ResBlock_{self._count}"
     self._count += 1
@@ -146,6 +145,7 @@ class _BlockMaker:
       options.norm,
       options.activation,
       options.shortcut_reads_output,
+      pooling,
       name=name,
     )
 
@@ -179,14 +179,17 @@ class Encoder(nn.Module):
     x = options.conv(options.filters, 3, use_bias=False)(x)
     for level, multiplier in enumerate(multipliers):
       remat = train and level < self.num_remat_levels
-      for _ in range(self.num_res_blocks):
-        x = make_block(options.filters * multiplier, remat=remat)(x)
-      if level < len(multipliers) - 1:
-        strides = options.strides(level)
-        if self.conv_downsample:
-          x = options.conv(x.shape[-1], 4, strides=strides)(x)
-        else:
-          x = resampling.average_pool(x, strides)
+      strides = options.strides(level) if level < len(multipliers) - 1 else None
+      pooling = None if self.conv_downsample else strides
+      features = options.filters * multiplier
+      for _ in range(self.num_res_blocks - 1):
+        x = make_block(features, remat=remat)(x)
+      if self.num_res_blocks:
+        x = make_block(features, remat=remat, pooling=pooling)(x)
+      elif pooling:
+        x = resampling.average_pool(x, pooling)
+      if strides and self.conv_downsample:
+        x = options.conv(x.shape[-1], 4, strides=strides)(x)
     for i in range(self.num_res_blocks):
       if options.num_attn_heads and i == self.num_res_blocks - 1:
         x = options.attention()(x)
@@ -249,8 +252,7 @@ class Decoder(nn.Module):
   def _upsample(self, x: Array, factors: Sequence[int]) -> Array:
     options, features = self.options, x.shape[-1]
     if self.upsample == "nearest":
-      x = resampling.upsample_nearest(x, factors)
-      return options.conv(features, 3)(x)
+      return options.conv(features, 3, upsampling=factors)(x)
     if self.upsample == "deconv":
       return layers.ConvTranspose(
         features,

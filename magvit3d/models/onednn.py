@@ -157,16 +157,19 @@ def conv3d(
 
 def conv3d_transpose(
   clips: Float[Array, "b t h w c"],
-  kernel: Float[Array, "4 4 4 c f"],
+  kernel: Float[Array, "kt kh kw c f"],
   strides: Sequence[int],
 ) -> Float[Array, "b t2 h2 w2 f"]:
-  """A 4-wide transposed 3D convolution with 'SAME' padding, as in `lax`.
+  """A transposed 3D convolution with 'SAME' padding, as in `lax`.
 
-  It is the gradient, to its input, of a convolution of these strides.
+  It is the gradient, to its input, of a convolution of these strides. Kernels
+  are 4 wide, or 3 where the stride is 1.
   """
   b, *sizes, _ = clips.shape
   sizes = [n * stride for n, stride in zip(sizes, strides, strict=True)]
-  window = tuple(strides), (1, 1, 1), tuple(3 - stride for stride in strides)
+  sides = zip(kernel.shape, strides, strict=False)
+  after = tuple(side - 1 - stride for side, stride in sides)
+  window = tuple(strides), (1, 1, 1), after
   flipped = kernel[::-1, ::-1, ::-1].swapaxes(-1, -2)
   return _to_clips(clips, flipped, window, (b, *sizes, kernel.shape[-1]))
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from magvit3d.models import attention
+from magvit3d.models import attention, target
 
 _SHAPE = (2, 5, 3, 4)  # Clips, positions, heads, width of a head.
 
@@ -86,3 +86,73 @@ def test_odd_lengths_are_made_even_for_cudnn(
     query[:, :num_queries], key[:, :num_keys], value[:, :num_keys], everywhere
   )
   np.testing.assert_allclose(got, wanted, atol=1e-5)
+
+
+def _programs(monkeypatch, dtype, **options):
+  """What `attend` asks JAX for, on a GPU that `target` speaks of."""
+  seen = []
+
+  def attend(query, key, value, *_, implementation=None, **__):
+    seen.append(implementation)
+    return value
+
+  monkeypatch.setattr(jax.nn, "dot_product_attention", attend)
+  query = jnp.zeros(_SHAPE, dtype)
+  attention.attend(query, query, query, **options)
+  return seen
+
+
+@pytest.mark.parametrize(
+  ("dtype", "options", "expected"),
+  [
+    (jnp.bfloat16, {}, ["cudnn"]),
+    (jnp.bfloat16, {"implementation": "xla"}, ["xla"]),
+    (jnp.bfloat16, {"mask": jnp.ones((1, 1, 5, 5), bool)}, ["xla"]),
+    (jnp.bfloat16, {"bias": jnp.zeros((1, 3, 5, 5))}, ["xla"]),
+    (jnp.float32, {}, ["xla"]),
+  ],
+)
+def test_programs_for_gpus_take_cudnn_where_it_can_be_had(
+  monkeypatch, dtype, options, expected
+):
+  with target.made_for("gpu"):
+    assert _programs(monkeypatch, dtype, **options) == expected
+  with target.made_for("tpu"):
+    (on_tpus,) = _programs(monkeypatch, dtype, **options)
+  assert on_tpus == "xla"
+
+
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_a_machine_whose_cudnn_refuses_takes_xlas(
+  arrays, monkeypatch, caplog, is_compiled
+):
+  """As this one does, which has none."""
+  monkeypatch.setattr(target, "platform", lambda: "gpu")
+  attention._cudnn_takes.cache_clear()
+  narrow = [x.astype(jnp.bfloat16) for x in arrays]
+  attend = jax.jit(attention.attend) if is_compiled else attention.attend
+  for _ in range(2):
+    got = attend(*narrow)
+  wanted = attention.attend(*narrow, implementation="xla")
+  np.testing.assert_array_equal(
+    np.asarray(got, np.float32), np.asarray(wanted, np.float32)
+  )
+  (told,) = caplog.messages
+  assert "cuDNN's does not compute (1, 5, 3, 4) here: " in told
+
+
+def test_cudnn_is_tried_once_and_taken(monkeypatch):
+  tries = []
+  monkeypatch.setattr(target, "platform", lambda: "gpu")
+  monkeypatch.setattr(
+    attention, "_attend_even", lambda q, k, v: tries.append(q.shape) or v
+  )
+  attention._cudnn_takes.cache_clear()
+  query = jnp.zeros(_SHAPE, jnp.bfloat16)
+  for _ in range(2):
+    jax.jit(lambda x: attention.attend(x, x, x))(query)
+  jax.jit(lambda x: attention.attend(x, x, x) + 1)(query)
+  attention._cudnn_takes.cache_clear()
+  # Once with one clip, then in each program.
+  assert tries.count((1, *_SHAPE[1:])) == 1
+  assert tries.count(_SHAPE) >= 2
