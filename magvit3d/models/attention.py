@@ -25,6 +25,7 @@ def attend(
   *,
   mask: Bool[Array, "_ _ n m"] | None = None,
   bias: Float[Array, "_ h n m"] | None = None,
+  is_causal: bool = False,
   dropout_rate: float = 0.0,
   dropout_rng: PRNGKeyArray | None = None,
   implementation: str | None = None,
@@ -37,6 +38,8 @@ def attend(
     value: Of the same type as queries and keys, as is the result.
     mask: False where a query does not see a key.
     bias: Added to how they match.
+    is_causal: Whether a query sees no keys that come after it. For as many keys
+      as queries, without `mask`.
     dropout_rate: Share of the weights that is left out. Above 0 attention
       takes a slower path.
     dropout_rng: Chooses them.
@@ -44,11 +47,13 @@ def attend(
   """
   is_plain = mask is None and bias is None
   if implementation is None and not dropout_rate:
-    implementation = _fastest(query, key, is_plain)
+    implementation = _fastest(query, key, is_plain, is_causal)
+  if not dropout_rate and implementation == "cudnn" and is_plain:
+    return _attend_even(query, key, value, is_causal)
+  if is_causal:
+    mask = jnp.tri(query.shape[1], dtype=bool)[None, None]
   if not dropout_rate and implementation == "heads_first":
     return _attend_heads_first(query, key, value, mask, bias)
-  if not dropout_rate and implementation == "cudnn" and is_plain:
-    return _attend_even(query, key, value)
   if bias is not None:
     bias = bias.astype(query.dtype)
   if not dropout_rate:
@@ -73,27 +78,27 @@ def attend(
   )
 
 
-def _fastest(query, key, is_plain: bool) -> str:
+def _fastest(query, key, is_plain: bool, is_causal: bool) -> str:
   """Returns the implementation that None stands for."""
   if target.platform() == "cpu":
     return "heads_first"
   is_narrow = query.dtype in (jnp.bfloat16, jnp.float16)
   if target.platform() == "gpu" and is_plain and is_narrow:
     shapes = (1, *query.shape[1:]), (1, *key.shape[1:])
-    if not target.is_here() or _cudnn_takes(*shapes, query.dtype):
+    if not target.is_here() or _cudnn_takes(*shapes, query.dtype, is_causal):
       return "cudnn"
   return "xla"
 
 
 @functools.cache
-def _cudnn_takes(queries: tuple, keys: tuple, dtype) -> bool:
+def _cudnn_takes(queries: tuple, keys: tuple, dtype, is_causal: bool) -> bool:
   """Returns whether cuDNN attends here: that depends on card and version.
 
   Found out by trying, in training too, with one clip.
   """
 
   def total(query, key):
-    return _attend_even(query, key, key).sum(dtype=jnp.float32)
+    return _attend_even(query, key, key, is_causal).sum(dtype=jnp.float32)
 
   try:
     with jax.ensure_compile_time_eval():
@@ -110,7 +115,7 @@ def _cudnn_takes(queries: tuple, keys: tuple, dtype) -> bool:
   return True
 
 
-def _attend_even(query, key, value):
+def _attend_even(query, key, value, is_causal):
   """Attention on even lengths: cuDNN's refuses 1,025 tokens, MAGVIT's number.
 
   One more token, left out by the lengths, is cheaper than the slow path.
@@ -130,6 +135,7 @@ def _attend_even(query, key, value):
     even(query),
     even(key),
     even(value),
+    is_causal=is_causal,
     implementation="cudnn",
     **lengths,
   )

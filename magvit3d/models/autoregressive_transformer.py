@@ -104,18 +104,20 @@ class SelfAttention(nn.Module):
     query, key, value = (
       dense(heads, name=name)(x) for name in ("query", "key", "value")
     )
+    is_seen = None
     if decode:
       key = self._remember("cached_key", key, start)
       value = self._remember("cached_value", value, start)
-    query_positions = start + jnp.arange(x.shape[1])
-    is_seen = jnp.arange(key.shape[1])[None] <= query_positions[:, None]
-    is_seen = is_seen[None, None]  # For all clips and heads.
+      query_positions = start + jnp.arange(x.shape[1])
+      is_seen = jnp.arange(key.shape[1])[None] <= query_positions[:, None]
+      is_seen = is_seen[None, None]  # For all clips and heads.
     rate = self.dropout_rate if train else 0.0
     attended = attention.attend(
       query,
       key,
       value,
       mask=is_seen,
+      is_causal=not decode,
       dropout_rate=rate,
       dropout_rng=self.make_rng("dropout") if rate else None,
     )

@@ -47,6 +47,21 @@ def test_both_ways_are_attention(arrays, rate, dtype, tolerance):
   )
 
 
+@pytest.mark.parametrize("rate", [0.0, 1e-9])
+@pytest.mark.parametrize("implementation", [None, "xla"])
+def test_causal_is_a_mask(arrays, implementation, rate):
+  options = {
+    "implementation": implementation,
+    "dropout_rate": rate,
+    "dropout_rng": jax.random.key(1),
+  }
+  mask = jnp.tril(jnp.ones((5, 5), bool))[None, None]
+  np.testing.assert_array_equal(
+    attention.attend(*arrays, is_causal=True, **options),
+    attention.attend(*arrays, mask=mask, **options),
+  )
+
+
 def test_dropout_leaves_out_weights(arrays):
   query, key, _ = arrays
   ones = jnp.ones(_SHAPE)
@@ -61,9 +76,12 @@ def test_dropout_leaves_out_weights(arrays):
   assert np.any(np.abs(a - b) > 0.1)
 
 
-@pytest.mark.parametrize(("num_queries", "num_keys"), [(5, 5), (4, 5), (4, 4)])
+@pytest.mark.parametrize(
+  ("num_queries", "num_keys", "is_causal"),
+  [(5, 5, False), (4, 5, False), (4, 4, False), (5, 5, True)],
+)
 def test_odd_lengths_are_made_even_for_cudnn(
-  arrays, num_queries, num_keys, monkeypatch
+  arrays, num_queries, num_keys, is_causal, monkeypatch
 ):
   """cuDNN itself needs a GPU: XLA's attention takes its place, and looks."""
   plain, seen = jax.nn.dot_product_attention, []
@@ -78,12 +96,16 @@ def test_odd_lengths_are_made_even_for_cudnn(
     query[:, :num_queries],
     key[:, :num_keys],
     value[:, :num_keys],
+    is_causal=is_causal,
     implementation="cudnn",
   )
   assert seen == [("cudnn", 0, 0)]
-  everywhere = np.ones((1, 1, num_queries, num_keys), bool)
+  sees = np.ones((1, 1, num_queries, num_keys), bool)
   wanted = _by_hand(
-    query[:, :num_queries], key[:, :num_keys], value[:, :num_keys], everywhere
+    query[:, :num_queries],
+    key[:, :num_keys],
+    value[:, :num_keys],
+    np.tril(sees) if is_causal else sees,
   )
   np.testing.assert_allclose(got, wanted, atol=1e-5)
 
@@ -106,6 +128,7 @@ def _programs(monkeypatch, dtype, **options):
   ("dtype", "options", "expected"),
   [
     (jnp.bfloat16, {}, ["cudnn"]),
+    (jnp.bfloat16, {"is_causal": True}, ["cudnn"]),
     (jnp.bfloat16, {"implementation": "xla"}, ["xla"]),
     (jnp.bfloat16, {"mask": jnp.ones((1, 1, 5, 5), bool)}, ["xla"]),
     (jnp.bfloat16, {"bias": jnp.zeros((1, 3, 5, 5))}, ["xla"]),
@@ -145,7 +168,7 @@ def test_cudnn_is_tried_once_and_taken(monkeypatch):
   tries = []
   monkeypatch.setattr(target, "platform", lambda: "gpu")
   monkeypatch.setattr(
-    attention, "_attend_even", lambda q, k, v: tries.append(q.shape) or v
+    attention, "_attend_even", lambda q, k, v, _: tries.append(q.shape) or v
   )
   attention._cudnn_takes.cache_clear()
   query = jnp.zeros(_SHAPE, jnp.bfloat16)
