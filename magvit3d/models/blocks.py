@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from magvit3d.models import layers, resampling
+from magvit3d.models import layers, norms, resampling
 
 
 class Conv2Plus1D(nn.Module):
@@ -56,9 +56,8 @@ class Conv2Plus1D(nn.Module):
       strides=(1, *space),
       use_bias=self.use_bias,
     )(x)
-    if self.norm is not None:
-      x = self.norm()(x)
-    x = self.activation(x)
+    norm = norms.no_norm if self.norm is None else self.norm()
+    x = norm(x, self.activation)
     return self.conv(
       self.features,
       (width, 1, 1),
@@ -100,9 +99,9 @@ class ResBlock(nn.Module):
   @nn.compact
   def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
     shortcut = x
-    x = self.activation(self.norm()(x))
+    x = self.norm()(x, self.activation)
     x = self.conv(self.features, 3, use_bias=False)(x)
-    x = self.activation(self.norm()(x))
+    x = self.norm()(x, self.activation)
     x = self.conv(self.features, 3, use_bias=False, pooling=self.pooling)(x)
     if self.pooling:  # All that follows is linear.
       shortcut = resampling.average_pool(shortcut, self.pooling)
@@ -142,7 +141,7 @@ class AttnBlock(nn.Module):
     def project(name, **options):
       return layers.Conv(c, (1, 1), dtype=self.dtype, name=name, **options)
 
-    normed = layers.make_norm(
+    normed = norms.make_norm(
       self.norm_type, self.num_groups, self.dtype, name="norm"
     )(x)
     heads = (n, h * w, self.num_heads, c // self.num_heads)

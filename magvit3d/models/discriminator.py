@@ -15,7 +15,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from magvit3d.config.networks import ArchitectureConfig, DiscriminatorConfig
-from magvit3d.models import layers, mixed_precision, resampling
+from magvit3d.models import layers, mixed_precision, norms, resampling
 from magvit3d.models.blocks import Conv2Plus1D
 
 _INIT = nn.initializers.xavier_uniform()
@@ -46,11 +46,11 @@ class DiscriminatorBlock(nn.Module):
   def __call__(self, x: Float[Array, "b *grid c"]) -> Array:
     # The order of creation numbers the convolutions: 1 is the shortcut's.
     shortcut = x
-    x = _activation(self.norm()(self.conv(x.shape[-1], 3)(x)))
+    x = self.norm()(self.conv(x.shape[-1], 3)(x), _activation)
     x = self.pool(x)
     shortcut = self.pool(shortcut)
     shortcut = self.shortcut_conv(self.features, 1, use_bias=False)(shortcut)
-    x = _activation(self.norm()(self.conv(self.features, 3)(x)))
+    x = self.norm()(self.conv(self.features, 3)(x), _activation)
     return (shortcut + x) / jnp.sqrt(2.0).astype(x.dtype)
 
 
@@ -111,8 +111,8 @@ class Discriminator(nn.Module):
         expand_mid_features=self.expand_mid_features,
       )
 
-    def norm() -> Callable[[Array], Array]:
-      return layers.make_norm(self.norm_type, self.num_groups, self.dtype)
+    def norm() -> Callable[..., Array]:
+      return norms.make_norm(self.norm_type, self.num_groups, self.dtype)
 
     def pool(x: Array) -> Array:
       if self.blur_resample:
@@ -129,7 +129,7 @@ class Discriminator(nn.Module):
       features = int(self.filters * multiplier)
       x = block(features, conv, plain_conv, norm, pool, name=f"ResBlock_{i}")(x)
     width = x.shape[-1]
-    x = _activation(norm()(conv(width, 3)(x)))
+    x = norm()(conv(width, 3)(x), _activation)
     frames = (-1,) if is_2d else ()
     x = x.reshape(b, *frames, math.prod(x.shape[1:]))
     dense = functools.partial(

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from magvit3d.models import blocks, layers, resampling
+from magvit3d.models import blocks, layers, norms, resampling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,9 +110,9 @@ class BackboneOptions:
       self.num_attn_heads, self.norm_type, self.num_groups, self.dtype
     )
 
-  def norm(self) -> Callable[[Array], Array]:
+  def norm(self) -> Callable[..., Array]:
     """A new normalisation layer."""
-    return layers.make_norm(self.norm_type, self.num_groups, self.dtype)
+    return norms.make_norm(self.norm_type, self.num_groups, self.dtype)
 
   @property
   def activation(self) -> Callable[[Array], Array]:
@@ -194,7 +194,7 @@ class Encoder(nn.Module):
       if options.num_attn_heads and i == self.num_res_blocks - 1:
         x = options.attention()(x)
       x = make_block(options.filters * multipliers[-1], remat=False)(x)
-    x = options.activation(options.norm()(x))
+    x = options.norm()(x, options.activation)
     return options.conv(self.embedding_dim, 1)(x)
 
 
@@ -242,7 +242,7 @@ class Decoder(nn.Module):
         x = make_block(options.filters * multipliers[level], remat=remat)(x)
       if level > 0:
         x = self._upsample(x, options.strides(level - 1))
-    features = options.activation(options.norm()(x))
+    features = options.norm()(x, options.activation)
     kernel_init = nn.initializers.variance_scaling(
       self.output_init_scale**2, "fan_in", "truncated_normal"
     )

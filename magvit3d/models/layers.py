@@ -1,4 +1,4 @@
-"""Convolutions and normalisation of the tokenizer.
+"""Convolutions of the tokenizer.
 
 All of them act on channel-last arrays of any number of spatial axes: clips
 (b, t, h, w, c) with 3D kernels, or frames (n, h, w, c) with 2D kernels. Module
@@ -208,23 +208,3 @@ def pad_spatial(x: Array, kernel_size: Sequence[int], mode: str) -> Array:
   if mode.startswith(("reflect_", "symmetric_")):
     mode, _, options["reflect_type"] = mode.partition("_")
   return jnp.pad(x, widths, mode=mode, **options)
-
-
-def make_norm(
-  norm_type: str | None,
-  num_groups: int,
-  dtype: DTypeLike,
-  name: str | None = None,
-) -> Callable[[Array], Array]:
-  """Returns a new normalisation layer: 'GN', 'LN', or None for identity.
-
-  Call it once for each place, inside a compact method, so that linen numbers
-  the layers in order. Statistics are float32 whatever `dtype` is.
-  """
-  if norm_type == "GN":
-    return nn.GroupNorm(num_groups, epsilon=1e-6, dtype=dtype, name=name)
-  if norm_type == "LN":
-    return nn.LayerNorm(epsilon=1e-6, dtype=dtype, name=name)
-  if norm_type is None:
-    return lambda x: x
-  raise ValueError(f"norm_type={norm_type!r} is unknown; use 'GN', 'LN', None.")

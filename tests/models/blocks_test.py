@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from magvit3d.models import blocks, layers
+from magvit3d.models import blocks, layers, norms, resampling, target
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ def test_a_linear_2plus1d_convolution_is_the_3d_one_of_its_product():
 
 def test_norm_and_activation_stand_between_the_two():
   x = _normal(0, 1, 2, 3, 3, 4)
-  norm = functools.partial(layers.make_norm, "LN", 1, jnp.float32)
+  norm = functools.partial(norms.make_norm, "LN", 1, jnp.float32)
   block = blocks.Conv2Plus1D(4, 1, norm, nn.relu, layers.Conv)
   variables = block.init(jax.random.key(0), x)
   assert set(variables["params"]) == {"Conv_0", "Conv_1", "LayerNorm_0"}
@@ -82,7 +82,22 @@ def _res_block(**options):
   def conv(features, width, **more):
     return layers.Conv(features, (width,) * 2, **more)
 
-  return blocks.ResBlock(3, conv, lambda: lambda x: x, jnp.tanh, **options)
+  return blocks.ResBlock(3, conv, lambda: norms.no_norm, jnp.tanh, **options)
+
+
+@pytest.mark.parametrize("shortcut_reads_output", [False, True])
+@pytest.mark.parametrize("size", [4, 5])
+def test_a_pooled_block_is_the_average_of_its_results(
+  size, shortcut_reads_output
+):
+  x = _normal(0, 2, 4, size, 2)
+  options = {"shortcut_reads_output": shortcut_reads_output}
+  block = _res_block(**options)
+  variables = block.init(jax.random.key(0), x)
+  expected = resampling.average_pool(block.apply(variables, x), (2, 2))
+  with target.made_for("gpu"):
+    got = _res_block(**options, pooling=(2, 2)).apply(variables, x)
+  np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
 def test_maskgits_shortcut_reads_the_blocks_output():

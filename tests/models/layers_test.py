@@ -1,6 +1,5 @@
 """Tests of convolutions, padding and norms against other routes."""
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -53,30 +52,3 @@ def test_constant_padding_equals_zero_padding():
   np.testing.assert_allclose(
     padded.apply(variables, x), same.apply(variables, x), atol=1e-5
   )
-
-
-def test_group_norm_standardises_each_group():
-  x = 3 + 2 * _normal(0, 2, 3, 4, 5, 6)
-
-  class Norm(nn.Module):
-    @nn.compact
-    def __call__(self, x):
-      return layers.make_norm("GN", 3, jnp.float32)(x)
-
-  got, variables = Norm().init_with_output(jax.random.key(0), x)
-  assert set(variables["params"]) == {"GroupNorm_0"}
-  groups = np.asarray(x, np.float64).reshape(2, -1, 3, 2)
-  mean = groups.mean(axis=(1, 3), keepdims=True)
-  deviation = np.sqrt(groups.var(axis=(1, 3), keepdims=True) + 1e-6)
-  expected = ((groups - mean) / deviation).reshape(x.shape)
-  np.testing.assert_allclose(got, expected, atol=1e-5)
-
-
-def test_no_norm_is_the_identity():
-  x = _normal(0, 2, 3)
-  assert layers.make_norm(None, 32, jnp.float32)(x) is x
-
-
-def test_an_unknown_norm_names_the_known_ones():
-  with pytest.raises(ValueError, match=r"'BN' is unknown; use 'GN', 'LN'"):
-    layers.make_norm("BN", 32, jnp.float32)
