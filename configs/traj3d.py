@@ -213,7 +213,7 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   # Ours: cameras of a scene in one sequence; see docs/multiview.md.
   transformer.num_views = 1
   transformer.camera_embedding = placeholder(str)  # 'view' or 'rays'.
-  transformer.attention_implementation = placeholder(str)  # 'xla' or 'cudnn'.
+  transformer.attention_implementation = placeholder(str)  # None: the best.
   transformer.remat = False  # Less memory: layers are computed twice.
   transformer.dropout_rate = 0.1
   transformer.attention_dropout_rate = (

@@ -157,7 +157,9 @@ class TransformerConfig:
   position_init: Literal["normal", "sinusoidal"] = "normal"
   num_views: int = 1
   camera_embedding: Literal["view", "rays"] | None = None
-  attention_implementation: Literal["xla", "cudnn", "heads_first"] | None = None
+  attention_implementation: (
+    Literal["xla", "cudnn", "flash", "heads_first"] | None
+  ) = None
   remat: bool = False
   dropout_rate: float = 0.0
   attention_dropout_rate: float = 0.0

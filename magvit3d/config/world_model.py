@@ -192,7 +192,9 @@ class WorldModelConfig(StudyConfig):
   num_heads: int = 8
   kernel_init_stddev: float = 0.02
   relative_bias: bool = True
-  attention_implementation: Literal["xla", "cudnn", "heads_first"] | None = None
+  attention_implementation: (
+    Literal["xla", "cudnn", "flash", "heads_first"] | None
+  ) = None
   remat: bool = False
   motion: MotionConfig = dataclasses.field(default_factory=MotionConfig)
   future_share: float = 0.5

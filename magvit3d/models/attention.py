@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from magvit3d.models import target
+from magvit3d.models import target, tpu_attention
 
-# Of `jax.nn.dot_product_attention`, but for 'heads_first', which is ours.
-# 'cudnn' needs a GPU and bfloat16, and memory that grows with the sequence, not
-# with its square. None is 'heads_first' on CPUs, 'cudnn' where that can be had,
-# else 'xla'.
-IMPLEMENTATIONS = (None, "xla", "cudnn", "heads_first")
+# 'heads_first' is ours, for CPUs. 'cudnn' (GPUs, bfloat16) and 'flash' (TPUs)
+# need memory that grows with the sequence, not with its square. None is what of
+# these can be had, else 'xla'.
+IMPLEMENTATIONS = (None, "xla", "cudnn", "flash", "heads_first")
+_KERNELS = {"gpu": "cudnn", "tpu": "flash"}
 _log = logging.getLogger(__name__)
 
 
@@ -48,8 +48,13 @@ def attend(
   is_plain = mask is None and bias is None
   if implementation is None and not dropout_rate:
     implementation = _fastest(query, key, is_plain, is_causal)
-  if not dropout_rate and implementation == "cudnn" and is_plain:
-    return _attend_even(query, key, value, is_causal)
+  if implementation == "flash" and not (
+    is_plain and tpu_attention.suits(query.shape, key.shape)
+  ):
+    implementation = "xla"
+  if not dropout_rate and is_plain and implementation in _KERNELS.values():
+    kernel = _attend_even if implementation == "cudnn" else tpu_attention.attend
+    return kernel(query, key, value, is_causal)
   if is_causal:
     mask = jnp.tri(query.shape[1], dtype=bool)[None, None]
   if not dropout_rate and implementation == "heads_first":
@@ -80,25 +85,34 @@ def attend(
 
 def _fastest(query, key, is_plain: bool, is_causal: bool) -> str:
   """Returns the implementation that None stands for."""
-  if target.platform() == "cpu":
+  platform = target.platform()
+  if platform == "cpu":
     return "heads_first"
   is_narrow = query.dtype in (jnp.bfloat16, jnp.float16)
-  if target.platform() == "gpu" and is_plain and is_narrow:
-    shapes = (1, *query.shape[1:]), (1, *key.shape[1:])
-    if not target.is_here() or _cudnn_takes(*shapes, query.dtype, is_causal):
-      return "cudnn"
-  return "xla"
+  if not is_plain or not is_narrow or platform not in _KERNELS:
+    return "xla"
+  kernel = _KERNELS[platform]
+  if kernel == "flash" and not tpu_attention.suits(query.shape, key.shape):
+    return "xla"
+  shapes = (1, *query.shape[1:]), (1, *key.shape[1:])
+  if target.is_here() and not _takes(kernel, *shapes, query.dtype, is_causal):
+    return "xla"
+  return kernel
 
 
 @functools.cache
-def _cudnn_takes(queries: tuple, keys: tuple, dtype, is_causal: bool) -> bool:
-  """Returns whether cuDNN attends here: that depends on card and version.
+def _takes(
+  kernel: str, queries: tuple, keys: tuple, dtype, is_causal: bool
+) -> bool:
+  """Returns whether a kernel attends here: devices and versions differ.
 
   Found out by trying, in training too, with one clip.
   """
 
   def total(query, key):
-    return _attend_even(query, key, key, is_causal).sum(dtype=jnp.float32)
+    attend = _attend_even if kernel == "cudnn" else tpu_attention.attend_here
+    attended = attend(query, key, key, is_causal)
+    return attended.sum(dtype=jnp.float32)
 
   try:
     with jax.ensure_compile_time_eval():
@@ -106,8 +120,9 @@ def _cudnn_takes(queries: tuple, keys: tuple, dtype, is_causal: bool) -> bool:
       jax.block_until_ready(jax.grad(total, argnums=(0, 1))(*arrays))
   except Exception as error:  # Those of JAX, XLA and cuDNN have no common type.
     _log.warning(
-      "Attention by XLA, which is slower and needs more memory: cuDNN's does "
-      "not compute %s here: %s",
+      "Attention by XLA, which is slower and needs more memory: %r does not "
+      "compute %s here: %s",
+      kernel,
       queries,
       error,
     )

@@ -101,8 +101,8 @@ _UPSTREAMS = {"videos", "tokenizer", "lmgvt", "eval_only"}
       "config.tasks.frame_prediction.frames is unknown; did you mean cond_fra",
     ),
     (
-      {"transformer__attention_implementation": "flash"},
-      "attention_implementation='flash' is unknown; use one of xla, cudnn",
+      {"transformer__attention_implementation": "fast"},
+      "attention_implementation='fast' is unknown; use one of xla, cudnn",
     ),
     (
       {"transformer__camera_embedding": "ray"},

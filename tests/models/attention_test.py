@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from magvit3d.models import attention, target
+from magvit3d.models import attention, target, tpu_attention
 
 _SHAPE = (2, 5, 3, 4)  # Clips, positions, heads, width of a head.
 
@@ -118,7 +118,12 @@ def _programs(monkeypatch, dtype, **options):
     seen.append(implementation)
     return value
 
+  def attend_by_kernel(query, key, value, is_causal):
+    seen.append("flash")
+    return value
+
   monkeypatch.setattr(jax.nn, "dot_product_attention", attend)
+  monkeypatch.setattr(tpu_attention, "attend", attend_by_kernel)
   query = jnp.zeros(_SHAPE, dtype)
   attention.attend(query, query, query, **options)
   return seen
@@ -135,25 +140,40 @@ def _programs(monkeypatch, dtype, **options):
     (jnp.float32, {}, ["xla"]),
   ],
 )
-def test_programs_for_gpus_take_cudnn_where_it_can_be_had(
+def test_programs_take_the_platforms_kernel_where_it_can_be_had(
   monkeypatch, dtype, options, expected
 ):
   with target.made_for("gpu"):
     assert _programs(monkeypatch, dtype, **options) == expected
   with target.made_for("tpu"):
     (on_tpus,) = _programs(monkeypatch, dtype, **options)
-  assert on_tpus == "xla"
+  assert on_tpus == expected[0].replace("cudnn", "flash")
+
+
+def test_without_a_mesh_several_tpus_take_xlas(monkeypatch):
+  """XLA cannot split the kernel over them."""
+  monkeypatch.setattr(jax, "device_count", lambda: 4)
+  with target.made_for("tpu"):
+    assert _programs(monkeypatch, jnp.bfloat16) == ["xla"]
+  for options in ({}, {"mask": jnp.ones((1, 1, 5, 5), bool)}):
+    options["implementation"] = "flash"
+    assert _programs(monkeypatch, jnp.bfloat16, **options) == ["xla"]
 
 
 @pytest.mark.parametrize("is_compiled", [False, True])
-def test_a_machine_whose_cudnn_refuses_takes_xlas(
-  arrays, monkeypatch, caplog, is_compiled
+@pytest.mark.parametrize(
+  ("platform", "kernel"), [("gpu", "cudnn"), ("tpu", "flash")]
+)
+def test_a_machine_that_refuses_the_kernel_takes_xlas(
+  arrays, monkeypatch, caplog, platform, kernel, is_compiled
 ):
-  """As this one does, which has none."""
-  monkeypatch.setattr(target, "platform", lambda: "gpu")
-  attention._cudnn_takes.cache_clear()
+  """As this one does, which has neither."""
+  monkeypatch.setattr(target, "platform", lambda: platform)
+  attention._takes.cache_clear()
   narrow = [x.astype(jnp.bfloat16) for x in arrays]
-  attend = jax.jit(attention.attend) if is_compiled else attention.attend
+  attend = attention.attend
+  if is_compiled:
+    attend = jax.jit(lambda *arrays: attention.attend(*arrays))
   for _ in range(2):
     got = attend(*narrow)
   wanted = attention.attend(*narrow, implementation="xla")
@@ -161,7 +181,7 @@ def test_a_machine_whose_cudnn_refuses_takes_xlas(
     np.asarray(got, np.float32), np.asarray(wanted, np.float32)
   )
   (told,) = caplog.messages
-  assert "cuDNN's does not compute (1, 5, 3, 4) here: " in told
+  assert f"{kernel!r} does not compute (1, 5, 3, 4) here: " in told
 
 
 def test_cudnn_is_tried_once_and_taken(monkeypatch):
@@ -170,12 +190,12 @@ def test_cudnn_is_tried_once_and_taken(monkeypatch):
   monkeypatch.setattr(
     attention, "_attend_even", lambda q, k, v, _: tries.append(q.shape) or v
   )
-  attention._cudnn_takes.cache_clear()
+  attention._takes.cache_clear()
   query = jnp.zeros(_SHAPE, jnp.bfloat16)
   for _ in range(2):
     jax.jit(lambda x: attention.attend(x, x, x))(query)
   jax.jit(lambda x: attention.attend(x, x, x) + 1)(query)
-  attention._cudnn_takes.cache_clear()
+  attention._takes.cache_clear()
   # Once with one clip, then in each program.
   assert tries.count((1, *_SHAPE[1:])) == 1
   assert tries.count(_SHAPE) >= 2
