@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from magvit3d.models import target, tpu_attention
+from magvit3d.models import cpu_attention, target, tpu_attention
 
 # 'heads_first' is ours, for CPUs. 'cudnn' (GPUs, bfloat16) and 'flash' (TPUs)
 # need memory that grows with the sequence, not with its square. None is what of
@@ -55,6 +55,9 @@ def attend(
   if not dropout_rate and is_plain and implementation in _KERNELS.values():
     kernel = _attend_even if implementation == "cudnn" else tpu_attention.attend
     return kernel(query, key, value, is_causal)
+  if not dropout_rate and is_plain and implementation == "heads_first":
+    if cpu_attention.suits(query.shape[1], key.shape[1]):
+      return cpu_attention.attend(query, key, value, is_causal)
   if is_causal:
     mask = jnp.tri(query.shape[1], dtype=bool)[None, None]
   if not dropout_rate and implementation == "heads_first":
