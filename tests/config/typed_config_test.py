@@ -71,6 +71,34 @@ _UPSTREAMS = {"videos", "tokenizer", "lmgvt", "eval_only"}
       {"train_transformer__log_every_steps": 0},
       "config.train_transformer.log_every_steps=0",
     ),
+    (
+      {"train_transformer__learning_rate": float("nan")},
+      "config.train_transformer.learning_rate=nan must be 0 or more",
+    ),
+    (
+      {"train_tokenizer__d_lr": -1e-4},
+      "config.train_tokenizer.d_lr=-0.0001 must be 0 or more",
+    ),
+    (
+      {"train_tokenizer__warmup_steps": -1},
+      "config.train_tokenizer.warmup_steps=-1 must be 0 or more",
+    ),
+    (
+      {"train_tokenizer__num_epochs": float("inf")},
+      "config.train_tokenizer.num_epochs=inf must be above 0",
+    ),
+    (
+      {"train_transformer__optimizer__beta2": 1.0},
+      "config.train_transformer.optimizer.beta2=1.0 must be at least 0 and bel",
+    ),
+    (
+      {"train_transformer__optimizer__weight_decay": -0.1},
+      "config.train_transformer.optimizer.weight_decay=-0.1 must be 0 or more",
+    ),
+    (
+      {"train_transformer__optimizer__max_grad_norm": 0.0},
+      "config.train_transformer.optimizer.max_grad_norm=0.0 must be above 0",
+    ),
     ({"vqvae__architecture": "4dcnn"}, "4dcnn"),
     ({"transformer__num_heads": 5}, "5"),
     ({"vqvae__filters": 0}, "config.vqvae.filters=0 must be 1 or more"),
