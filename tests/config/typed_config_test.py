@@ -104,6 +104,11 @@ _UPSTREAMS = {"videos", "tokenizer", "lmgvt", "eval_only"}
     ({"vqvae__filters": 0}, "config.vqvae.filters=0 must be 1 or more"),
     ({"vqvae__codebook_size": -8}, "config.vqvae.codebook_size=-8 must be"),
     ({"discriminator__filters": 0}, "config.discriminator.filters=0 must be"),
+    (
+      {"vqvae__channel_multipliers": (1, 0)},
+      "config.vqvae.channel_multipliers=(1, 0) must be 1 or more",
+    ),
+    ({"transformer__dropout_rate": 1.0}, "dropout_rate=1.0 must be at least 0"),
     ({"transformer__num_layers": 0}, "config.transformer.num_layers=0 must"),
     ({"vqgan__gradient_penalty": "r2"}, "r2"),
     ({"vqvae__filter": 8}, "config.vqvae.filter is unknown; did you mean fil"),
