@@ -99,6 +99,33 @@ _UPSTREAMS = {"videos", "tokenizer", "lmgvt", "eval_only"}
       {"train_transformer__optimizer__max_grad_norm": 0.0},
       "config.train_transformer.optimizer.max_grad_norm=0.0 must be above 0",
     ),
+    (
+      {"maskgvt__sampling__mask_bins": 0},
+      "config.maskgvt.sampling.mask_bins=0 must be 1 or more",
+    ),
+    (
+      {"maskgvt__sampling__top_k": 33},
+      "config.maskgvt.sampling.top_k=33 must be from 1 to the 32 codes",
+    ),
+    (
+      {"maskgvt__sampling__temperature": float("nan")},
+      "config.maskgvt.sampling.temperature=nan must be 0 or more",
+    ),
+    (
+      {"tasks__full_generation__sampling__top_p": 1.5},
+      "config.tasks.full_generation.sampling.top_p=1.5 must be above 0",
+    ),
+    (
+      {
+        "maskgvt__sampling__top_k": 8,
+        "tasks__full_generation__sampling__top_p": 0.9,
+      },
+      "config.tasks.full_generation.sampling.top_k=8 must be None beside top_p",
+    ),
+    (
+      {"tasks__full_generation__sampling__guidance": float("inf")},
+      "config.tasks.full_generation.sampling.guidance=inf must be a number",
+    ),
     ({"vqvae__architecture": "4dcnn"}, "4dcnn"),
     ({"transformer__num_heads": 5}, "5"),
     ({"vqvae__filters": 0}, "config.vqvae.filters=0 must be 1 or more"),
