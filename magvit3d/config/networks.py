@@ -165,7 +165,13 @@ class TransformerConfig:
   latent_shape: tuple[int, ...] | None = None
 
   def __post_init__(self):
-    _check_sizes(self, "transformer", "num_layers hidden_size mlp_dim")
+    names = "num_layers hidden_size mlp_dim num_views"
+    _check_sizes(self, "transformer", names)
+    if self.num_segments < 0:
+      raise ValueError(
+        f"config.transformer.num_segments={self.num_segments} must be 0 or "
+        "more."
+      )
     _check_dropout(self)
     if self.num_heads < 1 or self.hidden_size % self.num_heads:
       raise ValueError(

@@ -211,6 +211,9 @@ class TokenizerLossConfig:
       random ones, as upstream.
     dead_code_reset_steps: Ours: steps after which unused codes are moved to
       features; None: never, as upstream.
+
+  Raises:
+    UserError: A value cannot be.
   """
 
   loss_type: str = "non-saturating"
@@ -231,6 +234,34 @@ class TokenizerLossConfig:
   quantizer_start_step: int = 0
   codebook_init_clips: int = 0
   dead_code_reset_steps: int | None = None
+
+  def __post_init__(self):
+    amounts = (
+      "g_adversarial_loss_weight",
+      "grad_penalty_cost",
+      "lecam_weight",
+      "perceptual_loss_weight",
+      "foreground_weight",
+      "entropy_loss_enlarge_ratio",
+      "discriminator_start_step",
+      "quantizer_start_step",
+      "codebook_init_clips",
+    )
+    _check_fields(self, "vqgan", amounts, _is_amount, "0 or more")
+    _check_fields(
+      self,
+      "vqgan",
+      ("entropy_loss_enlarge_steps", "dead_code_reset_steps"),
+      lambda steps: steps >= 1,
+      "1 or more",
+    )
+    _check_fields(
+      self,
+      "vqgan",
+      ("polyak_decay",),
+      lambda share: 0 <= share <= 1,
+      "from 0 to 1",
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

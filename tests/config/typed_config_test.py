@@ -126,6 +126,23 @@ _UPSTREAMS = {"videos", "tokenizer", "lmgvt", "eval_only"}
       {"tasks__full_generation__sampling__guidance": float("inf")},
       "config.tasks.full_generation.sampling.guidance=inf must be a number",
     ),
+    (
+      {"vqgan__codebook_init_clips": -1},
+      "config.vqgan.codebook_init_clips=-1 must be 0 or more",
+    ),
+    (
+      {"vqgan__dead_code_reset_steps": 0},
+      "config.vqgan.dead_code_reset_steps=0 must be 1 or more",
+    ),
+    (
+      {"vqgan__polyak_decay": float("nan")},
+      "config.vqgan.polyak_decay=nan must be from 0 to 1",
+    ),
+    ({"transformer__num_views": 0}, "config.transformer.num_views=0 must be 1"),
+    (
+      {"transformer__num_segments": -1},
+      "config.transformer.num_segments=-1 must be 0 or more",
+    ),
     ({"vqvae__architecture": "4dcnn"}, "4dcnn"),
     ({"transformer__num_heads": 5}, "5"),
     ({"vqvae__filters": 0}, "config.vqvae.filters=0 must be 1 or more"),
