@@ -1,6 +1,7 @@
 """Runs on this machine: some at a time, each on GPUs of its own."""
 
 import contextlib
+import json
 import os
 import pathlib
 import signal
@@ -10,11 +11,14 @@ from collections.abc import Iterator, Sequence
 
 from absl import logging
 
+from data_gen.files import json_files
 from launch import task_folder
 from launch.points import Task
 from magvit3d.errors import UserError
+from magvit3d.files import atomic_file
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
+_GPUS_NAME = "gpus.json"  # Which a run has, for a start after a `kill -9`.
 
 
 class LocalRuns:
@@ -45,6 +49,7 @@ class LocalRuns:
         f"--max_parallel={len(gpus)} or less."
       )
     self._gpus = gpus if max_parallel > 1 else []
+    self._gpus_of = _read(output / _GPUS_NAME)  # By name of a task.
     self._left: list[Task] = []
 
   def adopt(self, tasks: Sequence[Task]) -> None:
@@ -59,8 +64,13 @@ class LocalRuns:
   def start(self, task: Task) -> None:
     """Starts a task that is prepared."""
     taken = [gpu for _, gpu in self._running.values()]
+    taken += [self._gpus_of.get(task.name) for task in self._left]
     gpu = next((gpu for gpu in self._gpus if gpu not in taken), None)
     environment = os.environ | ({_VISIBLE: gpu} if gpu else {})
+    if gpu:
+      self._gpus_of[task.name] = gpu
+      text = json.dumps(self._gpus_of, indent=2) + "\n"
+      atomic_file.write_text(self._output / _GPUS_NAME, text)
     process = task_folder.start(
       self._output, task, environment, in_session=False
     )
@@ -89,6 +99,13 @@ class LocalRuns:
       process.wait()
     self.running()
     return "Its runs have saved and stopped."
+
+
+def _read(path: pathlib.Path) -> dict[str, str]:
+  try:
+    return json_files.read(path, dict[str, str])
+  except (OSError, ValueError):
+    return {}
 
 
 def _gpus() -> list[str]:

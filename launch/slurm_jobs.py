@@ -23,6 +23,7 @@ from magvit3d.files import atomic_file
 _JOBS_NAME = "jobs.json"
 _TIME_MIN = 1440  # Of a job, unless --slurm=time=MINUTES says so.
 _ALWAYS = 1_000_000  # Times that a job may run out of it.
+_SEVERAL = ("nodes", "ntasks_per_node")  # That make more than one process.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +138,11 @@ def _make_executor(folder: pathlib.Path, settings: Sequence[str]) -> Any:
     if not sign:
       raise UserError(f"--slurm={setting} is not NAME=VALUE.")
     parameters[name] = _value(value)
+    if name in _SEVERAL and parameters[name] != 1:
+      raise UserError(
+        f"--slurm={setting}: a point is one process on one node, with all of "
+        "its GPUs. Start a run of several by launch/slurm.sbatch."
+      )
   try:
     executor.update_parameters(**parameters)
   except (ValueError, TypeError) as error:

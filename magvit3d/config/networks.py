@@ -89,7 +89,8 @@ class TokenizerConfig(ArchitectureConfig):
   entropy_temperature: float = 0.01
 
   def __post_init__(self):
-    _check_sizes(self, "vqvae", "filters codebook_size embedding_dim")
+    names = "filters channel_multipliers codebook_size embedding_dim"
+    _check_sizes(self, "vqvae", names)
     if self.use_attn and self.architecture != "2dcnn":
       raise ValueError(
         "vqvae.use_attn is for vqvae.architecture='2dcnn', not "
@@ -116,7 +117,7 @@ class DiscriminatorConfig:
   blur_resample: bool = False
 
   def __post_init__(self):
-    _check_sizes(self, "discriminator", "filters")
+    _check_sizes(self, "discriminator", "filters channel_multipliers")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -166,7 +167,14 @@ class TransformerConfig:
   latent_shape: tuple[int, ...] | None = None
 
   def __post_init__(self):
-    _check_sizes(self, "transformer", "num_layers hidden_size mlp_dim")
+    names = "num_layers hidden_size mlp_dim num_views"
+    _check_sizes(self, "transformer", names)
+    if self.num_segments < 0:
+      raise ValueError(
+        f"config.transformer.num_segments={self.num_segments} must be 0 or "
+        "more."
+      )
+    _check_dropout(self)
     if self.num_heads < 1 or self.hidden_size % self.num_heads:
       raise ValueError(
         f"config.transformer.num_heads={self.num_heads} does not divide "
@@ -206,11 +214,23 @@ class AutoregressiveTransformerConfig:
   def __post_init__(self):
     names = "emb_dim num_heads num_layers qkv_dim mlp_dim"
     _check_sizes(self, "transformer", names)
+    _check_dropout(self)
 
 
 def _check_sizes(section: object, name: str, fields: str) -> None:
   """Raises ValueError for counts and widths that are not above 0."""
   for field in fields.split():
     value = getattr(section, field)
-    if value < 1:
+    sizes = value if isinstance(value, tuple) else (value,)
+    if min(sizes, default=1) < 1:
       raise ValueError(f"config.{name}.{field}={value} must be 1 or more.")
+
+
+def _check_dropout(section: object) -> None:
+  """Raises ValueError for rates of dropout that are no shares."""
+  for field in ("dropout_rate", "attention_dropout_rate"):
+    value = getattr(section, field)
+    if not 0 <= value < 1:
+      raise ValueError(
+        f"config.transformer.{field}={value} must be at least 0 and below 1."
+      )

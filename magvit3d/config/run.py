@@ -194,8 +194,27 @@ class Sections:
       if self.training(section):
         self.training(section).check(f"train_{section}")
     self._check_split(self.study or "evaluation")
+    self._check_sampling()
     if self.world_model:
       self._check_actions(self.world_model)
+
+  def _check_sampling(self) -> None:
+    """Raises UserError for numbers that sampling, late, would meet."""
+    found = {}
+    for name in ("maskgvt", "lmgvt"):
+      if section := getattr(self, name):
+        found[f"{name}.sampling"] = section.sampling
+    if self.maskgvt:
+      for name, task in (self.tasks or {}).items():
+        if task and task.sampling:
+          changed = self.maskgvt.sampling.with_changes(task.sampling)
+          found[f"tasks.{name}.sampling"] = changed
+    if self.prediction:
+      for name in ("masked_sampling", "class_sampling"):
+        found[f"prediction.{name}"] = getattr(self.prediction, name)
+    num_tokens = self.vqvae.codebook_size if self.vqvae else None
+    for section, sampling in found.items():
+      sampling.check(section, num_tokens)
 
   def _check_actions(self, model: WorldModelConfig) -> None:
     """Raises UserError if the clips are not those of the actions."""

@@ -1,6 +1,7 @@
 """Sections about tasks, masks and sampling; see docs/sampling.md."""
 
 import dataclasses
+import math
 from typing import Literal
 
 from magvit3d.errors import UserError
@@ -37,6 +38,36 @@ class SamplingConfig:
       if value is not None
     }
     return dataclasses.replace(self, **given)
+
+  def check(self, section: str, num_tokens: int | None) -> None:
+    """Raises UserError for numbers with which nothing can be drawn.
+
+    Args:
+      section: Of the config, for messages.
+      num_tokens: To choose from; None if that is not known yet.
+    """
+
+    def fail(field: str, wanted: str) -> None:
+      value = getattr(self, field)
+      raise UserError(f"config.{section}.{field}={value} must be {wanted}.")
+
+    if self.mask_bins < 1:
+      fail("mask_bins", "1 or more: the steps of decoding")
+    for field in ("temperature", "choice_temperature"):
+      if not 0 <= getattr(self, field) < math.inf:
+        fail(field, "0 or more")
+    if not math.isfinite(self.guidance):
+      fail("guidance", "a number that is finite")
+    if self.top_k is not None:
+      if self.top_k < 1 or (num_tokens and self.top_k > num_tokens):
+        most = (
+          f"from 1 to the {num_tokens} codes" if num_tokens else "1 or more"
+        )
+        fail("top_k", f"{most}, or None for all")
+      if self.top_p is not None:
+        fail("top_k", f"None beside top_p={self.top_p}: one of them cuts")
+    if self.top_p is not None and not 0 < self.top_p <= 1:
+      fail("top_p", "above 0, and 1 at most, or None for all")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

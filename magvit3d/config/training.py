@@ -1,10 +1,32 @@
 """Sections of a config about training."""
 
 import dataclasses
-from typing import Literal
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 from magvit3d.config.reading import UserPath
 from magvit3d.errors import UserError
+
+_RATES = ("g_lr", "d_lr", "learning_rate")  # Of whatever network has them.
+
+
+def _check_fields(
+  config: Any,
+  section: str,
+  fields: Sequence[str],
+  is_right: Callable[[Any], bool],
+  wanted: str,
+) -> None:
+  """Raises UserError for fields whose numbers are not what is wanted."""
+  for field in fields:
+    value = getattr(config, field)
+    if value is not None and not is_right(value):
+      raise UserError(f"config.{section}.{field}={value} must be {wanted}.")
+
+
+def _is_amount(value: float | int) -> bool:
+  return 0 <= value < math.inf  # Not NaN either.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,6 +50,26 @@ class OptimizerConfig:
   name: Literal["adamw", "muon"] = "adamw"
   muon_rate: float = 10.0
   muon_beta: float = 0.95
+
+  def check(self, section: str) -> None:
+    """Raises UserError for numbers with which nothing is learnt."""
+    _check_fields(
+      self,
+      section,
+      ("beta1", "beta2", "muon_beta"),
+      lambda share: 0 <= share < 1,
+      "at least 0 and below 1",
+    )
+    _check_fields(
+      self, section, ("weight_decay", "muon_rate"), _is_amount, "0 or more"
+    )
+    _check_fields(
+      self,
+      section,
+      ("max_grad_norm",),
+      lambda norm: norm > 0,
+      "above 0, or None",
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,7 +118,7 @@ class TrainingConfig:
   num_validation_clips: int = 96
 
   def check(self, section: str) -> None:
-    """Raises UserError for numbers of steps that cannot be."""
+    """Raises UserError for numbers of steps, and rates, that cannot be."""
     for field in (
       "num_steps",
       "log_every_steps",
@@ -89,6 +131,19 @@ class TrainingConfig:
         raise UserError(
           f"config.{section}.{field}={value} counts steps; use 1 or more."
         )
+    _check_fields(
+      self,
+      section,
+      ("num_epochs",),
+      lambda number: 0 < number < math.inf,
+      "above 0",
+    )
+    amounts = [
+      "warmup_steps",
+      *(name for name in _RATES if hasattr(self, name)),
+    ]
+    _check_fields(self, section, amounts, _is_amount, "0 or more")
+    self.optimizer.check(f"{section}.optimizer")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -156,6 +211,9 @@ class TokenizerLossConfig:
       random ones, as upstream.
     dead_code_reset_steps: Ours: steps after which unused codes are moved to
       features; None: never, as upstream.
+
+  Raises:
+    UserError: A value cannot be.
   """
 
   loss_type: str = "non-saturating"
@@ -176,6 +234,34 @@ class TokenizerLossConfig:
   quantizer_start_step: int = 0
   codebook_init_clips: int = 0
   dead_code_reset_steps: int | None = None
+
+  def __post_init__(self):
+    amounts = (
+      "g_adversarial_loss_weight",
+      "grad_penalty_cost",
+      "lecam_weight",
+      "perceptual_loss_weight",
+      "foreground_weight",
+      "entropy_loss_enlarge_ratio",
+      "discriminator_start_step",
+      "quantizer_start_step",
+      "codebook_init_clips",
+    )
+    _check_fields(self, "vqgan", amounts, _is_amount, "0 or more")
+    _check_fields(
+      self,
+      "vqgan",
+      ("entropy_loss_enlarge_steps", "dead_code_reset_steps"),
+      lambda steps: steps >= 1,
+      "1 or more",
+    )
+    _check_fields(
+      self,
+      "vqgan",
+      ("polyak_decay",),
+      lambda share: 0 <= share <= 1,
+      "from 0 to 1",
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -48,7 +48,8 @@ class TokenizerTraining(Stage[TokenRun]):
     """Trains it from its newest checkpoint, if any."""
     run, networks = self._run, self._run.networks
     stage = networks.tokenizer_stage()
-    stage.start_from(run.config.init_from)
+    if not networks.newest_records(self.name):  # Else it goes on from there.
+      stage.start_from(run.config.init_from)
     count = run.config.train_tokenizer.num_validation_clips
     clips = run.data.some_clips("validation", count)
     reconstruct = _make_reconstruct(run, stage.tokenizer)
@@ -96,7 +97,8 @@ class TransformerTraining(Stage[TokenRun]):
     if "tokenizer" in run.config.trained:
       self._pass_oracle_gate(model, tokenizer_params)
     stage = networks.transformer_stage(model, tokenizer_params)
-    if run.config.trained == (self.name,):  # Else it is the tokenizer's.
+    is_alone = run.config.trained == (self.name,)  # Else it is the tokenizer's.
+    if is_alone and not networks.newest_records(self.name):
       stage.start_from(run.config.init_from)
     validate, draw = self._make_validation(model, tokenizer_params)
     train_network(

@@ -31,6 +31,19 @@ _REGIONS = {
   "inpainting": ("quarter_topleft", "rectangle_central", "dynamic_central"),
 }
 _FRAME_KINDS = KINDS[:3]
+# Modes of `numpy.pad` that JAX knows, besides 'empty', which is anything.
+_PADDINGS = (
+  "constant",
+  "edge",
+  "linear_ramp",
+  "maximum",
+  "mean",
+  "median",
+  "minimum",
+  "reflect",
+  "symmetric",
+  "wrap",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,9 +78,15 @@ class Condition:
     _check_choice("The condition", self.kind, KINDS)
     regions = _REGIONS.get(self.kind, (None,))
     _check_choice(f"cond_region of {self.kind}", self.cond_region, regions)
-    if self._own_padding != "edge":
-      what = f"cond_padding of {self.kind} {self.cond_region or ''}".rstrip()
-      _check_choice(what, self.cond_padding, (None, self._own_padding))
+    own = self._own_padding
+    what = f"cond_padding of {self.kind} {self.cond_region or ''}".rstrip()
+    known = _PADDINGS if own == "edge" else (own,)
+    _check_choice(what, self.cond_padding, (None, *known))
+    if self.cond_latent_frames < 0:
+      raise ValueError(
+        f"cond_latent_frames={self.cond_latent_frames} of {self.kind} must be "
+        "0 or more."
+      )
     if self.prefix_condition and self.kind != "frame_prediction":
       raise ValueError(
         f"prefix_condition is for frame_prediction, not {self.kind}."

@@ -6,6 +6,7 @@ the latents. Latents of several views stand behind one another.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
@@ -167,6 +168,11 @@ def tasks_from_config(
     section = tasks[name] or TaskConfig()
     kind = task_kind(name)
     weight = section.weight
+    if not 0 <= weight < math.inf:
+      raise ValueError(
+        f"config.tasks.{name}.weight={weight} must be 0 or more; 0 leaves the "
+        "task out of the training."
+      )
     if 0 < weight < 0.005:
       raise ValueError(
         f"config.tasks.{name}.weight={weight} is too small: a task "

@@ -71,11 +71,88 @@ _UPSTREAMS = {"videos", "tokenizer", "lmgvt", "eval_only"}
       {"train_transformer__log_every_steps": 0},
       "config.train_transformer.log_every_steps=0",
     ),
+    (
+      {"train_transformer__learning_rate": float("nan")},
+      "config.train_transformer.learning_rate=nan must be 0 or more",
+    ),
+    (
+      {"train_tokenizer__d_lr": -1e-4},
+      "config.train_tokenizer.d_lr=-0.0001 must be 0 or more",
+    ),
+    (
+      {"train_tokenizer__warmup_steps": -1},
+      "config.train_tokenizer.warmup_steps=-1 must be 0 or more",
+    ),
+    (
+      {"train_tokenizer__num_epochs": float("inf")},
+      "config.train_tokenizer.num_epochs=inf must be above 0",
+    ),
+    (
+      {"train_transformer__optimizer__beta2": 1.0},
+      "config.train_transformer.optimizer.beta2=1.0 must be at least 0 and bel",
+    ),
+    (
+      {"train_transformer__optimizer__weight_decay": -0.1},
+      "config.train_transformer.optimizer.weight_decay=-0.1 must be 0 or more",
+    ),
+    (
+      {"train_transformer__optimizer__max_grad_norm": 0.0},
+      "config.train_transformer.optimizer.max_grad_norm=0.0 must be above 0",
+    ),
+    (
+      {"maskgvt__sampling__mask_bins": 0},
+      "config.maskgvt.sampling.mask_bins=0 must be 1 or more",
+    ),
+    (
+      {"maskgvt__sampling__top_k": 33},
+      "config.maskgvt.sampling.top_k=33 must be from 1 to the 32 codes",
+    ),
+    (
+      {"maskgvt__sampling__temperature": float("nan")},
+      "config.maskgvt.sampling.temperature=nan must be 0 or more",
+    ),
+    (
+      {"tasks__full_generation__sampling__top_p": 1.5},
+      "config.tasks.full_generation.sampling.top_p=1.5 must be above 0",
+    ),
+    (
+      {
+        "maskgvt__sampling__top_k": 8,
+        "tasks__full_generation__sampling__top_p": 0.9,
+      },
+      "config.tasks.full_generation.sampling.top_k=8 must be None beside top_p",
+    ),
+    (
+      {"tasks__full_generation__sampling__guidance": float("inf")},
+      "config.tasks.full_generation.sampling.guidance=inf must be a number",
+    ),
+    (
+      {"vqgan__codebook_init_clips": -1},
+      "config.vqgan.codebook_init_clips=-1 must be 0 or more",
+    ),
+    (
+      {"vqgan__dead_code_reset_steps": 0},
+      "config.vqgan.dead_code_reset_steps=0 must be 1 or more",
+    ),
+    (
+      {"vqgan__polyak_decay": float("nan")},
+      "config.vqgan.polyak_decay=nan must be from 0 to 1",
+    ),
+    ({"transformer__num_views": 0}, "config.transformer.num_views=0 must be 1"),
+    (
+      {"transformer__num_segments": -1},
+      "config.transformer.num_segments=-1 must be 0 or more",
+    ),
     ({"vqvae__architecture": "4dcnn"}, "4dcnn"),
     ({"transformer__num_heads": 5}, "5"),
     ({"vqvae__filters": 0}, "config.vqvae.filters=0 must be 1 or more"),
     ({"vqvae__codebook_size": -8}, "config.vqvae.codebook_size=-8 must be"),
     ({"discriminator__filters": 0}, "config.discriminator.filters=0 must be"),
+    (
+      {"vqvae__channel_multipliers": (1, 0)},
+      "config.vqvae.channel_multipliers=(1, 0) must be 1 or more",
+    ),
+    ({"transformer__dropout_rate": 1.0}, "dropout_rate=1.0 must be at least 0"),
     ({"transformer__num_layers": 0}, "config.transformer.num_layers=0 must"),
     ({"vqgan__gradient_penalty": "r2"}, "r2"),
     ({"vqvae__filter": 8}, "config.vqvae.filter is unknown; did you mean fil"),

@@ -75,6 +75,8 @@ def test_a_job_notes_how_its_run_ended(programs, tmp_path, monkeypatch):
   "setting, message",
   [
     ("partition", "--slurm=partition is not NAME=VALUE"),
+    ("nodes=2", "--slurm=nodes=2: a point is one process on one node"),
+    ("ntasks_per_node=8", "--slurm=ntasks_per_node=8: a point is one process"),
     ("partitoin=gpu", r"--slurm is wrong: Unavailable parameter.*partitoin"),
   ],
 )

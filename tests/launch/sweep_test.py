@@ -220,3 +220,27 @@ def test_each_of_several_runs_has_a_gpu_of_its_own(tmp_path, monkeypatch):
   assert seen == ["2", "5", "2,5"]
   with pytest.raises(UserError, match=r"there are 2 \(2, 5\)"):
     local_runs.LocalRuns(tmp_path, 3)
+
+
+def test_runs_of_a_killed_sweep_keep_their_gpus(tmp_path, monkeypatch):
+  from launch import local_runs, task_folder
+
+  monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+  monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+  tasks = [local_runs.Task(f"points/{n}", (), ()) for n in range(3)]
+  seen, running = [], {"0", "1"}
+
+  def start(output, task, environment, in_session):
+    seen.append(environment["CUDA_VISIBLE_DEVICES"])
+
+  monkeypatch.setattr(task_folder, "start", start)
+  monkeypatch.setattr(task_folder, "is_running", lambda f: f.name in running)
+  killed = local_runs.LocalRuns(tmp_path, 2)
+  killed.start(tasks[0])
+  killed.start(tasks[1])
+  again = local_runs.LocalRuns(tmp_path, 2)
+  again.adopt(tasks)
+  running.remove("1")
+  assert again.running() == tasks[:1]
+  again.start(tasks[2])
+  assert seen == ["2", "5", "5"]

@@ -1,5 +1,6 @@
 """Upstream's kinds of runs, shrunk, one after the other on rendered scenes."""
 
+import copy
 import importlib
 import json
 import shutil
@@ -20,6 +21,7 @@ from magvit3d.config.run import RunConfig
 from magvit3d.errors import UserError
 from magvit3d.experiment import Experiment
 from magvit3d.report.file_reading import read_tables
+from magvit3d.run import training_stages
 from magvit3d.run.video_data import VideoData
 
 _NUM_STEPS = 4
@@ -217,6 +219,28 @@ def test_a_tokenizer_starts_from_a_trained_one(tokenizer, data, tmp_path):
     )
     for a, b in leaves:
       np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_a_tokenizer_goes_on_without_what_it_started_from(
+  tokenizer, tmp_path, monkeypatch
+):
+  """Which may be gone by then: its own checkpoint has all of it."""
+
+  class Reached(Exception):
+    pass
+
+  def train_network(*args, **kwargs):
+    raise Reached
+
+  monkeypatch.setattr(training_stages, "train_network", train_network)
+  config = copy.deepcopy(tokenizer[0]) | {"num_training_steps": _NUM_STEPS + 1}
+  config["init_from"]["checkpoint_path"] = str(tmp_path / "gone")
+  workdir = shutil.copytree(tokenizer[1], tmp_path / "run")
+  with pytest.raises(Reached):
+    Experiment(config, workdir).run()
+  shutil.rmtree(workdir / "tokenizer")
+  with pytest.raises(UserError, match=r"config\.init_from: .* does not exist"):
+    Experiment(config, workdir).run()
 
 
 @pytest.mark.parametrize(

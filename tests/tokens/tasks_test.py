@@ -141,6 +141,8 @@ def test_prefix_mode_is_for_one_task():
   ("name", "block", "message"),
   [
     ("frame_prediction", {"cond_frames": 16}, "between 1 and 15"),
+    ("frame_prediction", {"cond_padding": "egde"}, "cond_padding .* 'egde'"),
+    ("outpainting_c", {"cond_latent_frames": -1}, "cond_latent_frames=-1"),
     ("frame_interpolation", {"cond_frames": 8}, "between 1 and 7"),
     ("full_generation", {"cond_frames": 8}, "no field cond_frames"),
     ("outpainting_c", {"cond_region": "middle"}, "cond_region of outpainting"),
@@ -173,3 +175,9 @@ def test_guidance_uses_full_generation_where_it_is_a_task():
 def test_task_weight_that_rounds_to_no_step_is_refused():
   with pytest.raises(ValueError, match=r"weight=0.004 is too small"):
     _make({"full_generation": {"weight": 0.004}}, None, 16, 4)
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+def test_weights_that_are_none_are_named(weight):
+  with pytest.raises(ValueError, match=rf"weight={weight} must be 0 or more"):
+    _make({"full_generation": {"weight": weight}}, None, 16, 4)
