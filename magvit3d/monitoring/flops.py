@@ -8,7 +8,8 @@ multiply-add is 2. It counts
   - products of matrices and convolutions without what meets padding, and
     elementwise operations (few beside them);
   - what is recomputed for lack of memory, again;
-  - the body of a loop ONCE, however often it runs: see `num_loops`;
+  - of a loop one round, to which further ones of products of matrices are added
+    here where XLA knows how many there are; of convolutions see `num_loops`;
   - of a `lax.cond` its costliest branch;
   - nothing of kernels that XLA does not see into, such as cuDNN's attention,
     unless they say it in an attribute `flops`, as oneDNN's convolutions do.
@@ -23,7 +24,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 
-from magvit3d.monitoring import peak_flops
+from magvit3d.monitoring import hlo, peak_flops
 
 
 @runtime_checkable
@@ -52,8 +53,10 @@ def step_flops(compiled: Compiled, num_loops: int = 1) -> float | None:
     return None
   if not isinstance(analysis, Mapping):
     return None
-  told = re.findall(r"\bflops = (\d+) : i64", compiled.as_text())
+  text = compiled.as_text()
+  told = re.findall(r"\bflops = (\d+) : i64", text)
   flops = float(analysis.get("flops", 0)) + sum(map(int, told))
+  flops += hlo.further_flops(text, num_loops)
   return flops * num_loops if flops > 0 else None
 
 

@@ -10,30 +10,22 @@ import collections
 import dataclasses
 import math
 import re
-from collections.abc import Iterator
 
+from magvit3d.monitoring import hlo
 from magvit3d.plan.described_devices import KINDS
 
 _H100 = KINDS["h100"]
 BYTES_PER_SECOND = _H100.bytes_per_second
 FLOPS_PER_SECOND = _H100.flops_per_second
-_SIZES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2}
-_SIZES |= {"f32": 4, "s32": 4, "u32": 4, "f64": 8, "s64": 8, "u64": 8}
-_ARRAY = re.compile(r"\b([a-z]+\d*)\[([\d,]*)\]")
-_INSTRUCTION = re.compile(
-  r"^  (?:ROOT )?%?([\w.\-]+) = (\(.*?\)|\S+) ([\w\-]+)\((.*)$"
-)
 _COLLECTIVE = re.compile(
   r"= (\(?[^=\n]*?) (all-gather|all-reduce|reduce-scatter|all-to-all|"
   r"collective-permute)(?:-start)?\("
 )
-_COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{\s*$")
 # Scratch memory, the last result of calls into cuBLAS and cuDNN: 32 MiB of each
 # small product, which nobody must move.
 _WORKSPACE = re.compile(r", [su]8\[\d+\]\{0\}\)$")
 # Give other names to values, or only hold them.
 _FREE = {"parameter", "get-tuple-element", "tuple", "bitcast", "constant"}
-_ROUNDS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')  # Of a loop.
 # Read of their first operand no more than they return.
 _SLICES = {"slice", "dynamic-slice", "gather"}
 _UPDATE = "dynamic-update-slice"  # Writes its second operand into the first.
@@ -58,69 +50,54 @@ class Bounds:
   num_plain_convolutions: int
 
 
-def read(hlo: str) -> Bounds:
+def read(text: str) -> Bounds:
   """Reads the text of an optimised program.
 
   Of a loop that does not say how often it runs, one round counts.
   """
-  computations, entry = _computations(hlo)
+  computations, entry = hlo.computations(text)
   bounds = Bounds(
     collections.Counter(),
     0.0,
     0.0,
     collections.Counter(),
-    len(re.findall(r" convolution\(", hlo)),
+    len(re.findall(r" convolution\(", text)),
   )
   _walk(computations, entry, bounds, 1)
   return bounds
 
 
-def collectives(hlo: str) -> list[tuple[int, str, str]]:
+def collectives(text: str) -> list[tuple[int, str, str]]:
   """Returns what moves between devices: bytes, operation and type of each.
 
   The largest come first. Bytes are those of the results on one device.
   """
   found = [
     (_num_bytes(match[1]), match[2], match[1])
-    for match in _COLLECTIVE.finditer(hlo)
+    for match in _COLLECTIVE.finditer(text)
   ]
   return sorted(found, reverse=True)
-
-
-def _computations(hlo: str) -> tuple[dict[str, list[str]], str]:
-  found, name, entry = {}, "", ""
-  for line in hlo.splitlines():
-    if match := _COMPUTATION.match(line):
-      name = match[2]
-      found[name] = []
-      entry = name if match[1] else entry
-    elif name and line.startswith("  "):
-      found[name].append(line)
-  return found, entry
 
 
 def _walk(computations, name, bounds, times) -> None:
   types = {}
   for line in computations[name]:
-    match = _INSTRUCTION.match(line)
+    match = hlo.INSTRUCTION.match(line)
     if not match:
       continue
     result_name, result, kind, rest = match.groups()
     types[result_name] = result
     if kind in _FREE:
       continue
-    called = [n for n in _called(line) if n in computations]
+    called = [n for n in hlo.called(line) if n in computations]
     if kind in ("while", "call", "conditional"):
       # Of a condition's branches the longest; of a loop the body.
       longest = max(called, key=lambda n: len(computations[n]), default=None)
       if longest:
-        rounds = _ROUNDS.search(line)
-        more = int(rounds[1]) if rounds else 1
+        more = hlo.num_rounds(line)
         _walk(computations, longest, bounds, times * more)
       continue
-    operands = [
-      types.get(n, "") for n in re.findall(r"%([\w.\-]+)", rest.split("), ")[0])
-    ]
+    operands = [types.get(n, "") for n in hlo.operands(rest)]
     result = _WORKSPACE.sub(")", result) if "__cu" in line else result
     if kind == "fusion":
       moved = _num_moved_by_fusion(computations[called[0]], operands)
@@ -153,7 +130,7 @@ def _num_moved_by_fusion(lines: list[str], operands: list[str]) -> int:
   numbers, sliced, whole = {}, collections.Counter(), set()
   sizes, written = {}, 0  # Of the last, which is the root.
   for line in lines:
-    match = _INSTRUCTION.match(line)
+    match = hlo.INSTRUCTION.match(line)
     if not match:
       continue
     name, result, kind, rest = match.groups()
@@ -161,7 +138,7 @@ def _num_moved_by_fusion(lines: list[str], operands: list[str]) -> int:
     if kind == "parameter":
       numbers[name] = int(rest.split(")")[0])
       continue
-    first, *others = re.findall(r"%([\w.\-]+)", rest.split("), ")[0]) or [""]
+    first, *others = hlo.operands(rest) or [""]
     if kind == "tuple":
       written = sum(sizes.get(part, 0) for part in (first, *others))
       continue
@@ -181,29 +158,18 @@ def _num_moved_by_fusion(lines: list[str], operands: list[str]) -> int:
   )
 
 
-def _called(line: str) -> Iterator[str]:
-  pattern = r"(?:body|to_apply|calls|\w+_computation)=%?([\w.\-]+)"
-  yield from re.findall(pattern, line)
-  for group in re.findall(r"branch_computations=\{([^}]*)\}", line):
-    yield from re.findall(r"%?([\w.\-]+)", group)
-
-
-def _arrays(text: str) -> Iterator[tuple[str, list[int]]]:
-  for kind, shape in _ARRAY.findall(text):
-    if kind in _SIZES:
-      yield kind, [int(size) for size in shape.split(",") if size]
-
-
 def _num_bytes(text: str) -> int:
-  return sum(_SIZES[kind] * math.prod(shape) for kind, shape in _arrays(text))
+  return sum(
+    hlo.SIZES[kind] * math.prod(shape) for kind, shape in hlo.arrays(text)
+  )
 
 
 def _flops(line: str, kind: str, result: str, operands: list[str]) -> float:
   """Of a call into cuDNN or cuBLAS; 0 of others."""
   if not operands:
     return 0.0
-  shapes = [next(_arrays(text), ("", []))[1] for text in operands]
-  out = next(_arrays(result), ("", []))[1]
+  shapes = [next(hlo.arrays(text), ("", []))[1] for text in operands]
+  out = next(hlo.arrays(result), ("", []))[1]
   if "$conv" in kind:
     labels = re.search(r"dim_labels=[^_]+_[^-]+->(\w+)", line)[1]
     feature = labels.index("f")

@@ -11,6 +11,7 @@ from absl import logging
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
+from magvit3d.monitoring.flops import step_flops
 from magvit3d.parallel import sharding, sharding_rules
 from magvit3d.plan import described_devices, program_bounds
 from magvit3d.training import loop
@@ -197,7 +198,7 @@ class Programs:
       longest = dict(bounds.seconds.most_common(6))
       return bounds.flops, sum(bounds.seconds.values()), products, longest
     cost = compiled.cost_analysis() or {}
-    flops, moved = cost.get("flops", 0.0), cost.get("bytes accessed", 0.0)
+    flops, moved = step_flops(compiled) or 0.0, cost.get("bytes accessed", 0.0)
     if kind.flops_per_second is None:
       return flops, None, None, {}
     products = flops / kind.flops_per_second

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import pytest
 import shrunk
 
+from magvit3d.models import attention, cpu_attention
 from magvit3d.monitoring import flops, peak_flops
 
 # A product of (64, 32) and (32, 16).
@@ -59,17 +60,44 @@ def test_a_convolution_leaves_out_what_meets_padding():
   assert _count(convolve("SAME"), *shapes) == channels * (15 + 16 + 15) ** 2
 
 
-def test_a_loop_is_counted_once_and_multiplied_by_hand():
-  def accumulate(a, b):
-    def body(total, part):
-      return total + part @ b, None
+def _accumulate(a, b):
+  def body(total, part):
+    return total + part @ b, None
 
-    return jax.lax.scan(body, jnp.zeros((64, 16)), a)[0]
+  return jax.lax.scan(body, jnp.zeros((64, 16)), a)[0]
 
-  shapes = (10, 64, 32), (32, 16)
-  assert _count(accumulate, *shapes) == pytest.approx(_PRODUCT, rel=0.05)
-  whole = _count(accumulate, *shapes, num_loops=10)
-  assert whole == pytest.approx(10 * _PRODUCT, rel=0.05)
+
+@pytest.mark.parametrize("num_loops", [1, 10])
+def test_products_count_in_each_round_of_a_loop(num_loops):
+  count = _count(_accumulate, (10, 64, 32), (32, 16), num_loops=num_loops)
+  assert count == pytest.approx(10 * _PRODUCT, rel=0.05)
+
+
+def test_loops_in_loops_count_in_each_round_of_both():
+  def twice(a, b):
+    return jax.lax.map(lambda part: _accumulate(part, b), a)
+
+  count = _count(twice, (3, 10, 64, 32), (32, 16))
+  assert count == pytest.approx(30 * _PRODUCT, rel=0.05)
+  count = _count(twice, (3, 10, 64, 32), (32, 16), num_loops=3)
+  assert count == pytest.approx(30 * _PRODUCT, rel=0.05)
+
+
+def test_attention_counts_alike_in_one_piece_and_head_after_head(monkeypatch):
+  shape = (2, 256, 3, 8)
+
+  def gradients(query, key, value):
+    def total(*arrays):
+      return jnp.sum(attention.attend(*arrays) ** 2)
+
+    return jax.grad(total, argnums=(0, 1, 2))(query, key, value)
+
+  loop = _count(gradients, *[shape] * 3)
+  monkeypatch.setattr(cpu_attention, "suits", lambda *_: False)
+  at_once = _count(lambda *arrays: gradients(*arrays), *[shape] * 3)
+  # A product forward more, in the backward pass, of six; and softmax, whose
+  # elementwise operations count in one round alone, some 20 of 7 x 16.
+  assert 0.9 * 7 / 6 < loop / at_once < 1.1 * 7 / 6
 
 
 @pytest.mark.slow
