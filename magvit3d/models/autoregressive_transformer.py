@@ -151,7 +151,7 @@ class MlpBlock(nn.Module):
       promote_dtype=mixed_precision.keep_bias,
     )
     hidden = dense(self.mlp_dim)(x).astype(self.dtype)
-    hidden = nn.gelu(hidden, approximate=True)
+    hidden = jax.checkpoint(nn.gelu)(hidden)  # Slopes are not kept.
     hidden = nn.Dropout(self.dropout_rate)(hidden, deterministic=not train)
     return dense(x.shape[-1])(hidden)
 

@@ -194,7 +194,8 @@ class BertMlp(nn.Module):
       promote_dtype=mixed_precision.keep_bias,
     )
     hidden = dense(self.mlp_dim, name="intermediate_output")(x)
-    hidden = nn.gelu(hidden.astype(self.dtype), approximate=True)
+    # What it reads is kept for the backward pass, and not its slopes besides.
+    hidden = jax.checkpoint(nn.gelu)(hidden.astype(self.dtype))
     hidden = dense(x.shape[-1], name="layer_output")(hidden)
     hidden = nn.Dropout(self.dropout_rate)(hidden, deterministic=not train)
     return layer_norm("layer_output_ln")(x + hidden)
