@@ -33,10 +33,11 @@ def get_config(variant: str = "B") -> mlc.ConfigDict:
   prediction.max_centroid_px = optional(3.5)
   if is_tiny:
     future_prediction.make_tiny(config)
-    data.num_train, data.num_validation, data.num_test = 3900, 144, 288
+    data.num_train, data.num_validation, data.num_test = 12_000, 144, 288
     data.num_ood_speed = 96
     data.size_min, data.size_max = 1.5, 2.2
-    config.train_prediction.num_steps = 2000
+    config.train_tokenizer.num_steps = 2000
+    config.train_prediction.num_steps = 6000
     prediction.max_centroid_px = 3.5 / 4  # As 3.5 of 128 px.
   if variant == "discs":
     data.num_frames, prediction.given_frames = 50, 25

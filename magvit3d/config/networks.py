@@ -221,7 +221,7 @@ def _check_sizes(section: object, name: str, fields: str) -> None:
   """Raises ValueError for counts and widths that are not above 0."""
   for field in fields.split():
     value = getattr(section, field)
-    sizes = value if isinstance(value, tuple) else (value,)
+    sizes = value if isinstance(value, tuple | list) else (value,)
     if min(sizes, default=1) < 1:
       raise ValueError(f"config.{name}.{field}={value} must be 1 or more.")
 
