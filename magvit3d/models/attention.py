@@ -1,5 +1,6 @@
 """Attention, its softmax in float32 whatever type queries and keys have."""
 
+import concurrent.futures
 import functools
 import logging
 
@@ -117,10 +118,14 @@ def _takes(
     attended = attend(query, key, key, is_causal)
     return attended.sum(dtype=jnp.float32)
 
+  def attempt():
+    arrays = jnp.zeros(queries, dtype), jnp.zeros(keys, dtype)
+    jax.block_until_ready(jax.grad(total, argnums=(0, 1))(*arrays))
+
   try:
-    with jax.ensure_compile_time_eval():
-      arrays = jnp.zeros(queries, dtype), jnp.zeros(keys, dtype)
-      jax.block_until_ready(jax.grad(total, argnums=(0, 1))(*arrays))
+    # In a thread of its own there is no mesh of devices, and nothing is traced.
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+      thread.submit(attempt).result()
   except Exception as error:  # Those of JAX, XLA and cuDNN have no common type.
     _log.warning(
       "Attention by XLA, which is slower and needs more memory: %r does not "

@@ -185,17 +185,25 @@ def test_a_machine_that_refuses_the_kernel_takes_xlas(
 
 
 def test_cudnn_is_tried_once_and_taken(monkeypatch):
-  tries = []
+  tries, meshes = [], []
+
+  def attend(query, key, value, is_causal):
+    tries.append(query.shape)
+    meshes.append(jax.sharding.get_abstract_mesh().empty)
+    return value
+
   monkeypatch.setattr(target, "platform", lambda: "gpu")
-  monkeypatch.setattr(
-    attention, "_attend_even", lambda q, k, v, _: tries.append(q.shape) or v
-  )
+  monkeypatch.setattr(attention, "_attend_even", attend)
   attention._takes.cache_clear()
   query = jnp.zeros(_SHAPE, jnp.bfloat16)
-  for _ in range(2):
-    jax.jit(lambda x: attention.attend(x, x, x))(query)
-  jax.jit(lambda x: attention.attend(x, x, x) + 1)(query)
+  mesh = jax.make_mesh((1,), ("data",), devices=jax.devices()[:1])
+  with jax.set_mesh(mesh):
+    for _ in range(2):
+      jax.jit(lambda x: attention.attend(x, x, x))(query)
+    jax.jit(lambda x: attention.attend(x, x, x) + 1)(query)
   attention._takes.cache_clear()
+  # Not on the devices of the mesh, which would share the one clip.
+  assert meshes[:2] == [True, False]
   # Once with one clip, then in each program.
   assert tries.count((1, *_SHAPE[1:])) == 1
   assert tries.count(_SHAPE) >= 2
