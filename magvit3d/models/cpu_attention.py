@@ -1,8 +1,8 @@
-"""Attention on one CPU device, head after head: one's weights fit its caches.
+"""Attention on one CPU device, head after head, in little memory.
 
-Those of all heads and clips together are larger, and are written and read
-several times. The backward pass computes weights anew, as in FlashAttention
-(https://arxiv.org/abs/2205.14135): only a sum for each query is kept.
+Weights of all heads and clips together are much of what a step needs. The backward
+pass computes them anew, as in FlashAttention (https://arxiv.org/abs/2205.14135):
+only a sum for each query is kept.
 """
 
 import functools
@@ -17,7 +17,7 @@ _FEW_WEIGHTS = 2**14
 
 
 def suits(num_queries: int, num_keys: int) -> bool:
-  """Returns whether a loop is faster; not over several devices, which share."""
+  """Returns whether to loop; not over several devices, which share."""
   return jax.device_count() == 1 and num_queries * num_keys >= _FEW_WEIGHTS
 
 
