@@ -1,8 +1,8 @@
 """Attention on one CPU device, head after head, in little memory.
 
-Weights of all heads and clips together are much of what a step needs. The backward
-pass computes them anew, as in FlashAttention (https://arxiv.org/abs/2205.14135):
-only a sum for each query is kept.
+Weights of all heads and clips together are much of what a step needs. The
+backward pass computes them anew, as in FlashAttention
+(https://arxiv.org/abs/2205.14135): only a sum for each query is kept.
 """
 
 import functools
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-# Weights of a head, below which a loop over heads takes longer than it saves.
+# Weights of a head, below which a loop over heads is slower.
 _FEW_WEIGHTS = 2**14
 
 
