@@ -14,8 +14,15 @@ from unittest import mock
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-from magvit3d.models import attention, layers, quantizer, resampling
+from magvit3d.models import (
+  attention,
+  layers,
+  quantizer,
+  resampled_convs,
+  resampling,
+)
 
 
 def config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,11 +36,16 @@ def operations() -> Iterator[None]:
   """What is traced within takes the operations above."""
   with (
     mock.patch.object(layers.Conv, "_resamples_at_once", lambda *_: False),
+    mock.patch.object(resampled_convs, "_conv_transpose", _conv_transpose),
     mock.patch.object(resampling, "average_pool", _average_pool),
     mock.patch.object(quantizer, "look_up", _look_up),
     mock.patch.object(attention, "attend", _attend),
   ):
     yield
+
+
+def _conv_transpose(x, kernel, strides):
+  return lax.conv_transpose(x, kernel, strides, "SAME")
 
 
 def _average_pool(x, window):

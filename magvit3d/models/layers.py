@@ -96,7 +96,7 @@ class Conv(nn.Module):
     pooling: Of how many neighbours along each spatial axis, 1 or 2, the results
       are averages, as in `resampling.average_pool`; None is 1. Not with
       `upsampling`.
-    implementation: "xla"; "frames" (see `conv3d_over_frames`), which 3D
+    implementation: "xla"; "frames" (see `frame_convs`), which 3D
       convolutions of stride 1 with a kernel longer than 1 in time then take; or
       "onednn", which 3D ones of float32 take, and others as in "frames".
     kernel_init: Initializer of the kernel.
@@ -116,7 +116,7 @@ class Conv(nn.Module):
 
   @nn.compact
   def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Convolves (n, *spatial, c) to (n, *spatial / strides, features)."""
+    """Convolves (n, *spatial, c) to (n, *new, features)."""
     shape = (*self.kernel_size, x.shape[-1], self.features)
     kernel = self.param("kernel", self.kernel_init, shape)
     x = x.astype(self.dtype)
@@ -180,7 +180,7 @@ class ConvTranspose(nn.Module):
     features: Output channels.
     strides: 1 or 2 for each spatial axis; 2 in height and width.
     implementation: "xla"; for clips "frames" (see
-      `conv_transpose3d_over_frames`), or "onednn" where they are float32.
+      `frame_convs`), or "onednn" where they are float32.
     dtype: Type of the computation; parameters are float32.
   """
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from convolutions import assert_same, normal
 from jax import lax
 
 from magvit3d.models import frame_convs
@@ -17,34 +18,9 @@ def exact_products():
     yield
 
 
-def _normal(seed, *shape):
-  rng = np.random.default_rng(seed)
-  return jnp.asarray(rng.normal(size=shape).astype(np.float32))
-
-
-def _value_and_grads(function, x, kernel):
-  """Output, and gradients of a sum that weighs every output differently."""
-
-  def objective(x, kernel):
-    out = function(x, kernel)
-    return jnp.sum(out * _normal(9, *out.shape)), out
-
-  grad = jax.value_and_grad(objective, argnums=(0, 1), has_aux=True)
-  (_, out), grads = jax.jit(grad)(x, kernel)
-  return out, *grads
-
-
-def _assert_same(function, reference, x, kernel):
-  got = _value_and_grads(function, x, kernel)
-  expected = _value_and_grads(reference, x, kernel)
-  # Sums of up to 420 products of order 1, float32: 420 * 6e-8 at the most.
-  for a, b in zip(got, expected, strict=True):
-    np.testing.assert_allclose(a, b, rtol=0, atol=3e-5 * np.abs(b).max())
-
-
 @pytest.mark.parametrize("depth", [2, 3, 4])
 def test_convolution_over_frames_equals_xlas(depth):
-  x, kernel = _normal(0, 2, 5, 7, 3, 2), _normal(1, depth, 3, 3, 2, 3)
+  x, kernel = normal(0, 2, 5, 7, 3, 2), normal(1, depth, 3, 3, 2, 3)
   dimensions = ("NTHWC", "THWIO", "NTHWC")
 
   def reference(x, kernel):
@@ -52,7 +28,7 @@ def test_convolution_over_frames_equals_xlas(depth):
       x, kernel, (1, 1, 1), "SAME", dimension_numbers=dimensions
     )
 
-  _assert_same(frame_convs.conv3d_over_frames, reference, x, kernel)
+  assert_same(frame_convs.conv3d_over_frames, reference, x, kernel, 420)
 
 
 @pytest.mark.parametrize(("depth", "time_stride"), [(3, 1), (4, 1), (4, 2)])
@@ -60,7 +36,7 @@ def test_convolution_over_frames_equals_xlas(depth):
 def test_transposed_convolution_over_frames_equals_xlas(
   grid, depth, time_stride
 ):
-  x, kernel = _normal(0, 2, *grid, 3), _normal(1, depth, 4, 4, 3, 2)
+  x, kernel = normal(0, 2, *grid, 3), normal(1, depth, 4, 4, 3, 2)
 
   def over_frames(x, kernel):
     return frame_convs.conv_transpose3d_over_frames(x, kernel, time_stride)
@@ -68,13 +44,13 @@ def test_transposed_convolution_over_frames_equals_xlas(
   def reference(x, kernel):
     return lax.conv_transpose(x, kernel, (time_stride, 2, 2), "SAME")
 
-  _assert_same(over_frames, reference, x, kernel)
+  assert_same(over_frames, reference, x, kernel, 420)
 
 
 # A 3 x 2 kernel, whose result is as large as the frames, or not.
 @pytest.mark.parametrize("padding", [((1, 1), (1, 1)), ((1, 0), (0, 1))])
 def test_second_derivatives_of_frames_equal_xlas(padding):
-  x, kernel = _normal(0, 6, 5, 7, 2), _normal(1, 3, 2, 2, 4)
+  x, kernel = normal(0, 6, 5, 7, 2), normal(1, 3, 2, 2, 4)
 
   def slope(convolve):
     """Gradients of the squared length of a gradient, as R1 takes them."""

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from convolutions import assert_same, normal
 from jax import lax
 
 from magvit3d.models import (
@@ -32,29 +33,6 @@ _IMPLEMENTATIONS = [
 def exact_products():
   with jax.default_matmul_precision("highest"):
     yield
-
-
-def _normal(seed, *shape):
-  rng = np.random.default_rng(seed)
-  return jnp.asarray(rng.normal(size=shape).astype(np.float32))
-
-
-def _value_and_grads(function, x, kernel):
-  def objective(x, kernel):
-    out = function(x, kernel)
-    return jnp.sum(out * _normal(9, *out.shape)), out
-
-  grad = jax.value_and_grad(objective, argnums=(0, 1), has_aux=True)
-  (_, out), grads = jax.jit(grad)(x, kernel)
-  return out, *grads
-
-
-def _assert_same(function, reference, x, kernel):
-  got = _value_and_grads(function, x, kernel)
-  expected = _value_and_grads(reference, x, kernel)
-  # Sums of up to 768 products of order 1, float32: 768 * 6e-8 at the most.
-  for a, b in zip(got, expected, strict=True):
-    np.testing.assert_allclose(a, b, rtol=0, atol=5e-5 * np.abs(b).max())
 
 
 def _num_flops(function, *arrays) -> float:
@@ -86,13 +64,15 @@ def _plain(x, kernel):
 @pytest.mark.parametrize("implementation", _IMPLEMENTATIONS)
 @pytest.mark.parametrize("strides", [(2, 2, 2), (1, 2, 2), (2, 2)])
 def test_upsampling_is_repeating_first(strides, implementation):
-  x = _normal(0, 2, *(3, 4, 5)[: len(strides)], 5)
-  kernel = _normal(1, *(3,) * len(strides), 5, 4)
+  x = normal(0, 2, *(3, 4, 5)[: len(strides)], 5)
+  kernel = normal(1, *(3,) * len(strides), 5, 4)
 
   def reference(x, kernel):
     return _plain(resampling.upsample_nearest(x, strides), kernel)
 
-  _assert_same(_layer(implementation, upsampling=strides), reference, x, kernel)
+  assert_same(
+    _layer(implementation, upsampling=strides), reference, x, kernel, 768
+  )
 
 
 @pytest.mark.parametrize("implementation", _IMPLEMENTATIONS)
@@ -106,18 +86,20 @@ def test_upsampling_is_repeating_first(strides, implementation):
   ],
 )
 def test_pooling_is_averaging_afterwards(grid, strides, implementation):
-  x, kernel = _normal(0, 2, *grid, 5), _normal(1, *(3,) * len(grid), 5, 4)
+  x, kernel = normal(0, 2, *grid, 5), normal(1, *(3,) * len(grid), 5, 4)
 
   def reference(x, kernel):
     return resampling.average_pool(_plain(x, kernel), strides)
 
-  _assert_same(_layer(implementation, pooling=strides), reference, x, kernel)
+  assert_same(
+    _layer(implementation, pooling=strides), reference, x, kernel, 768
+  )
 
 
 @pytest.mark.parametrize("padding_mode", ["edge", "reflect"])
 @pytest.mark.parametrize("name", ["upsampling", "pooling"])
 def test_other_paddings_are_of_the_finer_grid(name, padding_mode):
-  x = _normal(0, 1, 4, 4, 6, 2)
+  x = normal(0, 1, 4, 4, 6, 2)
   plain = layers.Conv(3, (3, 3, 3), padding_mode=padding_mode)
   variables = plain.init(jax.random.key(0), x)
   with target.made_for("gpu"):
@@ -136,9 +118,9 @@ def test_other_paddings_are_of_the_finer_grid(name, padding_mode):
 @pytest.mark.parametrize("name", ["upsampling", "pooling"])
 def test_the_finer_grid_is_not_convolved(name):
   size = 8 if name == "upsampling" else 16
-  x, kernel = _normal(0, 1, *(size,) * 3, 5), _normal(1, 3, 3, 3, 5, 4)
+  x, kernel = normal(0, 1, *(size,) * 3, 5), normal(1, 3, 3, 3, 5, 4)
   ours = _num_flops(_layer("xla", **{name: (2, 2, 2)}), x, kernel)
-  finer = _normal(0, 1, 16, 16, 16, 5)
+  finer = normal(0, 1, 16, 16, 16, 5)
   assert ours < 0.4 * _num_flops(_plain, finer, kernel)
 
 
@@ -158,8 +140,8 @@ def test_taps_are_summed_before_they_are_rounded():
 
 @pytest.mark.parametrize("strides", [(1, 2, 2), (2, 2, 2), (2, 2)])
 def test_transposed_convolutions_are_jaxs(strides):
-  x = _normal(0, 2, *(3, 4, 5)[: len(strides)], 3)
-  kernel = _normal(1, *(4,) * len(strides), 3, 2)
+  x = normal(0, 2, *(3, 4, 5)[: len(strides)], 3)
+  kernel = normal(1, *(4,) * len(strides), 3, 2)
 
   def ours(x, kernel):
     return resampled_convs.conv_transpose(x, kernel, strides, "xla")
@@ -167,4 +149,4 @@ def test_transposed_convolutions_are_jaxs(strides):
   def reference(x, kernel):
     return lax.conv_transpose(x, kernel, strides, "SAME")
 
-  _assert_same(ours, reference, x, kernel)
+  assert_same(ours, reference, x, kernel, 768)
